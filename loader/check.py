@@ -1,0 +1,77 @@
+"""Is everything in place before the first load: one line each, with the remedy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from loader import mysql, s3
+from loader.config import Settings
+from loader.errors import LoaderError
+from loader.reading import check_declaration, reading
+from loader.tables import Table
+from loader.warehouse import Warehouse
+from loader.windows import WHOLE
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    what: str
+    passed: bool = True
+    finding: str = ""
+    remedy: str = ""
+
+
+def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
+    """Look at the settings, the source, each table, S3 and the warehouse."""
+    yield Check(
+        "settings", finding=f"{len(tables)} tables declared, windows in {settings.zone.name}"
+    )
+    where = f"MySQL {settings.mysql.host}:{settings.mysql.port}"
+    try:
+        with mysql.connect(settings.mysql) as source:
+            yield Check(where, finding=mysql.version(source))
+            for table in tables:
+                yield _table(source, table, settings, warehouse)
+    except LoaderError as error:
+        yield Check(where, False, error.fact, error.remedy)
+    bucket = f"S3 {settings.stage.bucket}/{settings.stage.prefix}"
+    try:
+        s3.check_access(s3.connect(), settings.stage)
+        yield Check(bucket, finding="written, read and removed a file")
+    except LoaderError as error:
+        yield Check(bucket, False, error.fact, error.remedy)
+    place = f"warehouse {warehouse.profile.place}"
+    try:
+        warehouse.check_rights()
+        yield Check(place, finding=f"may create in schema {warehouse.schema}")
+    except LoaderError as error:
+        yield Check(place, False, error.fact, error.remedy)
+
+
+def _table(source: mysql.Source, table: Table, settings: Settings, warehouse: Warehouse) -> Check:
+    what = f"table {table.name}"
+    try:
+        description = mysql.describe(source, table)
+        check_declaration(table, description)
+        read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
+        mysql.check_cursor(source, table, read)
+    except LoaderError as error:
+        return Check(what, False, error.fact, error.remedy)
+    finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
+    if table.cursor and table.cursor.lower() not in description.leading:
+        return Check(
+            what,
+            False,
+            f"no index of {table.database}.{table.source} begins with {table.cursor}, "
+            "so every window would read the whole table",
+            f"Create one: create index {table.cursor} on {table.source} ({table.cursor})",
+        )
+    if description.engine.lower() not in ("innodb", ""):
+        return Check(
+            what,
+            False,
+            f"the engine {description.engine} has no snapshots, so counts may differ",
+            "Convert the table to InnoDB, or load when nobody writes.",
+        )
+    return Check(what, finding=finding)

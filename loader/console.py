@@ -1,0 +1,178 @@
+"""What a person sees: progress, tables, colours on a terminal and plain lines elsewhere."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table as Grid
+
+from loader.check import Check
+from loader.ledger import Load
+from loader.load import Job, Outcome, Preview, Watcher
+from loader.status import TableStatus
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+_MISSING_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Display(Watcher):
+    """A watcher that is also told of a job's end."""
+
+    done: Any = field(default=lambda outcome: None)
+
+
+@contextmanager
+def quiet() -> Iterator[Display]:
+    """Show nothing; what is said goes into the report's ledger rows alone."""
+    yield Display(rows=lambda *_: None, say=lambda _: None)
+
+
+@contextmanager
+def progress(jobs: Sequence[Job]) -> Iterator[Display]:
+    """Show a bar per table on a terminal; elsewhere a line per table when it is done."""
+    width = max([len(job.table.name) for job in jobs], default=0)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        TimeElapsedColumn(),
+        console=OUT,
+        transient=True,
+        disable=not OUT.is_terminal,
+    ) as bars:
+        tasks = dict[str, TaskID]()
+
+        def rows(table: str, done: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = bars.add_task(f"{table:{width}}", total=total)
+            bars.update(tasks[table], completed=done)
+
+        def done(outcome: Outcome) -> None:
+            if task := tasks.pop(outcome.job.table.name, None):
+                bars.remove_task(task)
+            if outcome.load:
+                OUT.print(load_line(outcome.load, width))
+            if outcome.error:
+                name = outcome.job.table.name
+                ERR.print(f"[red]{name:{width}}  failed[/red]: {outcome.error.fact}\n")
+                ERR.print(f"{outcome.error.remedy}")
+
+        yield Display(rows=rows, say=OUT.print, done=done)
+
+
+def load_line(load: Load, width: int) -> str:
+    """One landed load as a line that a person can read."""
+    changed = f"  {load.changed_values:,} values changed" if load.changed_values else ""
+    return (
+        f"{load.table_name:{width}}  {load.window!s:24}  {load.landed_rows or 0:>12,} rows"
+        f"  {_bytes(load.staged_bytes or 0):>8}  {load.seconds:6.1f} s{changed}"
+    )
+
+
+def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The machine-readable report of a run."""
+    return {
+        "ok": not any(outcome.error for outcome in outcomes),
+        "loads": [
+            outcome.load.as_json()
+            if outcome.load
+            else {
+                "table_name": outcome.job.table.name,
+                "mode": outcome.job.mode,
+                "outcome": "failed",
+                "error": outcome.error.fact if outcome.error else None,
+                "remedy": outcome.error.remedy if outcome.error else None,
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def as_json(preview: Preview) -> dict[str, Any]:
+    """One preview, machine-readable."""
+    window = preview.job.window
+    return {
+        "table_name": preview.job.table.name,
+        "mode": preview.job.mode,
+        "window_start": window.start.isoformat() if window.start else None,
+        "window_end": window.end.isoformat() if window.end else None,
+        "source_rows": preview.source_rows,
+        "files": preview.files,
+        "changes": preview.changes,
+        "statements": preview.statements,
+    }
+
+
+def show_previews(previews: Sequence[Preview]) -> None:
+    """Print what would happen, with the SQL; nothing was touched."""
+    for preview in previews:
+        job = preview.job
+        OUT.print(
+            f"[bold]{job.table.name}[/bold]  {job.window}  {preview.source_rows:,} rows, "
+            f"about {preview.files} file(s)"
+        )
+        for change in preview.changes:
+            OUT.print(f"  {change}")
+        for statement in preview.statements:
+            OUT.print(f"  {statement};", markup=False)
+        OUT.print()
+    OUT.print("Nothing was touched." if previews else "Nothing to do.")
+
+
+def show_status(statuses: Sequence[TableStatus]) -> None:
+    """Print the ledger's state, a line per table."""
+    grid = Grid(
+        "table", "last window", "rows", "landed", "failures since", "missing days", box=None
+    )
+    for status in statuses:
+        last, missing = status.last, status.missing_days
+        shown = ", ".join(str(day) for day in missing[:_MISSING_SHOWN])
+        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+        grid.add_row(
+            status.table,
+            str(last.window) if last else "never landed",
+            f"{last.landed_rows:,}" if last else "",
+            _age(status.age.total_seconds()) if status.age is not None else "",
+            str(status.failures or ""),
+            shown + more,
+        )
+    OUT.print(grid)
+    for status in statuses:
+        if status.error:
+            OUT.print(f"\n[red]{status.table}[/red]: {status.error}")
+
+
+def show_check(check: Check) -> None:
+    """Print one check: what, and either the finding or the fact with its remedy."""
+    if check.passed:
+        OUT.print(f"[green]ok[/green]    {check.what}: {check.finding}")
+    else:
+        OUT.print(f"[red]wrong[/red] {check.what}: {check.finding}\n      {check.remedy}")
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,101 @@
+r"""Rows on their way: from the line that MySQL builds to the text that COPY reads.
+
+MySQL joins a row into one value with bytes that no UTF-8 text holds, so nothing in the data can
+be mistaken for them. COPY's text form is PostgreSQL's, which is also Redshift's
+`DELIMITER '\t' ESCAPE NULL AS '\N'`: a backslash before a character that means something makes
+it data. [PostgreSQL: COPY, "Text Format"; Redshift: COPY, "Data conversion parameters"]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loader.errors import SourceError
+
+SEPARATOR = b"\xfe"
+NULL = b"\xff"
+REFUSED = b"\xfd"  # precedes a value that the warehouse cannot hold
+CHANGED = b"\xfb"  # precedes a value that a policy changed
+_ROW = b"\xfc"
+
+
+@dataclass(frozen=True)
+class CopyText:
+    """Rows as COPY reads them, and how many values a policy changed on the way."""
+
+    data: bytes
+    changed: int
+
+
+def to_copy_text(
+    rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str], suffix: bytes
+) -> CopyText:
+    """Turn joined rows into COPY's text form.
+
+    Args:
+        rows: one value per row, its fields joined by SEPARATOR, NULL standing for no value.
+        columns: the names of the fields, for messages.
+        key: the names of the key's fields, for messages.
+        suffix: what ends every line: the loader's own columns, each after a tab, and a newline.
+
+    Raises:
+        SourceError: a value cannot be held exactly; names column, key and value.
+    """
+    chunk = _ROW.join(rows) + _ROW
+    changed = chunk.count(CHANGED)
+    valid = _fields_begin_with(CHANGED, chunk)
+    if changed:
+        chunk = chunk.replace(CHANGED, b"")
+    if (
+        not valid
+        or not _fields_begin_with(NULL, chunk)
+        or chunk.count(SEPARATOR) != len(rows) * (len(columns) - 1)
+        or chunk.count(_ROW) != len(rows)
+    ):
+        raise _refusal(rows, columns, key, "is not valid UTF-8")
+    if REFUSED in chunk:
+        raise _refusal(rows, columns, key, "has no equal in the warehouse", REFUSED)
+    if b"\0" in chunk:
+        raise _refusal(rows, columns, key, "holds a NUL character", b"\0")
+    for special in (b"\\", b"\t", b"\n", b"\r"):
+        if special in chunk:
+            chunk = chunk.replace(special, b"\\" + special)
+    chunk = chunk.replace(SEPARATOR, b"\t").replace(NULL, b"\\N").replace(_ROW, suffix)
+    try:
+        chunk.decode()
+    except UnicodeDecodeError:
+        raise _refusal(rows, columns, key, "is not valid UTF-8") from None
+    return CopyText(chunk, changed)
+
+
+def _fields_begin_with(mark: bytes, chunk: bytes) -> bool:
+    """Whether a mark stands only at the beginning of fields."""
+    total = chunk.count(mark)
+    return not total or total == (
+        chunk.count(SEPARATOR + mark) + chunk.count(_ROW + mark) + chunk.startswith(mark)
+    )
+
+
+def _refusal(
+    rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str], why: str, mark: bytes = b""
+) -> SourceError:
+    """Name the first value that cannot land."""
+    for row in rows:
+        fields = dict(zip(columns, row.split(SEPARATOR), strict=False))
+        for column, value in fields.items():
+            if mark in value if mark else not _is_text(value):
+                shown = value.replace(REFUSED, b"").decode(errors="replace")
+                found = ", ".join(f"{name} {fields[name].decode()}" for name in key)
+                return SourceError(
+                    f"{found or 'a row'}: column {column} {why}: {shown[:80]!r}.",
+                    "Mend the row in MySQL, or declare `on_unrepresentable` (null, strip, "
+                    "truncate or text) under the column's `config: meta: loader:`.",
+                )
+    return SourceError(f"A value {why}.", "Look for invalid bytes in the table's text columns.")
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.removeprefix(CHANGED).removeprefix(NULL).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""The ledger, `raw_data._loads`: one row per load, landed or failed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from loader.errors import LandingError
+from loader.windows import Window, Zone
+
+LEDGER = "_loads"
+LEDGER_COLUMNS = {
+    "load_id": "varchar(32) not null",
+    "table_name": "varchar(127) not null",
+    "mode": "varchar(16) not null",
+    "window_start": "date",
+    "window_end": "date",
+    "source_rows": "bigint",
+    "staged_rows": "bigint",
+    "copied_rows": "bigint",
+    "landed_rows": "bigint",
+    "changed_values": "bigint",
+    "staged_bytes": "bigint",
+    "files": "integer",
+    "manifest": "varchar(2048)",
+    "started_at": "timestamp not null",
+    "ended_at": "timestamp",
+    "outcome": "varchar(16) not null",
+    "error": "varchar(8192)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """A row of the ledger; its columns are described in the dbt source YAML."""
+
+    load_id: str
+    table_name: str
+    mode: str
+    window_start: date | None
+    window_end: date | None
+    started_at: datetime
+    source_rows: int | None = None
+    staged_rows: int | None = None
+    copied_rows: int | None = None
+    landed_rows: int | None = None
+    changed_values: int | None = None
+    staged_bytes: int | None = None
+    files: int | None = None
+    manifest: str | None = None
+    ended_at: datetime | None = None
+    outcome: str = "running"
+    error: str | None = None
+
+    @property
+    def window(self) -> Window:
+        """The days that were to be replaced."""
+        return Window(self.window_start, self.window_end)
+
+    @property
+    def seconds(self) -> float:
+        """How long the load took."""
+        return (self.ended_at - self.started_at).total_seconds() if self.ended_at else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The row with dates as ISO text."""
+        return {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def next_load_id(newest: str | None, now: datetime, owner: str) -> str:
+    """Make an id that sorts after every earlier one of the table, whatever the clock says.
+
+    >>> next_load_id(None, datetime(2026, 7, 1, 3, 15, tzinfo=UTC), "3f9a1c")
+    '20260701T031500000000-3f9a1c'
+    >>> next_load_id("20260702T000000000000-3f9a1c", datetime(2026, 7, 1, tzinfo=UTC), "3f9a1c")
+    '20260702T000000000001-3f9a1c'
+    """
+    form = "%Y%m%dT%H%M%S%f"
+    if newest:
+        last = datetime.strptime(newest.split("-")[0], form).replace(tzinfo=UTC)
+        now = max(now, last + timedelta(microseconds=1))
+    return f"{now.strftime(form)}-{owner}"
+
+
+def covered_end(loads: Sequence[Load], day_of: Callable[[datetime], date]) -> date | None:
+    """The day after the last whole day that landed loads cover, or None.
+
+    Args:
+        day_of: the day, in the declared time zone, that an instant belongs to; a load covers no
+            day that was not over when it began.
+    """
+    ends = [
+        min(load.window_end or date.max, day_of(load.started_at))
+        for load in loads
+        if load.outcome == "landed"
+    ]
+    return max(ends, default=None)
+
+
+def day_in(zone: Zone, instant: datetime) -> date:
+    """The day that one of the ledger's instants (UTC) belongs to in a time zone."""
+    return instant.replace(tzinfo=UTC).astimezone(zone.info).date()
+
+
+def compare_counts(load: Load) -> None:
+    """Law 3: what the source held, what was staged, copied and landed is one number.
+
+    Raises:
+        LandingError: they differ; says which.
+    """
+    counts = {
+        "counted in MySQL": load.source_rows,
+        "staged": load.staged_rows,
+        "copied": load.copied_rows,
+        "landed": load.landed_rows,
+    }
+    if len(set(counts.values())) > 1:
+        raise LandingError(
+            f"{load.table_name} {load.window}: the counts differ: "
+            f"{', '.join(f'{rows:,} {what}' for what, rows in counts.items())}. "
+            "The table is as it was.",
+            "Run the load again; if they differ again, look at the source table's engine "
+            "(only InnoDB reads from a snapshot).",
+        )

@@ -1,0 +1,270 @@
+"""One table, one window, end to end: the only place that knows source, stage and warehouse."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+
+from loader import mysql, s3
+from loader.config import Settings
+from loader.copytext import to_copy_text
+from loader.errors import LoaderError, SourceError
+from loader.ledger import Load, covered_end, day_in
+from loader.reading import Description, Reading, check_declaration, reading
+from loader.tables import Table
+from loader.warehouse import Landing, Warehouse
+from loader.warehouse.base import loader_fields
+from loader.windows import WHOLE, Window, catch_up_window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One table and the window of it that is to be landed."""
+
+    table: Table
+    window: Window
+    mode: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job: its ledger row, and the error if it failed."""
+
+    job: Job
+    load: Load | None
+    error: LoaderError | None = None
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how a load goes on.
+
+    Attributes:
+        rows: called with a table's name, the rows read so far and the rows there are.
+        say: called with a sentence, such as a column that was added.
+    """
+
+    rows: Callable[[str, int, int], None]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a job would do.
+
+    Attributes:
+        source_rows: the rows that the window holds now.
+        files: how many staged files, estimated from the engine's average row.
+        changes: what would change of the raw table's columns.
+        statements: the SQL, in order: MySQL's first, then the warehouse's.
+    """
+
+    job: Job
+    source_rows: int
+    files: int
+    changes: list[str]
+    statements: list[str]
+
+
+def jobs_for(
+    tables: Sequence[Table],
+    requested: Window | None,
+    mode: str,
+    warehouse: Warehouse,
+    settings: Settings,
+) -> Iterator[Job]:
+    """Decide each table's window: the requested one, or what a catch-up has to do.
+
+    A table without a cursor is always copied whole; so is one that was never landed when no
+    window was requested. A table that has nothing to catch up with has no job.
+    """
+    loads = warehouse.loads()
+    today = today_in(settings)
+    for table in tables:
+        if table.cursor is None or requested == WHOLE:
+            yield Job(table=table, window=WHOLE, mode=mode)
+        elif requested:
+            yield Job(table=table, window=requested, mode=mode)
+        else:
+            landed = [load for load in loads if load.table_name == table.name]
+            covered = covered_end(landed, lambda instant: day_in(settings.zone, instant))
+            if covered is None:
+                yield Job(table=table, window=WHOLE, mode="full_refresh")
+            elif window := catch_up_window(covered, table.lookback_days, today):
+                yield Job(table=table, window=window, mode=mode)
+
+
+def today_in(settings: Settings) -> date:
+    """The current day in the declared time zone."""
+    return day_in(settings.zone, _now())
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    settings: Settings,
+    warehouse_for_job: Callable[[], Warehouse],
+    threads: int,
+    watcher: Watcher,
+) -> Iterator[Outcome]:
+    """Land every job, several tables at a time; one that fails does not stop the others.
+
+    Args:
+        warehouse_for_job: makes a warehouse with a connection of its own.
+        threads: how many tables at a time.
+
+    Yields:
+        Outcomes in the order in which the jobs end.
+    """
+
+    def run(job: Job) -> Outcome:
+        try:
+            return Outcome(job=job, load=land(job, settings, warehouse_for_job(), watcher))
+        except LoaderError as error:
+            return Outcome(job=job, load=None, error=error)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="load") as pool:
+        for future in as_completed([pool.submit(run, job) for job in jobs]):
+            yield future.result()
+
+
+def land(job: Job, settings: Settings, warehouse: Warehouse, watcher: Watcher) -> Load:
+    """Land one window of one table.
+
+    Returns:
+        The ledger's row, committed with the rows.
+
+    Raises:
+        SourceError, StageError, LandingError: the window is as it was; the ledger has a row that
+            says why, if the warehouse can be reached.
+    """
+    with warehouse.lock(job.table) as load_id:
+        load = Load(
+            load_id=load_id,
+            table_name=job.table.name,
+            mode=job.mode,
+            window_start=job.window.start,
+            window_end=job.window.end,
+            started_at=_now(),
+        )
+        try:
+            return _read_stage_land(job, load, settings, warehouse, watcher)
+        except LoaderError as error:
+            with suppress(Exception):
+                warehouse.record(
+                    replace(load, outcome="failed", error=error.fact[:2000], ended_at=_now())
+                )
+            raise
+
+
+def _read_stage_land(
+    job: Job, load: Load, settings: Settings, warehouse: Warehouse, watcher: Watcher
+) -> Load:
+    client = s3.connect()
+    s3.sweep(client, settings.stage, job.table.name, warehouse.owner)
+    with s3.Staging(client, settings.stage, job.table.name, load.load_id) as staging:
+        with mysql.connect(settings.mysql) as source:
+            description = mysql.describe(source, job.table)
+            check_declaration(job.table, description)
+            read = reading(job.table, description, job.window, settings.zone, warehouse.dialect)
+            # A change that cannot be made stops here, before anything is read.
+            warehouse.column_changes(job.table, read.columns)
+            warehouse.release()
+            with mysql.snapshot(source):
+                load = replace(load, source_rows=mysql.count_window(source, job.table, read))
+                batches = mysql.stream(source, read)
+                load = _stage(load, job.table, read, batches, staging, watcher.rows)
+        load = replace(
+            load,
+            manifest=staging.finish(),
+            files=len(staging.parts),
+            staged_bytes=sum(part.bytes for part in staging.parts),
+        )
+        landing = Landing(
+            table=job.table,
+            load=load,
+            columns=read.columns,
+            fields=read.fields,
+            parts=staging.parts,
+        )
+        return warehouse.land(landing, watcher.say)
+
+
+def _stage(  # noqa: PLR0913, PLR0917 - what a staged line is made of
+    load: Load,
+    table: Table,
+    read: Reading,
+    batches: Iterator[list[bytes]],
+    staging: s3.Staging,
+    watch: Callable[[str, int, int], None],
+) -> Load:
+    """Write the rows into staged files, each with the loader's own columns at its end."""
+    own = {
+        "_run_date": f"{load.started_at:%Y-%m-%d}",
+        "_load_id": load.load_id,
+        "_loaded_at": f"{load.started_at:%Y-%m-%d %H:%M:%S.%f}",
+    }
+    suffix = "".join(f"\t{own[name]}" for name in loader_fields(read.fields)) + "\n"
+    rows, changed = 0, 0
+    total = load.source_rows or 0
+    watch(table.name, 0, total)
+    key = [name.lower() for name in table.primary_key]
+    try:
+        for batch in batches:
+            text = to_copy_text(batch, read.fields, key, suffix.encode())
+            staging.write(text.data, len(batch))
+            rows += len(batch)
+            changed += text.changed
+            watch(table.name, rows, total)
+    except SourceError as error:
+        raise SourceError(f"{table.database}.{table.source}: {error.fact}", error.remedy) from None
+    return replace(load, staged_rows=rows, changed_values=changed)
+
+
+def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
+    """Say what `land` would do, and touch nothing.
+
+    Raises:
+        SourceError, LandingError: what would stop the load before it reads.
+    """
+    table = job.table
+    with mysql.connect(settings.mysql) as source:
+        description = mysql.describe(source, table)
+        check_declaration(table, description)
+        read = reading(table, description, job.window, settings.zone, warehouse.dialect)
+        with mysql.snapshot(source):
+            rows = mysql.count_window(source, table, read)
+    load = Load(
+        load_id="<load_id>",
+        table_name=table.name,
+        mode=job.mode,
+        window_start=job.window.start,
+        window_end=job.window.end,
+        started_at=_now(),
+        manifest=f"s3://{settings.stage.bucket}/{settings.stage.prefix}/{table.name}"
+        "/<load_id>/manifest.json",
+    )
+    landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields, parts=[])
+    changes = warehouse.column_changes(table, read.columns)
+    return Preview(
+        job=job,
+        source_rows=rows,
+        files=_estimated_files(rows, description, settings),
+        changes=[sentence for sentence, _ in changes],
+        statements=[
+            *filter(None, (read.missed, read.count, read.rows)),
+            *(statement for _, statements in changes for statement in statements),
+            *warehouse.landing_statements(landing),
+        ],
+    )
+
+
+def _estimated_files(rows: int, description: Description, settings: Settings) -> int:
+    """How many parts the rows fill, at the fifth of their size that gzip leaves of most text."""
+    compressed = rows * description.row_bytes // 5
+    return max(1, -(-compressed // settings.stage.part_bytes))
+
+
+def _now() -> datetime:
+    """The ledger's own time: UTC, as the warehouse's columns without a zone hold it."""
+    return datetime.now(UTC).replace(tzinfo=None)

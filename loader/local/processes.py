@@ -1,0 +1,139 @@
+"""Start servers in the background, remember them, and end only those."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from loader.errors import ConfigError
+
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+
+
+def free_port(preferred: int | None = None) -> int:
+    """Find a free TCP port on this machine's loopback: the preferred one if nobody has it."""
+    for port in (preferred, 0):
+        if port is None:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ConfigError("This machine has no free port.", "Close some programs.")
+
+
+def is_listening(port: int) -> bool:
+    """Whether something answers on a port of the loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Registry:
+    """The servers that were started here, by name: process id, its start, port.
+
+    The start's time tells a process from a later one that got its number.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "services.json"
+
+    def running(self, name: str) -> int | None:
+        """The port of a server that was started here and still runs."""
+        entry = self._read().get(name)
+        return int(entry["port"]) if entry and _process(entry) else None
+
+    def port(self, name: str) -> int | None:
+        """The port that a server had, running or not."""
+        entry = self._read().get(name)
+        return int(entry["port"]) if entry else None
+
+    def start(
+        self, name: str, command: Sequence[str], port: int, log: Path, env: Mapping[str, str]
+    ) -> None:
+        """Start a server that outlives this program, and wait until it listens.
+
+        Raises:
+            ConfigError: it ended, or did not listen in time; quotes the end of its log.
+        """
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - the command is ours
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **env},
+                cwd="/",
+                start_new_session=True,
+            )
+        self.remember(name, process.pid, port)
+        wait_until(lambda: is_listening(port), name, log, process)
+
+    def remember(self, name: str, pid: int, port: int) -> None:
+        """Note a server that runs."""
+        entries = self._read()
+        entries[name] = {"pid": pid, "started": psutil.Process(pid).create_time(), "port": port}
+        self._file.write_text(json.dumps(entries, indent=1))
+
+    def stop(self, name: str) -> bool:
+        """End a server that was started here, and wait for it; False if it does not run."""
+        entry = self._read().get(name)
+        process = _process(entry) if entry else None
+        if process is None:
+            return False
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_SECONDS)
+        return True
+
+    def _read(self) -> dict[str, dict[str, float]]:
+        if not self._file.exists():
+            return {}
+        entries: dict[str, dict[str, float]] = json.loads(self._file.read_text())
+        return entries
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    name: str,
+    log: Path,
+    process: "subprocess.Popen[bytes] | None" = None,
+) -> None:
+    """Wait for a server.
+
+    Raises:
+        ConfigError: it ended, or took too long; quotes the end of its log.
+    """
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if ready():
+            return
+        if process is not None and process.poll() is not None:
+            break
+        time.sleep(0.05)
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    raise ConfigError(
+        f"The embedded {name} did not start. Its log ends: {' | '.join(lines[-3:])}",
+        f"Read {log}; `make clean` starts from nothing.",
+    )
+
+
+def _process(entry: Mapping[str, float]) -> psutil.Process | None:
+    try:
+        process = psutil.Process(int(entry["pid"]))
+        if process.create_time() == entry["started"] and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    except psutil.NoSuchProcess:
+        pass
+    return None

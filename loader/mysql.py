@@ -1,0 +1,213 @@
+"""Reading MySQL: connect, describe, count, and stream the rows of a window.
+
+The source is production: one snapshot per table, no locks, no writes, and predicates on the bare
+cursor column, so that its index serves them. The statements are few and plain, so that MySQL 5.7,
+8.0, 8.4 and MariaDB 10.6 and newer run them alike.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import pymysql
+from pymysql.cursors import Cursor, SSCursor
+
+from loader.config import MySQLSettings
+from loader.copytext import SEPARATOR
+from loader.errors import SourceError
+from loader.reading import Description, Reading
+from loader.tables import Table
+from loader.types import Column
+
+Source: TypeAlias = "pymysql.Connection[Cursor]"
+_BATCH_BYTES = 1_000_000
+
+
+@contextmanager
+def connect(settings: MySQLSettings) -> Iterator[Source]:
+    """Connect with a session that reads the same everywhere: UTC, utf8mb4, plain SQL mode.
+
+    Raises:
+        SourceError: no connection, or whatever MySQL answers to a statement later.
+    """
+    where = f"MySQL at {settings.host}:{settings.port}"
+    try:
+        context = (
+            ssl.create_default_context(cafile=settings.tls_ca or None) if settings.tls else None
+        )
+        connection = pymysql.connect(
+            host=settings.host,
+            port=settings.port,
+            user=settings.user,
+            password=settings.password,
+            charset="utf8mb4",
+            ssl=context,
+            ssl_disabled=context is None,
+            connect_timeout=10,
+            autocommit=True,
+        )
+    except (pymysql.err.OperationalError, ssl.SSLError, OSError) as error:
+        reason = error.args[-1] if error.args else error
+        raise SourceError(
+            f"Cannot connect to {where} as {settings.user}: {reason}",
+            "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up.",
+        ) from None
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("set session time_zone = '+00:00', sql_mode = ''")
+            cursor.execute("set session transaction isolation level repeatable read")
+        yield connection
+    except pymysql.err.Error as error:
+        raise SourceError(f"{where}: {error.args[-1]}", "Nothing was landed.") from error
+    finally:
+        if connection.open:
+            connection.close()
+
+
+@contextmanager
+def snapshot(connection: Source) -> Iterator[None]:
+    """Everything read inside sees the table as it was at one instant.
+
+    [MySQL: Consistent Nonlocking Reads]
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("start transaction with consistent snapshot, read only")
+        yield
+        cursor.execute("rollback")
+
+
+def describe(connection: Source, table: Table) -> Description:
+    """Read what MySQL knows of a table.
+
+    Raises:
+        SourceError: the table is not there, or this user may not read it.
+    """
+    place = (table.database, table.source)
+    with connection.cursor() as cursor:
+        # Read by position, because MySQL 8 heads these columns in upper case.
+        cursor.execute(
+            "select column_name, data_type, column_type, character_maximum_length, "
+            "numeric_precision, numeric_scale, character_set_name, is_nullable "
+            "from information_schema.columns "
+            "where table_schema = %s and table_name = %s order by ordinal_position",
+            place,
+        )
+        columns = tuple(
+            Column(
+                name=name,
+                data_type=data_type.lower(),
+                column_type=column_type.lower(),
+                length=length,
+                precision=precision,
+                scale=scale,
+                charset=charset,
+                nullable=nullable == "YES",
+            )
+            for name, data_type, column_type, length, precision, scale, charset, nullable in cursor
+        )
+        cursor.execute(
+            "select index_name, non_unique, column_name, nullable "
+            "from information_schema.statistics "
+            "where table_schema = %s and table_name = %s and column_name is not null "
+            "order by index_name, seq_in_index",
+            place,
+        )
+        indexes: dict[str, list[tuple[int, str, str]]] = {}
+        for index, non_unique, column, nullable in cursor:
+            indexes.setdefault(index, []).append((non_unique, column.lower(), nullable))
+        cursor.execute(
+            "select engine, table_rows, avg_row_length from information_schema.tables "
+            "where table_schema = %s and table_name = %s",
+            place,
+        )
+        engine, rows, row_bytes = cursor.fetchone() or (None, 0, 0)
+    if not columns:
+        raise SourceError(
+            f"MySQL has no table {table.database}.{table.source}, or this user may not read it.",
+            f"Check `source` of table {table.name} in the dbt source YAML, and the user's grants.",
+        )
+    return Description(
+        columns=columns,
+        unique_keys=tuple(
+            frozenset(column for _, column, _ in parts)
+            for parts in indexes.values()
+            if not any(non_unique or nullable == "YES" for non_unique, _, nullable in parts)
+        ),
+        leading=frozenset(parts[0][1] for parts in indexes.values()),
+        engine=engine or "",
+        rows=rows or 0,
+        row_bytes=row_bytes or 0,
+    )
+
+
+def version(connection: Source) -> str:
+    """Name the server and its version."""
+    return _scalar(connection, "select concat(@@version_comment, ' ', @@version)")
+
+
+def check_cursor(connection: Source, table: Table, reading: Reading) -> None:
+    """Refuse a table that has rows which no window holds.
+
+    Raises:
+        SourceError: says how many rows every window would miss.
+    """
+    missed = int(_scalar(connection, reading.missed)) if reading.missed else 0
+    if missed:
+        raise SourceError(
+            f"{missed:,} rows of {table.database}.{table.source} have no day in the cursor column "
+            f"{table.cursor} (NULL or a zero date), so every window would miss them.",
+            f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
+            "declaration to copy the table whole.",
+        )
+
+
+def count_window(connection: Source, table: Table, reading: Reading) -> int:
+    """Count the window's rows.
+
+    Raises:
+        SourceError: the table has rows which no window holds.
+    """
+    check_cursor(connection, table, reading)
+    return int(_scalar(connection, reading.count))
+
+
+def _scalar(connection: Source, statement: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return str((cursor.fetchone() or ("",))[0])
+
+
+def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
+    """Read a window's rows in batches of about a megabyte; memory does not grow with the table.
+
+    Yields:
+        Rows, each its fields joined by SEPARATOR.
+
+    Raises:
+        SourceError: the server could not join a row.
+    """
+    cursor = SSCursor(connection)
+    try:
+        cursor.execute(reading.rows)
+        batch, size = list[bytes](), 0
+        for row in cursor.fetchall_unbuffered():
+            if None in row:  # what MySQL answers instead of a string it may not build
+                raise SourceError(
+                    "A row is longer than MySQL's max_allowed_packet lets it build.",
+                    "Raise max_allowed_packet on the server.",
+                )
+            line = SEPARATOR.join(row)
+            batch.append(line)
+            size += len(line)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+    except BaseException:
+        # Otherwise closing the cursor would read the rest of the table.
+        connection.close()
+        cursor.connection = None  # type: ignore[assignment]
+        raise
+    cursor.close()

@@ -1,0 +1,143 @@
+"""The tables to copy, read from the dbt source YAML that documents and tests them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loader.errors import CommandLineError, ConfigError
+
+SOURCE = "raw_data"
+POLICIES = ("fail", "null", "strip", "truncate", "text")
+_KNOWN = {"source", "primary_key", "cursor", "deleted", "lookback_days"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One declared table.
+
+    Attributes:
+        name: the raw table's name, and the dbt source table's.
+        database, source: where MySQL has it.
+        primary_key: its key columns; empty for a table that has none and is copied whole.
+        cursor: the column that says when a row was last written; None means always copied whole.
+        deleted: the column that says a row was deleted softly.
+        lookback_days: how many landed days a catch-up lands again, for late commits.
+        policies: per column, what to do with a value the warehouse cannot hold.
+    """
+
+    name: str
+    database: str
+    source: str
+    primary_key: tuple[str, ...]
+    cursor: str | None = None
+    deleted: str | None = None
+    lookback_days: int = 0
+    policies: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
+    """Read every table that declares a loader.
+
+    Args:
+        project_dir: the dbt project's root; the YAML files under `models/` are read.
+
+    Returns:
+        The source's schema as written (it may hold Jinja) and the tables by name.
+
+    Raises:
+        ConfigError: a declaration is missing or wrong; names file, table and key.
+    """
+    schema, tables = SOURCE, dict[str, Table]()
+    for file in sorted((project_dir / "models").rglob("*.y*ml")):
+        for source in _sources(file):
+            if source.get("name") != SOURCE:
+                continue
+            schema = source.get("schema", schema)
+            for declared in source.get("tables", []):
+                loader = declared.get("config", {}).get("meta", {}).get("loader")
+                if loader is not None:
+                    table = _table(file.relative_to(project_dir), declared, loader)
+                    tables[table.name] = table
+    if not tables:
+        raise ConfigError(
+            f"No source table under {project_dir / 'models'} declares `config: meta: loader:`.",
+            f"Run the loader in the dbt project's root, or declare a table of source {SOURCE}.",
+        )
+    return schema, tables
+
+
+def select_tables(tables: Mapping[str, Table], names: tuple[str, ...]) -> list[Table]:
+    """The tables that were named, or all of them.
+
+    Raises:
+        CommandLineError: a name is not declared; lists those that are.
+    """
+    if unknown := [name for name in names if name not in tables]:
+        raise CommandLineError(
+            f"No declared table is called {', '.join(unknown)}.",
+            f"Known tables: {', '.join(tables)}.",
+        )
+    return [tables[name] for name in dict.fromkeys(names or tables)]
+
+
+def _sources(file: Path) -> list[dict[str, Any]]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not YAML: {error}", "Mend it; dbt reads it too.") from None
+    return content.get("sources", []) if isinstance(content, dict) else []
+
+
+def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Table:
+    """Check one declaration."""
+    where = f"{file}, table {declared.get('name')}"
+
+    def wrong(fact: str, remedy: str) -> ConfigError:
+        return ConfigError(f"{where}: {fact}", remedy)
+
+    if unknown := set(loader) - _KNOWN:
+        raise wrong(
+            f"meta.loader has no key {', '.join(sorted(unknown))}.",
+            f"Known keys: {', '.join(sorted(_KNOWN))}.",
+        )
+    database, _, source = str(loader.get("source", "")).partition(".")
+    if not (database and source):
+        raise wrong(
+            f"source is {loader.get('source')!r}.", "Write it as database.table, as MySQL has it."
+        )
+    key, cursor = loader.get("primary_key"), loader.get("cursor")
+    if not isinstance(key, list) or (not key and cursor):
+        raise wrong(
+            "primary_key is missing.",
+            "List the key's columns; [] is for a table without one, which is copied whole "
+            "and so has no cursor.",
+        )
+    lookback = loader.get("lookback_days", 0)
+    if not isinstance(lookback, int) or lookback < 0:
+        raise wrong(f"lookback_days is {lookback!r}.", "Write a whole number of days, 0 or more.")
+    policies = {
+        column["name"]: column.get("config", {})
+        .get("meta", {})
+        .get("loader", {})
+        .get("on_unrepresentable", "fail")
+        for column in declared.get("columns", [])
+    }
+    for column, policy in policies.items():
+        if policy not in POLICIES:
+            raise wrong(
+                f"column {column}: on_unrepresentable is {policy!r}.",
+                f"Use one of: {', '.join(POLICIES)}.",
+            )
+    return Table(
+        name=declared["name"],
+        database=database,
+        source=source,
+        primary_key=tuple(key),
+        cursor=cursor,
+        deleted=loader.get("deleted"),
+        lookback_days=lookback,
+        policies=policies,
+    )

@@ -1,0 +1,276 @@
+"""MySQL types: what each becomes in the warehouse, and the SQL that reads it as lossless text.
+
+Sources: MySQL Reference Manual "Data Types"; Amazon Redshift Database Developer Guide
+"Data types", "Character types", "Numeric types", "VARBYTE type".
+"""
+
+from dataclasses import dataclass
+
+from loader.copytext import CHANGED, NULL, REFUSED
+from loader.errors import SourceError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column as `information_schema.columns` has it.
+
+    Attributes:
+        data_type: the type's bare name, such as `decimal`.
+        column_type: the whole type, such as `decimal(10,2) unsigned`.
+        length: longest value in characters, for text; in bytes, for binary columns.
+        precision, scale: of numbers; `precision` is a BIT's width too.
+        charset: of text columns.
+    """
+
+    name: str
+    data_type: str
+    column_type: str
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    charset: str | None = None
+    nullable: bool = True
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether the column holds no negative numbers."""
+        return "unsigned" in self.column_type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What a warehouse's types can hold.
+
+    Attributes:
+        text_bytes, binary_bytes: the longest value, in bytes; None for no limit that matters.
+        precision, scale: the largest of an exact number.
+        binary_prefix: what precedes hexadecimal digits in COPY's text, as a MySQL literal.
+    """
+
+    name: str
+    text_bytes: int | None
+    binary_bytes: int | None
+    precision: int
+    scale: int
+    binary_prefix: str
+
+
+POSTGRES = Dialect(
+    name="postgres", text_bytes=None, binary_bytes=None, precision=1000, scale=1000,
+    binary_prefix="0x5C78",
+)  # fmt: skip
+REDSHIFT = Dialect(
+    name="redshift", text_bytes=65_535, binary_bytes=1_024_000, precision=38, scale=37,
+    binary_prefix="''",
+)  # fmt: skip
+
+_INTEGERS = {
+    # MySQL type: (signed, unsigned)
+    "tinyint": ("smallint", "smallint"),
+    "smallint": ("smallint", "integer"),
+    "mediumint": ("integer", "integer"),
+    "int": ("integer", "bigint"),
+    "bigint": ("bigint", "numeric(20,0)"),
+}
+_TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json"}
+_BINARIES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
+_DATES = {"date": "date", "datetime": "timestamp", "timestamp": "timestamp"}
+_GEOMETRIES = {
+    "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
+    "multipolygon", "geometrycollection", "geomcollection",
+}  # fmt: skip
+_UTF8 = {"utf8mb4", "utf8mb3", "utf8", "ascii"}
+_CHARACTER_BYTES = 4  # the longest character of UTF-8
+_TIME_LENGTH = 17  # -838:59:59.000000; Redshift's TIME ends at 24 h, so a span of time is text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landed:
+    """How one column lands.
+
+    Attributes:
+        name: the raw table's column, in lower case, as Redshift folds it.
+        type: the warehouse's type.
+        text: the MySQL expression that reads the value as the bytes of its text.
+    """
+
+    name: str
+    type: str
+    text: str
+
+
+def quote_mysql(name: str) -> str:
+    """A MySQL identifier in backticks. [Schema Object Names]."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
+    """Decide how a column lands.
+
+    Args:
+        policy: what to do with what the warehouse cannot hold: `fail` (the default), `null`,
+            `strip` (drop NUL characters), `truncate` (cut text), `text` (land as text).
+
+    Raises:
+        SourceError: no type of the warehouse holds the column exactly and no policy says what
+            to do instead.
+    """
+    name = column.name.lower()
+    if policy == "text":
+        value = _as_bytes(_expression(column, quote_mysql(column.name)))
+        return Landed(name=name, type=_text_type(dialect, None), text=value)
+    kind = _type(column, dialect)
+    if kind is None:
+        raise SourceError(
+            f"column {column.name} is {column.column_type}, which {dialect.name} has no equal of",
+            "Declare `on_unrepresentable: text` for it under the column's "
+            "`config: meta: loader:` to land it as text.",
+        )
+    return Landed(name=name, type=kind, text=_marked(column, dialect, policy))
+
+
+def _type(column: Column, dialect: Dialect) -> str | None:  # noqa: C901, PLR0911 - one line a type
+    """The warehouse's type that holds every value of the column, or None."""
+    precision, scale = column.precision or 0, column.scale or 0
+    match column.data_type:
+        case kind if kind in _INTEGERS:
+            return _INTEGERS[kind][column.unsigned]
+        case "bit":
+            return "numeric(20,0)" if precision > 63 else "bigint"  # noqa: PLR2004
+        case "decimal" if precision <= dialect.precision and scale <= dialect.scale:
+            return f"numeric({precision},{scale})"
+        case "float":
+            return "real"
+        case "double":
+            return "double precision"
+        case "year":
+            return "smallint"
+        case "time":
+            return _text_type(dialect, _TIME_LENGTH)
+        case kind if kind in _DATES:
+            return _DATES[kind]
+        case kind if kind in _TEXTS:
+            return _text_type(dialect, (column.length or 0) * _CHARACTER_BYTES)
+        case kind if kind in _BINARIES:
+            if dialect.binary_bytes is None:
+                return "bytea"
+            return f"varbyte({min(max(column.length or 1, 1), dialect.binary_bytes)})"
+    return None
+
+
+def _text_type(dialect: Dialect, size: int | None) -> str:
+    """A text type that holds `size` bytes; the longest one if None."""
+    if dialect.text_bytes is None:
+        return "text"
+    return f"varchar({min(max(size or dialect.text_bytes, 1), dialect.text_bytes)})"
+
+
+def _expression(column: Column, quoted: str) -> str:
+    """The value as something that casts to its exact text."""
+    match column.data_type:
+        case "float" | "double":
+            # A FLOAT prints six digits; as a DOUBLE it prints all that it holds, and the
+            # nearest float of those is the same one. Adding 0e0 also drops a FLOAT(M,D)'s
+            # rounding of what is shown.
+            return f"{quoted} + 0e0"
+        case "bit":
+            return f"{quoted} + 0"  # the driver would return bytes
+        case kind if kind in _GEOMETRIES:
+            return f"st_astext({quoted})"
+        case kind if kind in _TEXTS and column.charset not in _UTF8:
+            return f"convert({quoted} using utf8mb4)"
+    return quoted
+
+
+def _marked(column: Column, dialect: Dialect, policy: str) -> str:
+    """Read a value as bytes, marked if it cannot land, or changed as the policy says.
+
+    Text with a NUL character is looked for on the way through instead, where it costs nothing,
+    unless a policy has to change it.
+    """
+    quoted = quote_mysql(column.name)
+    value = _expression(column, quoted)
+    text = _as_bytes(value)
+    if column.data_type in _DATES:
+        # Neither 0000-00-00 nor 2024-00-10 is a day; no warehouse has a year 0.
+        refused = f"{text} like '0000%' or {text} like '%-00%'"
+        return _if_refused(refused, text, policy)
+    if column.data_type in _BINARIES:
+        text = _as_bytes(f"concat({dialect.binary_prefix}, hex({quoted}))")
+        too_long = _longer(quoted, column.length, dialect.binary_bytes)
+        return _if_refused(too_long, text, policy) if too_long else text
+    if column.data_type not in _TEXTS:
+        return text
+    has_nul = f"locate(0x00, {text}) > 0"
+    too_long = _longer(value, (column.length or 0) * _CHARACTER_BYTES, dialect.text_bytes)
+    if policy == "null":
+        return _if_refused(f"{has_nul} or {too_long}" if too_long else has_nul, text, policy)
+    if policy == "truncate" and too_long:
+        cut = f"left({value}, {(dialect.text_bytes or 0) // _CHARACTER_BYTES})"
+        return f"if({too_long}, {_changed(_as_bytes(cut))}, {text})"
+    if policy == "strip":
+        stripped = _changed(f"replace({text}, 0x00, '')")
+        text = f"if({has_nul}, {stripped}, {text})"
+    return _if_refused(too_long, text, policy) if too_long else text
+
+
+def _as_bytes(expression: str) -> str:
+    """Cast, so that MySQL converts no character set when it joins the row."""
+    return f"cast({expression} as binary)"
+
+
+def _changed(expression: str) -> str:
+    return f"concat(0x{CHANGED.hex()}, {expression})"
+
+
+def _longer(value: str, length: int | None, longest: int | None) -> str:
+    """The condition that a value is longer than the warehouse's longest; empty if it cannot be."""
+    return f"length({value}) > {longest}" if longest and (length or 0) > longest else ""
+
+
+def _if_refused(condition: str, text: str, policy: str) -> str:
+    nothing = f"0x{(CHANGED + NULL).hex()}"
+    instead = nothing if policy == "null" else f"concat(0x{REFUSED.hex()}, {text})"
+    return f"if({condition}, {instead}, {text})"
+
+
+def widens(old: str, new: str) -> bool:
+    """Whether the warehouse's type `new` holds every value of `old`.
+
+    >>> widens("integer", "bigint"), widens("bigint", "integer")
+    (True, False)
+    >>> widens("numeric(10,2)", "numeric(12,2)"), widens("numeric(10,2)", "numeric(10,4)")
+    (True, False)
+    >>> widens("numeric(4,0)", "smallint"), widens("numeric(5,0)", "smallint")
+    (True, False)
+    """
+    if old == new:
+        return True
+    (old_name, old_sizes), (new_name, new_sizes) = _parts(old), _parts(new)
+    if new_name == "text":
+        return old_name in ("text", "varchar")
+    if old_name == new_name and len(old_sizes) == 1:
+        return old_sizes[0] <= new_sizes[0]
+    if {old_name, new_name} <= {*_INTEGER_DIGITS, "numeric"}:
+        needed, had_scale = _digits(old_name, old_sizes)
+        # An integer type holds every number of one digit less than its largest has.
+        held, scale = _digits(new_name, new_sizes)
+        held -= new_name in _INTEGER_DIGITS and old_name == "numeric"
+        return needed <= held and had_scale <= scale
+    return (old_name, new_name) in {("real", "double precision"), ("date", "timestamp")}
+
+
+_INTEGER_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
+
+
+def _parts(kind: str) -> tuple[str, list[int]]:
+    name, _, sizes = kind.partition("(")
+    return name, [int(size) for size in sizes.rstrip(")").split(",") if size]
+
+
+def _digits(name: str, sizes: list[int]) -> tuple[int, int]:
+    """How many digits a number has before and after its point."""
+    if name in _INTEGER_DIGITS:
+        return _INTEGER_DIGITS[name], 0
+    precision, scale = sizes
+    return precision - scale, scale

@@ -1,0 +1,127 @@
+"""Landing in PostgreSQL: the staged files are streamed into COPY FROM STDIN."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import chain
+from typing import Any
+
+from loader import s3
+from loader.errors import LandingError
+from loader.tables import Table
+from loader.types import POSTGRES, Landed
+from loader.warehouse.base import (
+    LOADER_COLUMNS,
+    LOCK_SECONDS,
+    Landing,
+    Warehouse,
+    one_line,
+    quote,
+    refused,
+)
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+class Postgres(Warehouse):
+    """The embedded default, and any PostgreSQL 15 or newer."""
+
+    dialect = POSTGRES
+
+    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+        """Write the table and the two indexes that landing, builds and pruning look rows up by."""
+        relation = self.relation(table.name)
+        listed = ", ".join(
+            f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
+        )
+        return [
+            f"create table {relation} ({listed})",
+            *(f"create index on {relation} ({name})" for name in ("_run_date", "_load_id")),
+        ]
+
+    def _copy_statement(self, landing: Landing) -> str:
+        """Write the COPY; its text form is the one that the parts are staged in."""
+        return f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) from stdin"
+
+    def _copy(self, statement: str, landing: Landing) -> int:
+        reader = s3.PartsReader(s3.connect(), self._settings.stage.bucket, landing.parts)
+        with closing(self._connection.cursor()) as cursor:
+            try:
+                cursor.copy_expert(statement, reader, size=1 << 18)
+            except Exception as error:
+                if reader.error:
+                    raise reader.error from None
+                diagnosis: Any = getattr(error, "diag", None)
+                why = ". ".join(
+                    filter(None, (diagnosis.message_primary, diagnosis.context))
+                    if diagnosis
+                    else []
+                )
+                raise refused(landing, self.schema, why or one_line(error)) from error
+            return int(cursor.rowcount)
+
+    def _hold(self, table: Table) -> None:
+        """Take an advisory lock, which ends with the session. [PostgreSQL: Explicit Locking]."""
+        self.execute(f"set lock_timeout = '{LOCK_SECONDS}s'")
+        try:
+            self.execute(
+                "select pg_advisory_lock(hashtext(%s), hashtext(%s))", (self.schema, table.name)
+            )
+        except LandingError as error:
+            if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise LandingError(
+                f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
+                "this one has changed nothing.",
+                "Wait for it to end, then run again.",
+            ) from None
+        self.execute("set lock_timeout = 0")
+        self._connection.commit()
+
+    def _widen(self, relation: str, column: Landed) -> list[str]:
+        """Change the type in place; views that read the table are made again around it."""
+        views = self._dependent_views(relation)
+        return [
+            *(f"drop view {view}" for view, _, _ in reversed(views)),
+            f"alter table {relation} alter column {quote(column.name)} type {column.type}",
+            *chain.from_iterable(
+                [f"create view {view} as {definition}", *grants]
+                for view, definition, grants in views
+            ),
+        ]
+
+    def _dependent_views(self, relation: str) -> list[tuple[str, str, list[str]]]:
+        """Find the views over a table: name, definition and grants, each after what it reads."""
+        rows = self.execute(
+            """
+            with recursive dependent as (
+                select rule.ev_class as view, 1 as depth
+                from pg_depend as dependency
+                inner join pg_rewrite as rule on rule.oid = dependency.objid
+                where dependency.classid = 'pg_rewrite'::regclass
+                    and dependency.refobjid = %s::regclass
+                    and rule.ev_class <> dependency.refobjid
+                union
+                select rule.ev_class, dependent.depth + 1
+                from dependent
+                inner join pg_depend as dependency on dependency.refobjid = dependent.view
+                inner join pg_rewrite as rule on rule.oid = dependency.objid
+                where dependency.classid = 'pg_rewrite'::regclass
+                    and rule.ev_class <> dependency.refobjid
+            )
+
+            select
+                view::regclass::text,
+                pg_get_viewdef(view),
+                array(
+                    select format('grant %%s on %%s to %%s', privilege_type, view::regclass,
+                        case when grantee = 0 then 'public' else grantee::regrole::text end)
+                    from pg_class, aclexplode(relacl)
+                    where oid = view and grantee <> relowner
+                )
+            from dependent
+            group by view
+            order by max(depth), view
+            """,
+            (relation,),
+        )
+        return [(view, definition, list(grants)) for view, definition, grants in rows]

@@ -1,0 +1,176 @@
+"""The warehouse's connection, from the same dbt profile that dbt itself uses."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loader.errors import ConfigError, LandingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One target of a dbt profile, rendered.
+
+    Attributes:
+        target: its name.
+        type: the adapter, `postgres` or `redshift`.
+        schema: the target's schema, which decides the prefix of all others.
+        output: every key of the target, passwords included; never shown.
+    """
+
+    target: str
+    type: str
+    schema: str
+    output: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """Name the warehouse for messages."""
+        output = self.output
+        database = output.get("dbname") or output.get("database")
+        return f"{self.type} {output.get('host')}:{output.get('port')}/{database}"
+
+
+def target_name(project_dir: Path, target: str | None) -> str:
+    """Name the target that dbt would take: the given one, DBT_TARGET, or the profile's default.
+
+    Raises:
+        ConfigError: there is no profile.
+    """
+    if chosen := target or os.environ.get("DBT_TARGET"):
+        return chosen
+    _, profile = _read(project_dir)
+    return str(_render(profile.get("target", "default"), os.environ))
+
+
+def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Profile:
+    """Render one target as dbt does: Jinja with `env_var`, and nothing else.
+
+    Args:
+        env: the variables that hold for the target.
+
+    Raises:
+        ConfigError: no such profile or target, or a variable it needs is not set.
+    """
+    name, profile = _read(project_dir)
+    outputs = profile.get("outputs", {})
+    if target not in outputs:
+        raise ConfigError(
+            f"Profile {name} has no target {target}.", f"Known targets: {', '.join(outputs)}."
+        )
+    output = {key: _render(value, env) for key, value in outputs[target].items()}
+    adapter = output.get("type")
+    if adapter not in ("postgres", "redshift"):
+        raise ConfigError(
+            f"Target {target} of profile {name} is of type {adapter!r}.",
+            "The loader lands in postgres and redshift.",
+        )
+    return Profile(target=target, type=adapter, schema=str(output.get("schema", "")), output=output)
+
+
+def connect(profile: Profile) -> Any:
+    """Open a connection by the adapter's own way: same options, same authentication.
+
+    Returns:
+        A DB-API connection (psycopg2's or redshift_connector's) that is not in autocommit mode.
+
+    Raises:
+        ConfigError: the adapter refuses the target's keys.
+        LandingError: no connection.
+    """
+    from dbt.adapters.contracts.connection import Connection
+    from dbt.adapters.factory import get_adapter_class_by_name, load_plugin
+    from dbt_common.exceptions import DbtBaseException
+
+    keys = {key: value for key, value in profile.output.items() if key not in ("type", "threads")}
+    credentials_class = load_plugin(profile.type)
+    try:
+        keys = credentials_class.translate_aliases(keys)
+        credentials_class.validate(keys)
+        credentials = credentials_class.from_dict(keys)
+    except Exception as error:
+        raise ConfigError(
+            f"Target {profile.target}: {getattr(error, 'message', error)}", "Mend profiles.yml."
+        ) from None
+    manager = get_adapter_class_by_name(profile.type).ConnectionManager
+    connection = Connection(type=profile.type, name="loader", credentials=credentials)
+    try:
+        handle = manager.open(connection).handle
+    except (DbtBaseException, OSError) as error:
+        raise LandingError(
+            f"Cannot connect to the warehouse {profile.place}: {str(error).strip()}",
+            "Run `make up` to start the embedded services."
+            if profile.target == "local"
+            else "Check the target in profiles.yml, and that the warehouse is up.",
+        ) from None
+    handle.autocommit = False
+    return handle
+
+
+def render_schema(schema: str, profile: Profile) -> str:
+    """Render a source's schema as dbt does, with `target` at hand."""
+    return str(_template(schema, {"target": {**profile.output, "name": profile.target}}))
+
+
+def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
+    """Find the project's profile where dbt would.
+
+    [dbt: Connection profiles, "Advanced: Customizing a profile directory"]
+    """
+    project = project_dir / "dbt_project.yml"
+    if not project.exists():
+        raise ConfigError(
+            f"{project_dir} is not a dbt project.", "Run the loader in the project's root."
+        )
+    name = yaml.safe_load(project.read_text()).get("profile")
+    folders = [project_dir, Path.home() / ".dbt"]
+    if chosen := os.environ.get("DBT_PROFILES_DIR"):
+        folders = [Path(chosen)]
+    for folder in folders:
+        file = folder / "profiles.yml"
+        if file.exists():
+            profiles = yaml.safe_load(file.read_text()) or {}
+            if name not in profiles:
+                raise ConfigError(f"{file} has no profile {name}.", "See profiles.yml.example.")
+            return name, profiles[name]
+    raise ConfigError(
+        f"No profiles.yml in {' or '.join(str(folder) for folder in folders)}.",
+        "Run `make demo`, or copy profiles.yml.example to profiles.yml.",
+    )
+
+
+def _env_var(env: Mapping[str, str], name: str, default: str | None = None) -> str:
+    """Be dbt's `env_var`: the variable, else the default, else an error."""
+    value = env.get(name, default)
+    if value is None:
+        raise ConfigError(
+            f"profiles.yml asks for the environment variable {name}.", "Set it and run again."
+        )
+    return value
+
+
+def _render(value: Any, env: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _render(each, env) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_render(each, env) for each in value]
+    if not isinstance(value, str):
+        return value
+    return _template(value, {"env_var": partial(_env_var, env)})
+
+
+def _template(text: str, context: dict[str, Any]) -> Any:
+    """Render with dbt's own native templates, so that `as_number` and the like mean the same."""
+    from dbt_common.clients.jinja import get_template
+    from dbt_common.exceptions import DbtBaseException
+
+    try:
+        return get_template(text, context, None, native=True).render(context)
+    except DbtBaseException as error:
+        # The text itself may hold a password.
+        raise ConfigError(f"Cannot render the Jinja: {error.msg}", "Mend profiles.yml.") from None

@@ -1,0 +1,129 @@
+"""Landing in Amazon Redshift: one COPY reads the manifest; no row passes through the loader."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
+
+from loader.errors import ConfigError, LandingError
+from loader.tables import Table
+from loader.types import REDSHIFT, Landed
+from loader.warehouse.base import (
+    LOADER_COLUMNS,
+    LOCK_SECONDS,
+    Landing,
+    Warehouse,
+    one_line,
+    quote,
+    refused,
+)
+from loader.warehouse.profile import connect
+
+
+class Redshift(Warehouse):
+    """A provisioned cluster or a serverless workgroup."""
+
+    dialect = REDSHIFT
+
+    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+        """Write the table, spread by its key as the core table is, sorted by its windows' days."""
+        listed = ", ".join(
+            f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
+        )
+        spread = (
+            f"diststyle key distkey ({quote(table.primary_key[0].lower())})"
+            if table.primary_key
+            else "diststyle even"
+        )
+        return [f"create table {self.relation(table.name)} ({listed}) {spread} sortkey (_run_date)"]
+
+    def _copy_statement(self, landing: Landing) -> str:
+        """Write the COPY.
+
+        No option that hides a loss: none that truncates, skips or replaces. TIMEFORMAT 'auto'
+        keeps fractions of a second. [Redshift: COPY, Data conversion parameters]
+
+        Raises:
+            ConfigError: LOADER_IAM_ROLE is not set.
+        """
+        role = self._settings.iam_role
+        if not role:
+            raise ConfigError(
+                "LOADER_IAM_ROLE is not set.",
+                "Set it to the role, attached to the cluster, that may read the bucket, "
+                "or to `default`.",
+            )
+        authority = "default" if role == "default" else literal(role)
+        return (
+            f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) "
+            f"from {literal(landing.load.manifest or '')} iam_role {authority} "
+            "manifest gzip delimiter '\\t' escape null as '\\\\N' "
+            "dateformat 'auto' timeformat 'auto' maxerror 0 compupdate off statupdate off"
+        )
+
+    def _copy(self, statement: str, landing: Landing) -> int:
+        try:
+            self.execute(statement)
+        except LandingError as error:
+            raise refused(landing, self.schema, self._why(landing) or error.fact) from error
+        return int(self.execute("select pg_last_copy_count()")[0][0])
+
+    def _why(self, landing: Landing) -> str:
+        """Read the load's own error row; others' rows are visible too."""
+        self.release()
+        with suppress(LandingError):
+            found = self.execute(
+                "select column_name, error_message, file_name, line_number "
+                "from sys_load_error_detail where file_name like %s "
+                "order by start_time desc limit 1",
+                (f"%{landing.load.load_id}%",),
+            )
+            for column, message, file, line in found:
+                return f"column {column.strip()}: {message.strip()} ({file.strip()}, line {line})"
+        return ""
+
+    def _hold(self, table: Table) -> None:
+        """Lock a table made for that, on a connection of its own.
+
+        Redshift has no advisory lock, and LOCK keeps readers out of what it locks, for as long as
+        its transaction lasts. [Redshift: LOCK]
+        """
+        lock = self.relation(f"_lock_{table.name}")
+        with self.transaction():
+            self.execute(f"create table if not exists {lock} (held integer)")
+        self._holder = connect(self.profile)
+        cursor = self._holder.cursor()
+        try:
+            cursor.execute(f"set statement_timeout to {LOCK_SECONDS * 1000}")
+            cursor.execute(f"lock {lock}")
+        except Exception as error:
+            raise LandingError(
+                f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
+                f"this one has changed nothing ({one_line(error)}).",
+                "Wait for it to end, then run again.",
+            ) from None
+
+    def close(self) -> None:
+        """End both connections."""
+        super().close()
+        if holder := getattr(self, "_holder", None):
+            holder.close()
+            self._holder = None
+
+    def _widen(self, relation: str, column: Landed) -> list[str]:
+        """Add a wider column, copy, drop and rename.
+
+        ALTER COLUMN TYPE widens VARCHAR only, and not inside a transaction. [Redshift: ALTER TABLE]
+        """
+        wide = quote(f"_wide_{column.name}")
+        name = quote(column.name)
+        return [
+            f"alter table {relation} add column {wide} {column.type}",
+            f"update {relation} set {wide} = {name}",
+            f"alter table {relation} drop column {name}",
+            f"alter table {relation} rename column {wide} to {name}",
+        ]
+
+
+def literal(text: str) -> str:
+    """A string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -1,0 +1,160 @@
+"""Half-open windows of whole days, `[start, end)`, in one declared time zone."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from loader.errors import CommandLineError, ConfigError
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A time zone, by the name that MySQL knows it by and as Python computes with it."""
+
+    name: str
+    info: tzinfo
+
+
+@dataclass(frozen=True)
+class Window:
+    """The days `start` up to but not including `end`; with neither, the whole table."""
+
+    start: date | None = None
+    end: date | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """True for the unbounded window of a full refresh."""
+        return self.start is None
+
+    @property
+    def days(self) -> int:
+        """How many days the window has; 0 for the unbounded one."""
+        return (self.end - self.start).days if self.start and self.end else 0
+
+    def bounds(self, zone: tzinfo) -> tuple[datetime, datetime] | None:
+        """The window's first instant and the first one after it, in UTC; None if unbounded."""
+        if self.start is None or self.end is None:
+            return None
+        first, after = (
+            datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+            for day in (self.start, self.end)
+        )
+        return first, after
+
+    def __str__(self) -> str:
+        if self.start is None or self.end is None:
+            return "whole table"
+        return str(self.start) if self.days == 1 else f"{self.start} to {self.end - DAY}"
+
+
+WHOLE = Window()
+
+
+def parse_day(text: str, option: str) -> date:
+    """Read one ISO date.
+
+    Raises:
+        CommandLineError: `text` is not `YYYY-MM-DD`, or no such day exists.
+    """
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        raise CommandLineError(f"{option} {text!r} is not a date.", "Write it as YYYY-MM-DD.")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CommandLineError(
+            f"{option} {text!r} is not a day of the calendar.", "Write an existing day."
+        ) from None
+
+
+def parse_zone(name: str) -> Zone:
+    """Read a time zone: an IANA name or an offset such as `+09:00`.
+
+    Raises:
+        ConfigError: no such zone.
+    """
+    if offset := re.fullmatch(r"([+-])(\d{2}):(\d{2})", name):
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return Zone(name, timezone(timedelta(minutes=minutes if offset[1] == "+" else -minutes)))
+    try:
+        return Zone(name, ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError(
+            f"LOADER_TIMEZONE {name!r} is not a time zone.",
+            "Use a name such as UTC or Asia/Seoul, or an offset such as +09:00.",
+        ) from None
+
+
+def requested_window(
+    run_date: str | None,
+    start_date: str | None,
+    end_date: str | None,
+    full_refresh: bool,
+    today: Callable[[], date],
+) -> Window | None:
+    """The window that the command line asks for; None means catch-up.
+
+    Args:
+        run_date, start_date, end_date: ISO dates; `end_date` is not included.
+        full_refresh: the unbounded window.
+        today: the current day in the declared time zone.
+
+    Raises:
+        CommandLineError: options that exclude each other, a date that is none, an end that is not
+            after its start, or a day that has not begun.
+    """
+    given = [
+        name
+        for name, value in [
+            ("--run-date", run_date),
+            ("--start-date", start_date or end_date),
+            ("--full-refresh", full_refresh),
+        ]
+        if value
+    ]
+    if len(given) > 1:
+        raise CommandLineError(f"{' and '.join(given)} exclude each other.", "Give one of them.")
+    if full_refresh:
+        return WHOLE
+    if run_date:
+        start = parse_day(run_date, "--run-date")
+        end = start + DAY
+    elif start_date and end_date:
+        start, end = parse_day(start_date, "--start-date"), parse_day(end_date, "--end-date")
+    elif start_date or end_date:
+        raise CommandLineError(
+            f"--start-date and --end-date go together; only {start_date or end_date} was given.",
+            "Give both; the end date is not included.",
+        )
+    else:
+        return None
+    if end <= start:
+        raise CommandLineError(
+            f"--end-date {end} is not after --start-date {start}.",
+            "The end date is not included, so it is at least one day later.",
+        )
+    if end - DAY > today():
+        raise CommandLineError(
+            f"{end - DAY} has not begun; today is {today()}.",
+            "Ask for days up to today; a day is complete when it is over.",
+        )
+    return Window(start, end)
+
+
+def catch_up_window(covered_end: date, lookback_days: int, today: date) -> Window | None:
+    """Every day since the last landed one up to yesterday, look-back included.
+
+    Args:
+        covered_end: the day after the last whole day that the ledger shows as landed.
+        lookback_days: how many landed days are landed again, for late commits.
+        today: the current day in the declared time zone.
+
+    Returns:
+        None when there is nothing to do.
+    """
+    start = covered_end - lookback_days * DAY
+    return Window(start, today) if start < today else None
