@@ -151,7 +151,7 @@ def play(address: Address) -> Play:
             [*answers, *late],
         )
         noon = datetime(day.year, day.month, day.day, 12)
-        updated = _touch(cursor, random, noon, "score = (score + 3) % 11", ANSWERS_PER_DAY)
+        updated = _touch(cursor, random, noon, "score = mod(score + 3, 11)", ANSWERS_PER_DAY)
         deleted = _touch(cursor, random, noon + _SECOND, "is_deleted = 1", ANSWERS_PER_DAY // 10)
         sessions = list(_sessions(random, day, SESSIONS_PER_DAY, f"{day}"))
         cursor.executemany(

@@ -1,0 +1,60 @@
+{% macro check_run() %}
+
+    {#- Everything that would make a run wrong is said before its first statement. -#}
+    {%- if execute -%}
+        {%- do check_vars() -%}
+        {%- do check_transactions() -%}
+        {%- if flags.WHICH in ['build', 'run', 'snapshot', 'test'] -%}
+            {%- do check_landed() -%}
+        {%- endif -%}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro check_vars() %}
+
+    {%- set known = ['run_date', 'start_date', 'end_date', 'nps_low_sample', 'analysts'] -%}
+    {%- for name in invocation_args_dict.get('vars', {}) if name not in known -%}
+        {{ wrong_var('no var is called ' ~ name ~ '.', 'Known vars: ' ~ known | join(', ') ~ '.') }}
+    {%- endfor -%}
+    {%- do build_window() -%}
+
+{% endmacro %}
+
+
+{% macro check_transactions() %}
+
+    {%- if target.type == 'postgres' and target.get('autocommit') -%}
+        {{ exceptions.raise_compiler_error(
+            'target ' ~ target.name ~ ' sets autocommit: true, so that a publish would not be one '
+            ~ 'transaction. Remove it from profiles.yml. Nothing was built.'
+        ) }}
+    {%- endif -%}
+    {%- if flags.REDSHIFT_SKIP_AUTOCOMMIT_TRANSACTION_STATEMENTS -%}
+        {{ exceptions.raise_compiler_error(
+            'the flag redshift_skip_autocommit_transaction_statements is true, so that a publish '
+            ~ 'would not be one transaction. Set it to false in dbt_project.yml. Nothing was built.'
+        ) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro check_landed() %}
+
+    {%- set missing = [] -%}
+    {%- for source in graph.sources.values() if source.source_name == 'raw_data' -%}
+        {%- set relation = adapter.get_relation(source.database, source.schema, source.identifier) -%}
+        {%- if relation is none -%}
+            {%- do missing.append(source.schema ~ '.' ~ source.identifier) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {{ exceptions.raise_compiler_error(
+            missing | join(', ') ~ (' has' if missing | length == 1 else ' have')
+            ~ ' not been landed in ' ~ target.name ~ ' yet. Run `loader load` first. Nothing was built.'
+        ) }}
+    {%- endif -%}
+
+{% endmacro %}

@@ -1,0 +1,137 @@
+{% materialization checked_table, default %}
+
+    {#-
+        A summary table that changes only if its checks pass: the candidate is built aside, checked
+        with the tests that the model's YAML declares, and only then published.
+
+        The published table is never dropped or renamed: in one transaction its rows are deleted
+        and the candidate's inserted, so that grants stay and views that read it go on working.
+        The statements go out as one call, because dbt-redshift may repeat a single call on a new
+        connection, where the transaction's first half would be lost.
+    -#}
+    {%- set target_relation = this.incorporate(type='table') -%}
+    {%- set candidate = target_relation.incorporate(path={'identifier': this.identifier ~ '__candidate'}) -%}
+    {%- set published = load_cached_relation(this) -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+
+    {%- set parents = input_relations(model) -%}
+    {%- do refuse_if_failed(run_checks(parents, only_tag='input_check'), published, none) -%}
+
+    {{ drop_relation_if_exists(load_cached_relation(candidate)) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- call statement('main') -%}
+        {{ get_create_table_as_sql(False, candidate, sql) }}
+    {%- endcall -%}
+    {%- do create_indexes(candidate) -%}
+    {%- do adapter.commit() -%}
+
+    {%- set checks = run_checks({model.unique_id: candidate}) -%}
+    {%- do refuse_if_failed(checks, published, candidate) -%}
+
+    {%- call statement('publish') -%}
+        {%- if published is none -%}
+            alter table {{ candidate }} rename to {{ adapter.quote(this.identifier) }};
+        {%- else -%}
+            {{ replace_rows(published, candidate) }}
+        {%- endif -%}
+        {{ record_publication(target_relation) }}
+    {%- endcall -%}
+    {%- do apply_grants(target_relation, config.get('grants'), should_revoke=true) -%}
+    {%- do persist_docs(target_relation, model) -%}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {%- do adapter.commit() -%}
+
+    {%- if published is not none -%}
+        {{ drop_relation_if_exists(candidate) }}
+    {%- endif -%}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [target_relation]}) }}
+
+{% endmaterialization %}
+
+
+{% macro replace_rows(published, candidate) %}
+
+    {#- A column that is new or has another type is made again: every row is replaced anyway. -#}
+    {%- set old, new = {}, {} -%}
+    {%- for column in adapter.get_columns_in_relation(published) -%}
+        {%- do old.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {%- for column in adapter.get_columns_in_relation(candidate) -%}
+        {%- do new.update({column.name: column.data_type}) -%}
+    {%- endfor -%}
+    {%- set names = [] -%}
+    {%- for name in new -%}{%- do names.append(adapter.quote(name)) -%}{%- endfor -%}
+
+    {%- for name, kind in old.items() if new.get(name) != kind %}
+        alter table {{ published }} drop column {{ adapter.quote(name) }};
+    {%- endfor %}
+    {%- for name, kind in new.items() if old.get(name) != kind %}
+        alter table {{ published }} add column {{ adapter.quote(name) }} {{ kind }};
+    {%- endfor %}
+    delete from {{ published }};
+    insert into {{ published }} ({{ names | join(', ') }})
+    select {{ names | join(', ') }} from {{ candidate }};
+
+{% endmacro %}
+
+
+{% macro record_publication(relation) %}
+
+    {%- set publications = publications_relation() %}
+    create table if not exists {{ publications }} (
+        model_name varchar(127),
+        published_at timestamp,
+        row_count bigint,
+        invocation_id varchar(64)
+    );
+    insert into {{ publications }}
+    select
+        '{{ relation.identifier }}',
+        {{ utc_now() }},
+        count(*),
+        '{{ invocation_id }}'
+    from {{ relation }};
+
+{% endmacro %}
+
+
+{% macro publications_relation() %}
+
+    {{ return(api.Relation.create(
+        database=target.database,
+        schema=generate_schema_name('analytics') | trim,
+        identifier='_publications',
+        type='table'
+    )) }}
+
+{% endmacro %}
+
+
+{% macro input_relations(node) %}
+
+    {#- What a model reads directly; an ephemeral parent is no table, so its parents stand for it. -#}
+    {%- set found = {} -%}
+    {%- for unique_id in node.depends_on.nodes -%}
+        {%- set parent = graph.nodes.get(unique_id) -%}
+        {%- if parent and parent.config.materialized == 'ephemeral' -%}
+            {%- do found.update(input_relations(parent)) -%}
+        {%- elif parent -%}
+            {%- do found.update({unique_id: node_relation(parent)}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found) }}
+
+{% endmacro %}
+
+
+{% macro node_relation(node) %}
+
+    {{ return(api.Relation.create(
+        database=node.database, schema=node.schema, identifier=node.alias or node.identifier
+    )) }}
+
+{% endmacro %}

@@ -1,0 +1,58 @@
+{% macro grant_to_analysts() %}
+
+    {#-
+        The analysts' group may read raw_data and analytics, and owns adhoc. Default privileges
+        cover the tables that this user makes later.
+    -#}
+    {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot'] -%}
+        {%- set group = var('analysts') -%}
+        {%- if group_exists(group) -%}
+            {%- set grantee = group_grantee(group) -%}
+            {%- for name in ['raw_data', 'analytics'] %}
+                {%- set schema = adapter.quote(generate_schema_name(name) | trim) %}
+                create schema if not exists {{ schema }};
+                grant usage on schema {{ schema }} to {{ grantee }};
+                grant select on all tables in schema {{ schema }} to {{ grantee }};
+                alter default privileges in schema {{ schema }} grant select on tables to {{ grantee }};
+            {%- endfor %}
+            {%- set adhoc = adapter.quote(generate_schema_name('adhoc') | trim) %}
+            create schema if not exists {{ adhoc }};
+            grant create, usage on schema {{ adhoc }} to {{ grantee }};
+        {%- else -%}
+            {%- do log(
+                'There is no group ' ~ group ~ ', so nothing was granted. As an administrator: '
+                ~ create_group_sql(group), info=true
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro group_exists(group) %}
+
+    {%- set found = run_query(find_group_sql(group)) -%}
+    {{ return(found.rows | length > 0) }}
+
+{% endmacro %}
+
+
+{% macro find_group_sql(group) %}{{ adapter.dispatch('find_group_sql')(group) }}{% endmacro %}
+
+{% macro default__find_group_sql(group) %}select 1 from pg_roles where rolname = '{{ group }}'{% endmacro %}
+
+{% macro redshift__find_group_sql(group) %}select 1 from pg_group where groname = '{{ group }}'{% endmacro %}
+
+
+{% macro create_group_sql(group) %}{{ adapter.dispatch('create_group_sql')(group) }}{% endmacro %}
+
+{% macro default__create_group_sql(group) %}create role {{ group }}{% endmacro %}
+
+{% macro redshift__create_group_sql(group) %}create group {{ group }}{% endmacro %}
+
+
+{% macro group_grantee(group) %}{{ adapter.dispatch('group_grantee')(group) }}{% endmacro %}
+
+{% macro default__group_grantee(group) %}{{ adapter.quote(group) }}{% endmacro %}
+
+{% macro redshift__group_grantee(group) %}group {{ adapter.quote(group) }}{% endmacro %}

@@ -1,0 +1,57 @@
+{#- NPS, written once. Source: Reichheld, "The One Number You Need to Grow", 2003. -#}
+
+{% macro nps_band(score) %}
+
+    case
+        when {{ score }} between 9 and 10 then 'promoter'
+        when {{ score }} between 7 and 8 then 'passive'
+        when {{ score }} between 0 and 6 then 'detractor'
+        else 'excluded'
+    end
+
+{% endmacro %}
+
+
+{% macro nps_counts(band) %}
+
+    {#- Passives stay in the denominator; an answer without a valid score is counted apart. -#}
+    sum(case when {{ band }} <> 'excluded' then 1 else 0 end) as responses,
+    sum(case when {{ band }} = 'promoter' then 1 else 0 end) as promoters,
+    sum(case when {{ band }} = 'passive' then 1 else 0 end) as passives,
+    sum(case when {{ band }} = 'detractor' then 1 else 0 end) as detractors,
+    sum(case when {{ band }} = 'excluded' then 1 else 0 end) as excluded_answers
+
+{% endmacro %}
+
+
+{% macro nps_ratios() %}
+
+    {#-
+        The margin is half of the 95 % interval of a difference between two shares of one sample,
+        adjusted so that it is not 0 where all answers agree: one answer is added to each of the
+        two shares. Source: Bonett and Price, "Adjusted Wald Confidence Interval for a Difference
+        of Binomial Proportions Based on Paired Data", 2012.
+    -#}
+    {%- set promoters = '(promoters + 1.0) / (responses + 2.0)' -%}
+    {%- set detractors = '(detractors + 1.0) / (responses + 2.0)' -%}
+    {%- set difference = '(promoters - detractors) / (responses + 2.0)' -%}
+
+    cast(round(100.0 * (promoters - detractors) / nullif(responses, 0), 2) as numeric(6, 2)) as nps,
+    case
+        when responses > 0
+            then
+                cast(
+                    196.0
+                    * sqrt(
+                        cast(
+                            {{ promoters }} + {{ detractors }} - {{ difference }} * {{ difference }}
+                            as double precision
+                        )
+                        / (responses + 2.0)
+                    )
+                    as numeric(6, 2)
+                )
+    end as nps_margin,
+    responses < {{ var('nps_low_sample') }} as is_low_sample
+
+{% endmacro %}

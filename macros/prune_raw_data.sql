@@ -1,0 +1,78 @@
+{% macro prune_raw_data(days=90, dry_run=true) %}
+
+    {#-
+        Move superseded rows out of raw_data into the archive: those of which a newer version has
+        been landed, if they were landed more than so many days ago. The newest version of every
+        row stays, so that `dbt run --full-refresh` builds the same tables as before.
+
+        dbt run-operation prune_raw_data --args '{days: 90, dry_run: false}'
+    -#}
+    {%- for source in graph.sources.values() if source.config.meta.get('loader', {}).get('primary_key') -%}
+        {%- set raw = api.Relation.create(
+            schema=source.schema, identifier=source.identifier
+        ).include(database=false) -%}
+        {%- set superseded = superseded_rows(raw, source.config.meta.loader.primary_key, days) -%}
+        {%- set found = run_query('select count(*) from ' ~ raw ~ ' where ' ~ superseded).rows[0][0] -%}
+        {%- if not dry_run and found > 0 -%}
+            {%- do run_query(move_to_archive(raw, superseded)) -%}
+        {%- endif -%}
+        {%- do log(
+            source.identifier ~ ': ' ~ found ~ ' superseded rows older than ' ~ days ~ ' days '
+            ~ ('would be moved' if dry_run else 'moved') ~ ' to ' ~ archive_relation(raw), info=true
+        ) -%}
+    {%- endfor -%}
+
+{% endmacro %}
+
+
+{% macro superseded_rows(raw, primary_key, days) %}
+
+    _loaded_at < {{ dbt.dateadd('day', -days, utc_now()) }}
+    and exists (
+        select 1
+        from {{ raw }} as newer
+        where
+            newer._load_id > {{ raw }}._load_id
+            {%- for column in primary_key %}
+                and newer.{{ adapter.quote(column) }} = {{ raw }}.{{ adapter.quote(column) }}
+            {%- endfor %}
+    )
+
+{% endmacro %}
+
+
+{% macro move_to_archive(raw, superseded) %}
+
+    {#- One transaction in which nothing lands; a column that the raw table has gained since the
+        last time is added first. -#}
+    {%- set archive = archive_relation(raw) -%}
+    {%- set names = [] -%}
+    {%- for column in adapter.get_columns_in_relation(raw) -%}
+        {%- do names.append(adapter.quote(column.name)) -%}
+    {%- endfor -%}
+    begin;
+    lock {{ raw }};
+    create schema if not exists {{ adapter.quote(archive.schema) }};
+    create table if not exists {{ archive }} (like {{ raw }});
+    {%- if load_relation(archive) %}
+        {%- for column in adapter.get_missing_columns(raw, archive) %}
+            alter table {{ archive }} add column {{ adapter.quote(column.name) }} {{ column.data_type }};
+        {%- endfor %}
+    {%- endif %}
+    insert into {{ archive }} ({{ names | join(', ') }})
+    select {{ names | join(', ') }} from {{ raw }} where {{ superseded }};
+    delete from {{ raw }} where {{ superseded }};
+    commit;
+
+{% endmacro %}
+
+
+{% macro archive_relation(raw) %}
+
+    {{ return(api.Relation.create(
+        database=target.database,
+        schema=generate_schema_name('archive') | trim,
+        identifier=raw.identifier
+    )) }}
+
+{% endmacro %}

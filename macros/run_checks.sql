@@ -1,0 +1,91 @@
+{% macro run_checks(relations, only_tag=none) %}
+
+    {#-
+        Run the data tests that are declared for some models against relations of one's choice,
+        and return those that fail.
+
+        relations: a relation for each model's unique id.
+        only_tag: run only the tests that carry this tag.
+        returns: a list of {name, failures, sql}.
+    -#}
+    {%- set failed = [] -%}
+    {%- if execute -%}
+        {%- for test in graph.nodes.values() if test.resource_type == 'test' -%}
+            {%- if test.attached_node in relations and (only_tag is none or only_tag in test.tags) -%}
+                {%- set rows_sql = check_sql(test, relations[test.attached_node]) -%}
+                {%- set result = run_query(get_test_sql(
+                    rows_sql,
+                    test.config.fail_calc,
+                    test.config.warn_if,
+                    test.config.error_if,
+                    test.config.limit
+                )).rows[0] -%}
+                {%- if result[2] and test.config.severity | lower == 'error' -%}
+                    {%- do failed.append({'name': test.name, 'failures': result[0], 'sql': rows_sql}) -%}
+                {%- endif -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(failed) }}
+
+{% endmacro %}
+
+
+{% macro check_sql(test, relation) %}
+
+    {#- The SQL of one declared test, against another relation than the model's own. -#}
+    {%- set checked = relation -%}
+    {%- if test.config.where -%}
+        {%- set checked = '(select * from ' ~ relation ~ ' where ' ~ test.config.where ~ ') checked_rows' -%}
+    {%- endif -%}
+    {%- set arguments = {} -%}
+    {%- for name, value in test.test_metadata.kwargs.items() if name != 'model' -%}
+        {%- do arguments.update({name: resolve_reference(value)}) -%}
+    {%- endfor -%}
+    {%- set package = context[test.test_metadata.namespace] if test.test_metadata.namespace else context -%}
+    {{ return(package['test_' ~ test.test_metadata.name](model=checked, **arguments) | trim) }}
+
+{% endmacro %}
+
+
+{% macro resolve_reference(value) %}
+
+    {#-
+        The manifest keeps a test's argument `ref('x')` as it was written; ref() itself would only
+        take what the model depends on.
+    -#}
+    {%- set written = modules.re.fullmatch("\\s*ref\\(\\s*['\"](\\w+)['\"]\\s*\\)\\s*", value | string) -%}
+    {%- if not written -%}
+        {{ return(value) }}
+    {%- endif -%}
+    {%- for node in graph.nodes.values() if node.name == written.group(1) and node.resource_type in ['model', 'seed', 'snapshot'] -%}
+        {{ return(node_relation(node)) }}
+    {%- endfor -%}
+    {{ exceptions.raise_compiler_error('a test names ref(' ~ written.group(1) ~ '), which is not in the project.') }}
+
+{% endmacro %}
+
+
+{% macro refuse_if_failed(failed, published, candidate) %}
+
+    {%- if failed -%}
+        {%- set lines = [] -%}
+        {%- for check in failed -%}
+            {%- do lines.append(
+                '  ' ~ check.name ~ ': ' ~ check.failures ~ '\n'
+                ~ '    ' ~ modules.re.sub('\\s+', ' ', check.sql) ~ ';'
+            ) -%}
+        {%- endfor -%}
+        {{ exceptions.raise_compiler_error(
+            this.identifier ~ ' was not published: ' ~ failed | length
+            ~ (' input check' if candidate is none else ' check')
+            ~ ('' if failed | length == 1 else 's') ~ ' failed'
+            ~ (' before it was built' if candidate is none else ' on the new rows')
+            ~ '. Each with its count and a query that shows the rows:\n\n'
+            ~ lines | join('\n') ~ '\n\n'
+            ~ (published ~ ' is as it was.' if published else 'There is no earlier ' ~ this ~ '.')
+            ~ (' The rejected rows are in ' ~ candidate ~ '.' if candidate else '')
+        ) }}
+    {%- endif -%}
+
+{% endmacro %}

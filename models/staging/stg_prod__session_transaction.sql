@@ -1,0 +1,24 @@
+with
+
+source as (
+
+    select * from {{ source('raw_data', 'session_transaction') }}
+
+),
+
+renamed as (
+
+    select
+        sessionid as session_id,
+        cast(amount as numeric(12, 2)) as amount,
+        refunded <> 0 as is_refunded,
+        updated_at,
+        _run_date,
+        _load_id,
+        _loaded_at
+
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,13 @@
+{% test four_counts_agree(model) %}
+
+    {#- What MySQL held, what was staged, what COPY reported and what is in the window after it. -#}
+    select *
+
+    from {{ model }}
+
+    where
+        coalesce(source_rows, -1) <> coalesce(staged_rows, -2)
+        or coalesce(source_rows, -1) <> coalesce(copied_rows, -2)
+        or coalesce(source_rows, -1) <> coalesce(landed_rows, -2)
+
+{% endtest %}

@@ -1,0 +1,41 @@
+{% test row_change_within(model, percent) %}
+
+    {#-
+        The number of rows differs from that of the publication before by at most so many percent.
+        On a candidate that is the newest publication; on the published table, the one before it.
+        Without an earlier publication there is nothing to compare with.
+    -#}
+    {%- set publications = publications_relation() -%}
+    {%- set is_candidate = '__candidate' in model | string -%}
+    {%- set name = (model.identifier if model.identifier else model | string) | replace('__candidate', '') -%}
+    {%- if execute and not load_relation(publications) %}
+
+        select 1 as row_count where 1 = 0
+
+    {%- else %}
+
+        select
+            counted.row_count,
+            before.row_count as row_count_before
+
+        from (select count(*) as row_count from {{ model }}) as counted
+        cross join (
+
+            select
+                row_count,
+                row_number() over (order by published_at desc) as recency_rank
+
+            from {{ publications }}
+
+            where model_name = '{{ name }}'
+
+        ) as before
+
+        where
+            before.recency_rank = {{ 1 if is_candidate else 2 }}
+            and abs(counted.row_count - before.row_count) * 100.0
+            > {{ percent }} * before.row_count
+
+    {%- endif %}
+
+{% endtest %}

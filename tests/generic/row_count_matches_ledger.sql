@@ -1,0 +1,73 @@
+{% test row_count_matches_ledger(model) %}
+
+    {#-
+        Every load that no later one has overlapped still has all the rows that the source had,
+        in raw_data or, where newer versions came, in the archive.
+    -#}
+    {%- set archived = archive_relation(model) -%}
+    with
+
+    landed as (
+
+        select
+            load_id,
+            source_rows,
+            coalesce(window_start, cast('0001-01-01' as date)) as first_day,
+            coalesce(window_end, cast('9999-12-31' as date)) as day_after
+
+        from {{ source('raw_data', '_loads') }}
+
+        where table_name = '{{ model.identifier }}' and outcome = 'landed'
+
+    ),
+
+    untouched as (
+
+        select
+            landed.load_id,
+            landed.source_rows
+
+        from landed
+        left join landed as later
+            on
+                landed.load_id < later.load_id
+                and landed.first_day < later.day_after
+                and later.first_day < landed.day_after
+
+        where later.load_id is null
+
+    ),
+
+    kept as (
+
+        select _load_id from {{ model }}
+        {% if archived and load_relation(archived) %}
+            union all
+            select _load_id from {{ archived }}
+        {% endif %}
+
+    ),
+
+    counted as (
+
+        select
+            _load_id,
+            count(*) as row_count
+
+        from kept
+
+        group by _load_id
+
+    )
+
+    select
+        untouched.load_id,
+        untouched.source_rows,
+        counted.row_count
+
+    from untouched
+    left join counted on untouched.load_id = counted._load_id
+
+    where untouched.source_rows <> coalesce(counted.row_count, 0)
+
+{% endtest %}
