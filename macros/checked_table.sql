@@ -113,15 +113,10 @@
 
 {% macro input_relations(node) %}
 
-    {#- What a model reads directly; an ephemeral parent is no table, so its parents stand for it. -#}
+    {#- What a model reads directly, by unique id. -#}
     {%- set found = {} -%}
-    {%- for unique_id in node.depends_on.nodes -%}
-        {%- set parent = graph.nodes.get(unique_id) -%}
-        {%- if parent and parent.config.materialized == 'ephemeral' -%}
-            {%- do found.update(input_relations(parent)) -%}
-        {%- elif parent -%}
-            {%- do found.update({unique_id: node_relation(parent)}) -%}
-        {%- endif -%}
+    {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes -%}
+        {%- do found.update({unique_id: node_relation(graph.nodes[unique_id])}) -%}
     {%- endfor -%}
     {{ return(found) }}
 

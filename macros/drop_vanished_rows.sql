@@ -10,7 +10,7 @@
 
         A core model has the name of its raw table.
     -#}
-    {%- if not build_window() -%}
+    {%- if model.config.materialized == 'incremental' and not build_window() -%}
         delete from {{ this }}
         where _load_id < (
             select max(load_id)
