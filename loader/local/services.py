@@ -18,6 +18,12 @@ from loader.errors import ConfigError
 from loader.local.processes import Registry, free_port, wait_until
 
 BUCKET = "raw-landing"
+WAREHOUSE = "warehouse"
+WAREHOUSE_PASSWORD = "local"  # noqa: S105
+"""The embedded PostgreSQL's database, the user who owns it, and what profiles.yml.example says."""
+DBT_FOLDERS = {"target": ".local/dbt/target", "logs": ".local/dbt/logs"}
+_EXAMPLE = "profiles.yml.example"
+_PORT_DEFAULT = re.compile(r"(env_var\('LOCAL_PG_PORT', ')\d+(')")
 _PREFERRED_POSTGRES_PORT = 54329
 """What profiles.yml.example names; another one is taken, and written there, if it is not free."""
 _NOBODY = 65534
@@ -93,13 +99,31 @@ def down(folder: Path) -> list[str]:
     return [name for name in ("s3", "postgres", "mysql") if registry.stop(name)]
 
 
-def write_profile(project_dir: Path, port: int) -> None:
-    """Make profiles.yml from the example, or correct the port of the embedded PostgreSQL in it."""
+def prepare_project(project_dir: Path, port: int) -> None:
+    """Make what a typed `dbt build` needs: profiles.yml, and folders that lie under .local/.
+
+    Args:
+        port: the embedded PostgreSQL's, which profiles.yml names as a default.
+    """
     file = project_dir / "profiles.yml"
-    text = (file if file.exists() else project_dir / "profiles.yml.example").read_text()
-    told = re.sub(r"(env_var\('LOCAL_PG_PORT', ')\d+(')", rf"\g<1>{port}\g<2>", text)
+    text = (file if file.exists() else project_dir / _EXAMPLE).read_text()
+    told = _PORT_DEFAULT.sub(rf"\g<1>{port}\g<2>", text)
     if not file.exists() or told != text:
         file.write_text(told)
+    for name, place in DBT_FOLDERS.items():
+        # dbt can be told another place only by a flag or a variable, which nobody types.
+        (project_dir / place).mkdir(parents=True, exist_ok=True)
+        if not (project_dir / name).exists():
+            (project_dir / name).symlink_to(place)
+
+
+def profile_is_ours(project_dir: Path) -> bool:
+    """Whether profiles.yml is still the example, but for the port."""
+    file, example = project_dir / "profiles.yml", project_dir / _EXAMPLE
+    if not file.exists():
+        return False
+    ours, theirs = (_PORT_DEFAULT.sub("", each.read_text()) for each in (file, example))
+    return ours == theirs
 
 
 # -- MySQL ---------------------------------------------------------------------------------------
@@ -280,13 +304,13 @@ def _create_database(port: int, secret: dict[str, str]) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("select rolname from pg_roles")
         roles = {name for (name,) in cursor}
-        if "warehouse" not in roles:
-            cursor.execute("create role warehouse login password 'local'")
+        if WAREHOUSE not in roles:
+            cursor.execute(f"create role {WAREHOUSE} login password '{WAREHOUSE_PASSWORD}'")
             cursor.execute("create role analytics_users")
-            cursor.execute("grant analytics_users to warehouse")
-        cursor.execute("select 1 from pg_database where datname = 'warehouse'")
+            cursor.execute(f"grant analytics_users to {WAREHOUSE}")
+        cursor.execute(f"select 1 from pg_database where datname = '{WAREHOUSE}'")
         if not cursor.fetchone():
-            cursor.execute("create database warehouse owner warehouse")
+            cursor.execute(f"create database {WAREHOUSE} owner {WAREHOUSE}")
     connection.close()
     return True
 

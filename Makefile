@@ -1,0 +1,68 @@
+# Every habit of the project, one target each; CI calls only these.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/cache/python
+LOCAL := .venv/bin/python -m loader.local
+INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up play down clean test lint docs lock
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 10
+
+demo: .venv/installed  ## from an empty folder to a checked NPS summary
+	@$(LOCAL) demo
+
+up: .venv/installed  ## start the embedded MySQL, PostgreSQL and S3
+	@$(LOCAL) up
+
+play: .venv/installed  ## let one more day happen in the sample
+	@$(LOCAL) play
+
+down:  ## stop the embedded services, and only those
+	@[ ! -x .venv/bin/python ] || $(LOCAL) down
+
+test: .venv/installed-dev  ## run every test
+	@.venv/bin/python -m pytest
+
+lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what CI holds against drift
+	@.venv/bin/ruff check loader tests
+	@.venv/bin/ruff format --check loader tests
+	@.venv/bin/mypy
+	@$(LOCAL) up
+	@.venv/bin/sqlfluff lint --processes 1 models tests snapshots
+
+docs: .venv/installed  ## build the docs site as one file and serve it
+	@$(LOCAL) up
+	@.venv/bin/dbt docs generate --static
+	@.venv/bin/dbt docs serve
+
+clean:  ## stop the services and leave nothing behind
+	@[ ! -x .venv/bin/python ] || $(LOCAL) clean
+	@rm -rf .venv .local
+	@find loader tests -name __pycache__ -prune -exec rm -rf {} +
+
+lock: .venv/installed-dev  ## write requirements*.txt from pyproject.toml
+	@for set in "--all-extras -o requirements-dev.txt" \
+	    "--extra local -c requirements-dev.txt -o requirements.txt"; do \
+	    .venv/bin/uv pip compile -q pyproject.toml --universal --python-version 3.11 \
+	        --generate-hashes --no-annotate --no-header --no-emit-index-url --upgrade $$set; \
+	done
+
+.venv/installed: requirements.txt pyproject.toml
+	$(call install,requirements.txt)
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt pyproject.toml
+	$(call install,requirements-dev.txt)
+	@touch .venv/installed $@
+
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed, and $(PYTHON) is older: PYTHON=python3.12 make ..."; exit 1; }
+	@echo "Installing $(1) into .venv (a minute or two, once)"
+	@[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
+	@$(INSTALL) --require-hashes -r $(1)
+	@$(INSTALL) --no-build-isolation -e .
+endef

@@ -1,0 +1,95 @@
+"""`python -m loader.local`: start, fill, play and stop the embedded services; `make` calls it."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from loader.errors import LoaderError
+from loader.local import demo, sample, services
+from loader.windows import DAY
+
+FOLDER = Path(".local")
+CONSOLE = Console(highlight=False)
+
+
+@click.group()
+def local() -> None:
+    """Run a MySQL, a PostgreSQL and an S3 of one's own under .local/."""
+
+
+@local.command()
+def up() -> None:
+    """Start the embedded services that do not run yet."""
+    endpoints = start()
+    CONSOLE.print(
+        f"MySQL on port {endpoints.mysql_port}, PostgreSQL on {endpoints.postgres_port}, "
+        f"S3 on {endpoints.s3_port}"
+    )
+
+
+@local.command()
+def down() -> None:
+    """Stop the embedded services, and only those."""
+    stopped = services.down(FOLDER) if FOLDER.exists() else []
+    CONSOLE.print(f"Stopped {', '.join(stopped)}" if stopped else "Nothing was running")
+
+
+@local.command()
+def clean() -> None:
+    """Stop the services and remove what was made here; a profiles.yml of one's own stays."""
+    if FOLDER.exists():
+        services.down(FOLDER)
+    for link in services.DBT_FOLDERS:
+        if Path(link).is_symlink():
+            Path(link).unlink()
+    if services.profile_is_ours(Path()):
+        Path("profiles.yml").unlink()
+    elif Path("profiles.yml").exists():
+        CONSOLE.print("profiles.yml was changed by hand and stays")
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+@local.command()
+@click.option("--days", default=1, show_default=True, type=click.IntRange(1, 31))
+def play(days: int) -> None:
+    """Let days happen in the sample: new rows, updates, soft deletes, late commits."""
+    address = sample.Address(*_address(start()))
+    for _ in range(days):
+        played = sample.play(address)
+        CONSOLE.print(
+            f"{played.day}: {played.answers} answers, {played.updated} changed, "
+            f"{played.deleted} withdrawn, {played.late} committed late for the day before, "
+            f"{played.sessions} visits"
+        )
+    CONSOLE.print(
+        f"\nLand it with its look-back: loader load --start-date {played.day - DAY} "
+        f"--end-date {played.day + DAY}\nand build: dbt build"
+    )
+
+
+@local.command("demo")
+def demo_command() -> None:
+    """Go the whole way, from an empty folder to a checked summary."""
+    demo.run(CONSOLE, start())
+
+
+def start() -> services.Endpoints:
+    """Start the services and point profiles.yml at them."""
+    endpoints = services.up(FOLDER, CONSOLE.print)
+    services.prepare_project(Path(), endpoints.postgres_port)
+    return endpoints
+
+
+def _address(endpoints: services.Endpoints) -> tuple[int, str]:
+    return endpoints.mysql_port, endpoints.admin_password
+
+
+if __name__ == "__main__":
+    try:
+        local(prog_name="python -m loader.local")
+    except LoaderError as error:
+        click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
+        sys.exit(error.exit_status)
