@@ -207,7 +207,8 @@ def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
             yield batch
     except BaseException:
         # Otherwise closing the cursor would read the rest of the table.
-        connection.close()
+        if connection.open:
+            connection.close()
         cursor.connection = None  # type: ignore[assignment]
         raise
     cursor.close()

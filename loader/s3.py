@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 
 from loader.config import StageSettings
 from loader.errors import StageError
@@ -42,7 +43,8 @@ class Part:
 
 def connect() -> "S3Client":
     """Make a client as boto3's users expect: `AWS_*` variables, profiles, endpoints, roles."""
-    return boto3.client("s3")
+    # gzip has a checksum of its own; boto3's turns some servers' errors into an AttributeError.
+    return boto3.client("s3", config=Config(response_checksum_validation="when_required"))
 
 
 class Staging:
@@ -156,46 +158,43 @@ class PartsReader:
     """The rows of all parts as one stream, in order, decompressed on the way."""
 
     def __init__(self, client: "S3Client", bucket: str, parts: Sequence[Part]) -> None:
-        self._opened = (self._open(client, bucket, part) for part in parts)
-        self._current: igzip.IGzipFile | None = None
+        self._pieces = (piece for part in parts for piece in _pieces(client, bucket, part))
+        self._left = b""
         self.error: StageError | None = None
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         """Return up to `size` bytes; none at the end.
 
         Raises:
-            StageError: a part is missing, or has not the size that was staged; kept as `error`,
-                for drivers that raise one of their own instead.
+            StageError: a part is missing, or is not what was staged; kept as `error`, for drivers
+                that raise one of their own instead.
         """
         try:
-            return self._read(size)
+            while not self._left:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return b""
+                self._left = piece
         except StageError as error:
             self.error = error
             raise
+        data, self._left = self._left[:size], self._left[size:]
+        return data
 
-    def _read(self, size: int) -> bytes:
-        while True:
-            if self._current is None:
-                self._current = next(self._opened, None)
-                if self._current is None:
-                    return b""
-            with _explained("S3"):
-                data: bytes = self._current.read(size)
-            if data:
-                return data
-            self._current = None
 
-    @staticmethod
-    def _open(client: "S3Client", bucket: str, part: Part) -> "igzip.IGzipFile":
-        with _explained(bucket):
-            response = client.get_object(Bucket=bucket, Key=part.key)
-        if response["ContentLength"] != part.bytes:
-            raise StageError(
-                f"s3://{bucket}/{part.key} has {response['ContentLength']:,} bytes; "
-                f"{part.bytes:,} were staged.",
-                "Run the load again.",
-            )
-        return igzip.IGzipFile(fileobj=response["Body"])
+def _pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
+    """Read one part piece by piece, and prove that it is whole."""
+    decompressor = isal_zlib.decompressobj(wbits=_GZIP)
+    size = 0
+    with _explained(bucket):
+        for piece in client.get_object(Bucket=bucket, Key=part.key)["Body"].iter_chunks(1 << 16):
+            size += len(piece)
+            yield decompressor.decompress(piece)
+    if size != part.bytes or not decompressor.eof:
+        raise StageError(
+            f"s3://{bucket}/{part.key} has {size:,} bytes; {part.bytes:,} were staged.",
+            "Run the load again.",
+        )
 
 
 def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -> None:
@@ -232,7 +231,7 @@ def check_access(client: "S3Client", settings: StageSettings) -> None:
     with Staging(client, settings, "_check", "access") as staging:
         staging.write(b"check\n", 1)
         staging.finish()
-        PartsReader(client, settings.bucket, staging.parts).read()
+        PartsReader(client, settings.bucket, staging.parts).read(1)
 
 
 @contextmanager
@@ -240,7 +239,7 @@ def _explained(bucket: str) -> Iterator[None]:
     """Turn boto3's errors into one sentence; they hold no secret."""
     try:
         yield
-    except (ClientError, BotoCoreError, OSError, EOFError) as error:
+    except (ClientError, BotoCoreError, OSError, isal_zlib.error) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         raise StageError(
             f"S3 bucket {bucket}: {error}.",

@@ -170,9 +170,9 @@ def _expression(column: Column, quoted: str) -> str:
     match column.data_type:
         case "float" | "double":
             # A FLOAT prints six digits; as a DOUBLE it prints all that it holds, and the
-            # nearest float of those is the same one. Adding 0e0 also drops a FLOAT(M,D)'s
-            # rounding of what is shown.
-            return f"{quoted} + 0e0"
+            # nearest float of those is the same one. A factor of 1e0 makes it one, and drops
+            # a FLOAT(M,D)'s rounding of what is shown.
+            return f"{quoted} * 1e0"
         case "bit":
             return f"{quoted} + 0"  # the driver would return bytes
         case kind if kind in _GEOMETRIES:

@@ -12,6 +12,7 @@ import psutil
 
 from loader.errors import ConfigError
 
+_OUTLIVING: list[subprocess.Popen[bytes]] = []  # kept, because dropping one warns that it runs
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 
@@ -74,6 +75,7 @@ class Registry:
                 cwd="/",
                 start_new_session=True,
             )
+        _OUTLIVING.append(process)
         self.remember(name, process.pid, port)
         wait_until(lambda: is_listening(port), name, log, process)
 

@@ -30,7 +30,7 @@ _QUIET_CHANNEL = "TikTok"  # a channel that nobody came through yet
 _HOUR_WEIGHTS = (2, 1, 1, 1, 1, 2, 4, 7, 9, 9, 8, 8, 9, 8, 7, 7, 8, 9, 11, 13, 14, 12, 8, 4)
 _SECOND = timedelta(seconds=1)
 
-_TABLES = {
+TABLES = {
     "channel": "channelname varchar(32) not null primary key",
     "nps": """
         id int unsigned not null auto_increment primary key,
@@ -61,10 +61,11 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class Address:
-    """The MySQL that holds the sample, and the password of the user who writes it."""
+    """Where the sample is, and the password of the user who writes it."""
 
     port: int
     password: str
+    database: str = "prod"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def writer(address: Address) -> Iterator["pymysql.Connection[Cursor]"]:
     """Connect as the user who writes the sample, in UTC."""
     with pymysql.connect(
         host="127.0.0.1", port=address.port, user="sample", password=address.password,
-        database="prod", charset="utf8mb4", local_infile=True,
+        database=address.database, charset="utf8mb4", local_infile=True,
         init_command="set time_zone = '+00:00'",
     ) as connection:  # fmt: skip
         yield connection
@@ -117,7 +118,7 @@ def fill(address: Address, folder: Path, say: Callable[[str, int], None]) -> Non
         "session_transaction": [row for session in sessions if (row := session.transaction_row)],
     }
     with writer(address) as connection, connection.cursor() as cursor:
-        for table, columns in _TABLES.items():
+        for table, columns in TABLES.items():
             cursor.execute(f"drop table if exists {table}")
             cursor.execute(f"create table {table} ({columns}) engine=InnoDB")
             file = folder / f"{table}.tsv"
@@ -129,7 +130,7 @@ def fill(address: Address, folder: Path, say: Callable[[str, int], None]) -> Non
             file.unlink()
             connection.commit()
             say(table, len(rows[table]))
-        cursor.execute(f"analyze table {', '.join(_TABLES)}")
+        cursor.execute(f"analyze table {', '.join(TABLES)}")
 
 
 def play(address: Address) -> Play:

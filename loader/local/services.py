@@ -38,13 +38,15 @@ _MYSQL_REMEDY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoints:
-    """How to reach the services; `env` is what local.env holds."""
+    """Where the services are kept and how to reach them; `env` is what local.env holds."""
 
+    folder: Path
     mysql_port: int
     postgres_port: int
     s3_port: int
     env: dict[str, str]
     admin_password: str
+    postgres_password: str
 
 
 def up(folder: Path, say: Callable[[str], None]) -> Endpoints:
@@ -85,11 +87,13 @@ def up(folder: Path, say: Callable[[str], None]) -> Endpoints:
     }
     _write_secret(folder / "local.env", "".join(f"{k}={v}\n" for k, v in env.items()))
     return Endpoints(
+        folder=folder,
         mysql_port=mysql_port,
         postgres_port=postgres_port,
         s3_port=s3_port,
         env=env,
         admin_password=secret["sample"],
+        postgres_password=secret["postgres"],
     )
 
 
@@ -211,15 +215,19 @@ def _mysql_install(server: str, data: Path) -> list[str]:
 
 
 def _mysql_users(secret: dict[str, str]) -> list[str]:
-    """Write the users: one that reads, as in production, and one that writes the sample."""
+    """Write the users: one that reads, as in production, and one that makes the sample."""
     statements = ["create database if not exists prod character set utf8mb4"]
-    for user, privileges in (("loader", "select"), ("sample", "all privileges")):
+    for user, privileges in (
+        ("loader", "select on prod.*"),
+        ("sample", "all privileges on *.*"),
+    ):
         account = f"'{user}'@'%'"
         statements += [
             f"create user if not exists {account} identified by '{secret[user]}'",
             f"alter user {account} identified by '{secret[user]}'",
-            f"grant {privileges} on prod.* to {account}",
+            f"grant {privileges} to {account}",
         ]
+    statements.append("grant grant option on *.* to 'sample'@'%'")
     return [*statements, "alter user 'root'@'localhost' account lock"]
 
 

@@ -103,7 +103,7 @@ def connect(profile: Profile) -> Any:
         handle = manager.open(connection).handle
     except (DbtBaseException, OSError) as error:
         raise LandingError(
-            f"Cannot connect to the warehouse {profile.place}: {str(error).strip()}",
+            f"Cannot connect to the warehouse {profile.place}: {' '.join(str(error).split())}",
             "Run `make up` to start the embedded services."
             if profile.target == "local"
             else "Check the target in profiles.yml, and that the warehouse is up.",

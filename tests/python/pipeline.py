@@ -1,0 +1,230 @@
+"""A pipeline of one's own for a test: a MySQL database, a warehouse database, a dbt project."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pymysql
+from dbt.cli.main import dbtRunner
+
+from loader import cli
+from loader.local.services import BUCKET, Endpoints
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+DBT_FILES = ("dbt_project.yml", "models", "macros", "tests", "seeds", "snapshots")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """Everything one test may change without another one seeing it.
+
+    Attributes:
+        folder: the dbt project; the repository itself or a copy.
+        database: in MySQL.
+        warehouse: the PostgreSQL database.
+        target_folder: where dbt keeps what it has parsed; shared, so that it parses once.
+    """
+
+    folder: Path
+    database: str
+    warehouse: str
+    target_folder: Path
+    endpoints: Endpoints
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a command: the profile's target `postgres`, and nothing of ours."""
+        own = {name: value for name, value in self.endpoints.env.items() if value}
+        return {
+            "PATH": f"{BIN}:/usr/bin:/bin",
+            "HOME": str(self.target_folder),
+            **own,
+            "LOADER_S3_PREFIX": self.warehouse,
+            "DBT_TARGET": "postgres",
+            "DBT_PROFILES_DIR": str(self.target_folder),
+            "DBT_TARGET_PATH": str(self.target_folder / "target"),
+            "DBT_LOG_LEVEL_FILE": "none",  # dbt would leave the file open
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.endpoints.postgres_port),
+            "PGUSER": "warehouse",
+            "PGPASSWORD": "local",
+            "PGDATABASE": self.warehouse,
+            "PGSSLMODE": "disable",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def start(self, *command: str, **changes: str | None) -> subprocess.Popen[str]:
+        """Start a command in the project's folder; a change of None takes a variable away."""
+        env = {**self.env, **changes}
+        return subprocess.Popen(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=self.folder,
+            env={name: value for name, value in env.items() if value is not None},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *command: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        with self.start(*command, **changes) as process:
+            stdout, stderr = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+    def loader(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        """Run the loader, whatever comes of it."""
+        return self.run("loader", *arguments, **changes)
+
+    def load(self, *arguments: str, **changes: str | None) -> dict[str, dict[str, Any]]:
+        """Load within this process, which must succeed; returns the report's loads by table."""
+        status, said = self._load(arguments, changes)
+        assert status == 0, said
+        return {load["table_name"]: load for load in json.loads(said)["loads"]}
+
+    def fails(self, *arguments: str, **changes: str | None) -> str:
+        """Load within this process, which must fail; returns what it said."""
+        status, said = self._load(arguments, changes)
+        assert status == 1, said
+        loads = json.loads(said)["loads"]
+        return "\n".join(
+            f"{load['error']}\n\n{load['remedy']}" for load in loads if load["outcome"] == "failed"
+        )
+
+    def _load(self, arguments: Sequence[str], changes: Mapping[str, str | None]) -> tuple[int, str]:
+        with self.inside(**changes), redirect_stdout(io.StringIO()) as output:
+            try:
+                cli.loader(["load", "--json", *arguments], standalone_mode=False)
+                status = 0
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+        return status, output.getvalue()
+
+    @contextmanager
+    def inside(self, **changes: str | None) -> Iterator[None]:
+        """Give this process the pipeline's environment and folder for a while."""
+        before, folder = dict(os.environ), Path.cwd()
+        env = {name: value for name, value in {**self.env, **changes}.items() if value is not None}
+        os.environ.clear()
+        os.environ.update(env)
+        os.chdir(self.folder)
+        try:
+            yield
+        finally:
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(before)
+
+    def dbt(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        """Run dbt, whatever comes of it."""
+        return self.run("dbt", "--no-use-colors", *arguments, **changes)
+
+    def build(self, *arguments: str) -> str:
+        """Run dbt within this process, which must succeed; returns what it said."""
+        success, said = self._dbt(arguments)
+        assert success, said
+        return said
+
+    def build_fails(self, *arguments: str) -> str:
+        """Run dbt within this process, which must fail; returns what it said."""
+        success, said = self._dbt(arguments)
+        assert not success, said
+        return said
+
+    def _dbt(self, arguments: Sequence[str]) -> tuple[bool, str]:
+        with self.inside(), redirect_stdout(io.StringIO()) as output:
+            result = dbtRunner().invoke(["--no-use-colors", *arguments])
+        return result.success, f"{output.getvalue()}\n{result.exception or ''}"
+
+    @contextmanager
+    def warehouse_connection(self, **options: Any) -> Iterator[Any]:
+        """Connect to the warehouse as its owner, in autocommit."""
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.endpoints.postgres_port, user="warehouse",
+            password="local", dbname=self.warehouse, **options,
+        )  # fmt: skip
+        connection.autocommit = True
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the warehouse."""
+        with self.warehouse_connection() as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, statement: str) -> Any:
+        """Ask the warehouse for one value."""
+        return self.query(statement)[0][0]
+
+    def mysql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements in MySQL as the user who writes; returns the last one's rows."""
+        connection = pymysql.connect(
+            host="127.0.0.1", port=self.endpoints.mysql_port, user="sample",
+            password=self.endpoints.admin_password, database=self.database, autocommit=True,
+            init_command="set time_zone = '+00:00', sql_mode = ''",
+        )  # fmt: skip
+        try:
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    def staged(self) -> list[Path]:
+        """The files that lie in the bucket under this pipeline's prefix."""
+        data = Path(self.endpoints.folder) / "s3" / "data" / BUCKET / self.warehouse
+        return sorted(path for path in data.rglob("*") if path.is_file())
+
+    def raw(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+        """A raw table's rows, sorted."""
+        return self.query(f"select {columns} from raw_data.{table} order by 1")
+
+
+def copy_project(folder: Path, database: str) -> Path:
+    """Copy the dbt project, reading from another MySQL database."""
+    for name in DBT_FILES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("python"))
+        else:
+            shutil.copy(source, folder / name)
+    sources = folder / "models" / "sources" / "_raw_data__sources.yml"
+    sources.write_text(sources.read_text().replace("source: prod.", f"source: {database}."))
+    return folder
+
+
+def write_sources(folder: Path, database: str, tables: Sequence[dict[str, Any]]) -> Path:
+    """Write a project that declares nothing but some tables to load."""
+    folder.joinpath("dbt_project.yml").write_text(
+        "name: tables\nversion: '1.0'\nprofile: mysql_to_redshift\n"
+    )
+    declared = []
+    for table in tables:
+        loader = {key: value for key, value in table.items() if key not in ("name", "columns")}
+        loader.setdefault("source", f"{database}.{table['name']}")
+        declared.append(
+            {
+                "name": table["name"],
+                "config": {"meta": {"loader": loader}},
+                "columns": table.get("columns", []),
+            }
+        )
+    folder.joinpath("models").mkdir(exist_ok=True)
+    folder.joinpath("models", "sources.yml").write_text(
+        json.dumps({"sources": [{"name": "raw_data", "tables": declared}]})
+    )
+    return folder

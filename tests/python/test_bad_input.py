@@ -1,0 +1,258 @@
+"""Bad input: one sentence and its remedy, the right exit status, nothing changed, no traceback.
+
+These run the real commands, because what counts is what a person sees.
+"""
+
+import pytest
+
+DAY = "2026-07-01"
+TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at"}
+CREATE = (
+    "create table t (id int primary key, v varchar(20), updated_at datetime null, key (updated_at))"
+)
+
+
+@pytest.fixture(scope="module")
+def pipeline(module_pipeline):
+    """A table that has been landed once; whatever goes wrong, its rows stay."""
+    made = module_pipeline([TABLE])
+    made.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
+    made.load("--run-date", DAY)
+    return made
+
+
+@pytest.fixture
+def refused(pipeline):
+    """Run the loader, which must refuse and leave everything as it was."""
+    before = pipeline.raw("t")
+
+    def run(*arguments, status=1, says=(), **changes):
+        done = pipeline.loader(*arguments, **changes)
+        assert done.returncode == status, done.stdout + done.stderr
+        for words in says:
+            assert words in done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        fact, _, remedy = done.stderr.strip().partition("\n\n")
+        assert fact.count("\n") == 0
+        assert remedy
+        for secret in (
+            pipeline.endpoints.env["LOADER_MYSQL_PASSWORD"],
+            pipeline.endpoints.env["AWS_SECRET_ACCESS_KEY"],
+        ):
+            assert secret not in done.stdout + done.stderr
+        assert pipeline.raw("t") == before
+
+    return run
+
+
+def test_an_unknown_table_lists_the_known(refused):
+    refused("load", "--select", "tt", status=2, says=["called tt", "Known tables: t"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--run-date", "2026-7-1"], "is not a date"),
+        (["--run-date", "2026-02-30"], "not a day of the calendar"),
+        (["--start-date", DAY, "--end-date", DAY], "is not after"),
+        (["--run-date", "2999-01-01"], "has not begun"),
+        (["--run-date", DAY, "--full-refresh"], "exclude each other"),
+        (["t"], "Did you mean --select t?"),
+    ],
+)
+def test_a_wrong_command_line(refused, arguments, words):
+    refused("load", *arguments, status=2, says=[words])
+
+
+def test_plan_refuses_what_load_refuses(refused):
+    refused("plan", "--run-date", "2026-02-30", status=2, says=["not a day of the calendar"])
+
+
+def test_an_unknown_option_is_clicks_own_answer(pipeline):
+    done = pipeline.loader("load", "--rundate", DAY)
+    assert done.returncode == 2
+    assert "--rundate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "setting", ["LOADER_MYSQL_HOST", "LOADER_MYSQL_PASSWORD", "LOADER_S3_BUCKET"]
+)
+def test_a_missing_setting_is_named(refused, setting):
+    refused("load", says=["Missing in the environment", setting], **{setting: None})
+
+
+def test_a_missing_variable_of_the_profile_is_named(refused):
+    refused("load", says=["asks for the environment variable PGHOST"], PGHOST=None)
+
+
+def test_an_unknown_target_lists_the_known(refused):
+    refused("load", "--target", "prod", says=["Known targets: local, postgres, redshift"])
+
+
+def test_no_profile_says_where_to_get_one(refused, tmp_path):
+    refused(
+        "load", says=["No profiles.yml", "profiles.yml.example"], DBT_PROFILES_DIR=str(tmp_path)
+    )
+
+
+def test_mysql_down(refused):
+    refused("load", says=["Cannot connect to MySQL at 127.0.0.1:1"], LOADER_MYSQL_PORT="1")
+
+
+def test_a_wrong_mysql_password(refused):
+    refused("load", says=["Access denied"], LOADER_MYSQL_PASSWORD="guessed")
+
+
+def test_a_bucket_that_is_not_there(refused):
+    refused("load", says=["S3 bucket nowhere", "LOADER_S3_BUCKET"], LOADER_S3_BUCKET="nowhere")
+
+
+def test_a_bucket_that_may_not_be_written(refused):
+    refused("load", says=["S3 bucket raw-landing"], AWS_SECRET_ACCESS_KEY="guessed")
+
+
+def test_s3_down(refused):
+    refused(
+        "load", says=["S3 bucket raw-landing"],
+        AWS_ENDPOINT_URL_S3="http://127.0.0.1:1", AWS_MAX_ATTEMPTS="1",
+    )  # fmt: skip
+
+
+def test_the_warehouse_down(refused):
+    refused("load", says=["Cannot connect to the warehouse postgres 127.0.0.1:1"], PGPORT="1")
+
+
+def test_a_wrong_warehouse_password(refused):
+    refused("load", says=["Cannot connect to the warehouse"], PGPASSWORD="guessed")
+
+
+def test_no_right_to_create_in_the_warehouse(new_pipeline, superuser):
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql(CREATE)
+    superuser(f"alter database {pipeline.warehouse} owner to postgres")
+    done = pipeline.loader("load")
+    assert done.returncode == 1
+    assert "permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# -- the source ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def source(new_pipeline):
+    """Land one row, let the source or its declaration go wrong, and load again."""
+
+    def run(table, *statements, says, arguments=("--run-date", DAY)):
+        pipeline = new_pipeline([{**TABLE, **table}])
+        if not statements or "create" not in statements[0]:
+            pipeline.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
+        pipeline.mysql("select 1", *statements)
+        done = pipeline.loader("load", *arguments)
+        assert done.returncode == 1, done.stdout + done.stderr
+        for words in says:
+            assert words in done.stderr
+        assert "Traceback" not in done.stderr
+        assert pipeline.query("select to_regclass('raw_data.t')") == [(None,)]
+
+    return run
+
+
+def test_a_missing_table(source):
+    source({}, "drop table t", says=["MySQL has no table", ".t, or this user may not read it"])
+
+
+@pytest.mark.parametrize(
+    "table", [{"cursor": "changed_at"}, {"primary_key": ["uid"]}, {"deleted": "gone"}]
+)
+def test_a_missing_column_lists_those_there_are(source, table):
+    source(table, says=["has no column", "it has id, v, updated_at"])
+
+
+def test_a_cursor_of_another_type(source):
+    source(
+        {"cursor": "v"}, says=["the cursor column v is varchar(20)", "date, datetime, timestamp"]
+    )
+
+
+@pytest.mark.parametrize("value", ["null", "'0000-00-00'"])
+@pytest.mark.parametrize("arguments", [("--run-date", DAY), ("--full-refresh",)])
+def test_a_cursor_without_a_day_says_how_many_rows_would_be_missed(source, value, arguments):
+    source(
+        {}, f"insert into t values (2, 'two', {value}), (3, 'three', {value})",
+        says=["2 rows of", "have no day in the cursor column updated_at", "would miss them"],
+        arguments=arguments,
+    )  # fmt: skip
+
+
+def test_no_primary_key(source):
+    source({}, "alter table t drop primary key", says=["has no primary or unique key on (id)"])
+
+
+def test_a_key_that_two_rows_could_share(source):
+    source({"primary_key": ["v"]}, says=["has no primary or unique key on (v)"])
+
+
+def test_a_value_that_cannot_land(source):
+    source(
+        {}, "insert into t values (7, concat('a', char(0)), '2026-07-01')",
+        says=["t: id 7: column v holds a NUL character"],
+    )  # fmt: skip
+
+
+def test_one_table_that_fails_does_not_stop_the_others(new_pipeline):
+    pipeline = new_pipeline([TABLE, {**TABLE, "name": "missing"}])
+    pipeline.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
+    done = pipeline.loader("load", "--run-date", DAY)
+    assert done.returncode == 1
+    assert "missing  failed: MySQL has no table" in done.stderr
+    assert pipeline.raw("t", "id") == [(1,)]
+
+
+# -- dbt -----------------------------------------------------------------------------------------
+
+
+def test_dbt_before_anything_was_landed(project):
+    for command in ("build", "run", "test"):
+        done = project.dbt(command)
+        assert done.returncode != 0
+        assert "raw_data.nps" in done.stdout
+        assert "not been landed in postgres yet. Run `loader load` first." in done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+    assert project.query("select 1 from pg_tables where schemaname = 'analytics'") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("run_date: 01.07.2026", "run_date '01.07.2026' is not a date"),
+        ("run_date: '2026-02-30'", "run_date '2026-02-30' is not a day of the calendar"),
+        ("run_dat: 2026-07-01", "no var is called run_dat. Known vars: run_date, start_date"),
+        ("start_date: 2026-07-01", "do not make a window"),
+        ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
+        ("{start_date: 2026-07-02, end_date: 2026-07-02}", "is not after start_date"),
+        ("run_date: 2999-01-01", "has not begun"),
+    ],
+)
+def test_a_wrong_var(built, given, words):
+    before = built.query("select max(published_at) from analytics._publications")
+    said = built.build_fails("run", "--vars", given)
+    assert words in said
+    assert "Nothing was built." in said
+    assert "Finished running  in" in said
+    assert built.query("select max(published_at) from analytics._publications") == before
+
+
+def test_a_window_and_a_full_refresh_exclude_each_other(built):
+    said = built.build_fails("run", "--full-refresh", "--vars", "run_date: 2026-07-01")
+    assert "--full-refresh rebuilds from all of raw_data" in said
+
+
+def test_autocommit_would_break_the_publish_and_is_refused(built, tmp_path):
+    profile = (built.target_folder / "profiles.yml").read_text()
+    (tmp_path / "profiles.yml").write_text(
+        profile.replace("      sslmode:", "      autocommit: true\n      sslmode:", 1)
+    )
+    done = built.dbt("run", DBT_PROFILES_DIR=str(tmp_path))
+    assert done.returncode != 0
+    assert "autocommit" in done.stdout

@@ -1,0 +1,215 @@
+"""Law 1: whatever was landed and built in whatever order, the core tables end up as the source."""
+
+import random
+from datetime import date, timedelta
+
+import pytest
+
+from loader.local import sample
+
+FIRST = date(2026, 7, 1)
+DAYS = [FIRST + timedelta(days=n) for n in range(31)]
+ROWS_A_DAY = 8
+CORE = ("run", "--select", "staging", "core")
+
+
+def insert_day(pipeline, day, ids):
+    pipeline.mysql(
+        "insert into nps (id, user_id, score, created_at, updated_at) values "
+        + ", ".join(f"({n}, {n}, {n % 11}, '{day} 08:00:00', '{day} 08:00:00.5')" for n in ids)
+    )
+
+
+@pytest.fixture
+def july(project):
+    """A month of answers, and one visit with all that belongs to it."""
+    for number, day in enumerate(DAYS):
+        insert_day(project, day, range(1 + number * ROWS_A_DAY, 1 + (number + 1) * ROWS_A_DAY))
+    project.mysql(
+        "insert into channel values ('Google'), ('Direct')",
+        "insert into user_session_channel values (1, repeat('a', 32), 'Google', '2026-07-01')",
+        "insert into session_timestamp values (repeat('a', 32), '2026-07-01')",
+        "insert into session_transaction values (repeat('a', 32), 0, 9.5, '2026-07-01')",
+    )
+    return project
+
+
+def source_answers(pipeline):
+    return pipeline.mysql(
+        "select id, user_id, score, is_deleted, created_at, updated_at from nps order by id"
+    )
+
+
+def core_answers(pipeline):
+    return pipeline.query(
+        "select response_id, user_id, score, cast(is_deleted as integer), answered_at, updated_at "
+        "from analytics.nps order by 1"
+    )
+
+
+def assert_converged(pipeline):
+    assert core_answers(pipeline) == list(source_answers(pipeline))
+    for table, key in (
+        ("channel", "channel_name"),
+        ("user_session_channel", "session_id"),
+        ("session_timestamp", "session_id"),
+        ("session_transaction", "session_id"),
+    ):
+        key_in_mysql = "channelname" if table == "channel" else "sessionid"
+        built = pipeline.query(f"select {key} from analytics.{table} order by 1")
+        assert built == list(pipeline.mysql(f"select {key_in_mysql} from {table} order by 1"))
+
+
+def change_some_rows(pipeline):
+    """Versions in other windows: some rows move on, some back in time, some are withdrawn."""
+    pipeline.mysql(
+        "update nps set score = 10, updated_at = '2026-07-31 20:00:00' where id % 7 = 0",
+        "update nps set score = 0, updated_at = '2026-07-02 20:00:00' where id % 11 = 0",
+        "update nps set is_deleted = 1, updated_at = '2026-07-20 20:00:00' where id % 13 = 0",
+    )
+
+
+def test_a_month_day_by_day_in_one_range_and_by_full_refresh_is_the_same(july):
+    july.load("--start-date", "2026-07-01", "--end-date", "2026-07-16")
+    july.build(*CORE)
+    change_some_rows(july)
+
+    july.load("--start-date", "2026-07-16", "--end-date", "2026-08-01")
+    for day in random.Random(31).sample(DAYS, len(DAYS)):
+        july.load("--run-date", str(day), "--select", "nps")
+    july.build(*CORE)
+    assert_converged(july)
+    by_day = core_answers(july)
+
+    july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
+    july.build(*CORE)
+    assert core_answers(july) == by_day
+
+    july.load("--full-refresh")
+    july.build(*CORE)
+    assert core_answers(july) == by_day
+    july.build(*CORE, "--full-refresh")
+    assert core_answers(july) == by_day
+
+
+def test_a_window_landed_early_and_built_late_does_not_overwrite(july):
+    july.load("--start-date", "2026-07-01", "--end-date", "2026-07-03")
+    july.mysql("update nps set score = 9, updated_at = '2026-07-05 10:00:00' where id = 1")
+    july.load("--run-date", "2026-07-05")
+    july.build(*CORE, "--vars", "{start_date: 2026-07-05, end_date: 2026-07-06}")
+    july.build(*CORE, "--vars", "run_date: 2026-07-01")
+    assert july.value("select score from analytics.nps where response_id = 1") == 9
+    july.build(*CORE)
+    assert july.value("select score from analytics.nps where response_id = 1") == 9
+
+
+def test_a_build_of_one_window_builds_that_one_and_loses_no_other(july):
+    july.load("--run-date", "2026-07-01")
+    july.build(*CORE)
+    july.load("--run-date", "2026-07-02")
+    july.load("--run-date", "2026-07-03")
+    july.build(*CORE, "--vars", "run_date: 2026-07-03")
+    days = "select distinct cast(answered_at as date) from analytics.nps order by 1"
+    assert july.query(days) == [(DAYS[0],), (DAYS[2],)]
+    july.build(*CORE)
+    assert july.query(days) == [(DAYS[0],), (DAYS[1],), (DAYS[2],)]
+
+
+def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
+    july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
+    july.build(*CORE)
+    july.mysql(
+        "delete from nps where id in (1, 2)", "delete from channel where channelname = 'Direct'"
+    )
+    july.load("--run-date", "2026-07-01")
+    july.build(*CORE)
+    assert july.value("select count(*) from analytics.nps where response_id in (1, 2)") == 2
+    assert july.query("select channel_name from analytics.channel") == [("Google",)]
+
+    july.load("--full-refresh")
+    july.load("--run-date", "2026-07-02")  # a window on top of it, before anything is built
+    july.mysql("update nps set updated_at = '2026-08-09' where id = 9")
+    july.load("--run-date", "2026-07-02")  # and a row that moves out of it
+    july.build(*CORE)
+    assert july.value("select count(*) from analytics.nps where response_id in (1, 2)") == 0
+    assert july.value("select count(*) from analytics.nps where response_id = 9") == 1
+    july.load("--run-date", "2026-08-09")
+    july.build(*CORE)
+    assert_converged(july)
+
+
+def test_a_row_on_its_way_to_a_later_window_stays_even_through_a_full_refresh(july):
+    july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
+    july.build(*CORE)
+    july.mysql("update nps set updated_at = '2026-08-15', score = 3 where id = 1")
+    july.load("--run-date", "2026-07-01")
+    july.build(*CORE)
+    july.build(*CORE, "--full-refresh")
+    assert july.value("select count(*) from analytics.nps where response_id = 1") == 1
+
+
+def test_a_source_that_became_empty_empties_the_core_table(july):
+    july.load("--full-refresh")
+    july.build(*CORE)
+    july.mysql("delete from nps", "delete from channel")
+    july.load("--full-refresh")
+    july.build(*CORE)
+    assert july.value("select count(*) from analytics.nps") == 0
+    assert july.value("select count(*) from analytics.channel") == 0
+    insert_day(july, DAYS[5], [1000])
+    july.load("--run-date", str(DAYS[5]))
+    july.build(*CORE)
+    assert core_answers(july) == list(source_answers(july))
+
+
+def test_an_empty_build_skips_nothing_for_ever(july):
+    july.load("--full-refresh")
+    july.build(*CORE, "--empty")
+    assert july.value("select count(*) from analytics.nps") == 0
+    july.build(*CORE)
+    assert_converged(july)
+
+
+def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
+    july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
+    change_some_rows(july)
+    july.load("--start-date", "2026-07-20", "--end-date", "2026-08-01")
+    july.build(*CORE)
+    before = core_answers(july)
+    raw_rows = july.value("select count(*) from raw_data.nps")
+
+    said = july.build("run-operation", "prune_raw_data", "--args", "{days: 0}")
+    assert "would be moved" in said
+    assert july.value("select count(*) from raw_data.nps") == raw_rows
+
+    july.build("run-operation", "prune_raw_data", "--args", "{days: 0, dry_run: false}")
+    archived = july.value("select count(*) from archive.nps")
+    assert archived > 0
+    assert july.value("select count(*) from raw_data.nps") == raw_rows - archived
+    july.build(*CORE, "--full-refresh")
+    assert core_answers(july) == before
+    july.build("test", "--select", "source:raw_data.nps")
+
+    july.mysql(
+        "alter table nps add column note varchar(9)",
+        "update nps set updated_at = '2026-07-31 21:00:00' where id = 1",
+    )
+    july.load("--run-date", "2026-07-31")
+    july.build("run-operation", "prune_raw_data", "--args", "{days: 0, dry_run: false}")
+    assert july.value("select count(*) from archive.nps where note is null") > archived
+
+
+def test_a_played_day_arrives_with_its_late_commits(endpoints, project):
+    """The way that the demo proposes, on the sample itself."""
+    address = sample.Address(endpoints.mysql_port, endpoints.admin_password, project.database)
+    sample.fill(address, project.folder, lambda *_: None)
+    project.load("--start-date", "2024-08-01", "--end-date", "2026-08-01")
+    project.build(*CORE)
+    before = project.value("select count(*) from analytics.nps")
+    played = sample.play(address)
+    project.load("--start-date", "2026-07-31", "--end-date", "2026-08-02")
+    project.build(*CORE)
+    after = project.value("select count(*) from analytics.nps")
+    assert after == before + played.answers + played.late
+    assert played.late > 0
+    assert core_answers(project) == list(source_answers(project))

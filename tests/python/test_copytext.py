@@ -1,0 +1,70 @@
+"""What COPY reads must be what MySQL holds; anything else must stop the load by name."""
+
+import gzip
+
+import pytest
+from isal import isal_zlib
+
+from loader.copytext import CHANGED, NULL, REFUSED, SEPARATOR, to_copy_text
+from loader.errors import SourceError
+
+COLUMNS = ("id", "name")
+
+
+def convert(*rows, suffix=b"\n"):
+    joined = [SEPARATOR.join(fields) for fields in rows]
+    return to_copy_text(joined, COLUMNS, ("id",), suffix)
+
+
+def test_null_and_the_empty_string_stay_different():
+    assert convert((b"1", NULL), (b"2", b"")).data == b"1\t\\N\n2\t\n"
+
+
+def test_no_value_is_mistaken_for_the_null_marker():
+    assert convert((b"1", b"\\N")).data == b"1\t\\\\N\n"
+
+
+def test_what_means_something_to_copy_is_escaped_by_itself():
+    # A letter after the backslash (\t, \n) would arrive as that letter on Redshift.
+    text = convert((b"1", b"a\tb\nc\rd\\e")).data
+    assert text == b"1\ta\\\tb\\\nc\\\rd\\\\e\n"
+
+
+def test_the_loaders_columns_end_every_line():
+    assert convert((b"1", b"a"), (b"2", b"b"), suffix=b"\tx\n").data == b"1\ta\tx\n2\tb\tx\n"
+
+
+def test_changed_values_are_counted_and_lose_their_mark():
+    converted = convert((b"1", CHANGED + b"cut"), (b"2", CHANGED + NULL))
+    assert converted.data == b"1\tcut\n2\t\\N\n"
+    assert converted.changed == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"a\0b", r"id 2: column name holds a NUL character: 'a\\x00b'"),
+        (REFUSED + b"0000-00-00", "id 2: column name has no equal in the warehouse: '0000-00-00'"),
+        (b"caf\xe9", "id 2: column name is not valid UTF-8"),
+        (b"a\xffb", "id 2: column name is not valid UTF-8"),
+        (b"a\xfbb", "id 2: column name is not valid UTF-8"),
+    ],
+)
+def test_a_value_that_cannot_land_is_named_with_its_key_and_column(value, message):
+    with pytest.raises(SourceError, match=message):
+        convert((b"1", b"fine"), (b"2", value))
+
+
+@pytest.mark.parametrize("stray", [SEPARATOR, b"\xfc"])
+def test_a_stray_separator_is_noticed(stray):
+    with pytest.raises(SourceError, match="not valid UTF-8"):
+        convert((b"1", b"a" + stray + b"b"))
+
+
+def test_the_compressor_writes_what_gzip_reads_and_the_same_bytes_each_time():
+    def compressed():
+        compressor = isal_zlib.compressobj(1, wbits=31)
+        return compressor.compress(b"row\n" * 1000) + compressor.flush()
+
+    assert gzip.decompress(compressed()) == b"row\n" * 1000
+    assert compressed() == compressed()

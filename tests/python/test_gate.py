@@ -1,0 +1,250 @@
+"""Law 5: a summary changes only if the checks of its inputs and its own pass on the new rows."""
+
+import shutil
+
+import pytest
+from pipeline import ROOT, Pipeline, copy_project
+
+MART = "analytics.nps_summary"
+
+
+@pytest.fixture
+def changed(built, tmp_path):
+    """The built warehouse, and a copy of the project whose files a test may change."""
+    folder = copy_project(tmp_path, "prod")
+    target_folder = tmp_path / "dbt"
+    shutil.copytree(built.target_folder, target_folder)
+    pipeline = Pipeline(
+        folder=folder,
+        database="prod",
+        warehouse=built.warehouse,
+        target_folder=target_folder,
+        endpoints=built.endpoints,
+    )
+    pipeline.query(f"create view public.report as select sum(responses) as responses from {MART}")
+    return pipeline
+
+
+def replace_in(pipeline, file, old, new):
+    path = pipeline.folder / "models" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def everything(pipeline):
+    """The published table as readers have it: rows, grants, the view on it, its place on disk."""
+    return (
+        pipeline.query(f"select * from {MART} order by 1"),
+        pipeline.query(f"select relacl, oid from pg_class where oid = '{MART}'::regclass"),
+        pipeline.query("select * from public.report"),
+        pipeline.query("select count(*) from analytics._publications"),
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "build"])
+def test_a_failing_check_leaves_the_published_table_as_it_was(changed, command):
+    before = everything(changed)
+    replace_in(changed, "marts/_marts__models.yml", "minimum: 12", "minimum: 5000")
+    changed.query("update analytics.nps set score = 10")
+    said = changed.build_fails(command, "--select", "nps_summary")
+    assert "nps_summary was not published: 1 check failed on the new rows" in said
+    assert "row_count_at_least_nps_summary_5000: 1" in said
+    assert "is as it was" in said
+    assert everything(changed) == before
+    rejected = changed.query("select count(*), min(nps) from analytics.nps_summary__candidate")
+    assert rejected == [(730, 100)]  # the new rows, for a look
+
+
+@pytest.mark.parametrize("command", ["run", "build"])
+def test_a_failing_input_check_stops_before_anything_is_built(changed, command):
+    before = everything(changed)
+    replace_in(changed, "core/_core__models.yml", "minimum: 150000", "minimum: 9000000")
+    said = changed.build_fails(command, "--select", "nps_summary", "nps_summary_monthly")
+    assert "nps_summary was not published: 1 input check failed before it was built" in said
+    assert "nps_summary_monthly was not published" in said
+    assert "row_count_at_least_nps_9000000: 1" in said
+    assert everything(changed) == before
+    assert changed.query("select to_regclass('analytics.nps_summary__candidate')") == [(None,)]
+
+
+def every_check_of_nps_summary():
+    """One way to break each check that the model declares, by what the check is called."""
+    zero = "cast(null as bigint)"
+    return {
+        "unique_nps_summary_answered_on": (
+            "select * from scored",
+            "select * from scored union all select * from scored",
+        ),
+        "not_null_nps_summary_answered_on": (
+            "answered_on,\n        responses,",
+            "cast(null as date) as answered_on,\n        responses,",
+        ),
+        **{
+            f"not_null_nps_summary_{name}": (f"        {name},\n", f"        {zero} as {name},\n")
+            for name in ("promoters", "passives", "detractors", "excluded_answers")
+        },
+        "not_null_nps_summary_responses": (
+            "        responses,\n",
+            f"        {zero} as responses,\n",
+        ),
+        "row_count_at_least_nps_summary_12": (
+            "select * from scored",
+            "select * from scored where answered_on < '2024-08-10'",
+        ),
+        "row_change_within_nps_summary_20": (
+            "select * from scored",
+            "select * from scored where answered_on < '2025-08-10'",
+        ),
+        "between_nps_summary_nps__100___100": (
+            "select * from scored",
+            "select answered_on, responses, promoters, passives, detractors, excluded_answers, "
+            "nps * 10 as nps, nps_margin, is_low_sample from scored",
+        ),
+    }
+
+
+@pytest.mark.parametrize("check", every_check_of_nps_summary())
+def test_each_check_that_is_declared_guards_the_table(changed, check):
+    before = everything(changed)
+    replace_in(changed, "marts/nps_summary.sql", *every_check_of_nps_summary()[check])
+    said = changed.build_fails("run", "--select", "nps_summary")
+    assert f"  {check}: " in said
+    assert everything(changed) == before
+
+
+def test_a_check_that_only_warns_does_not_stop_and_where_is_respected(changed):
+    replace_in(
+        changed,
+        "marts/_marts__models.yml",
+        "          arguments: {minimum: 12}\n",
+        "          arguments: {minimum: 5000}\n          config: {severity: warn}\n",
+    )
+    replace_in(
+        changed,
+        "marts/_marts__models.yml",
+        "data_tests: [unique, not_null]",
+        """data_tests:
+          - unique
+          - accepted_values:
+              arguments: {values: ['2024-08-01']}
+              config: {where: "answered_on < '2024-08-02'"}""",
+    )
+    changed.build("run", "--select", "nps_summary")
+
+
+def test_the_query_of_the_message_shows_the_rows(changed):
+    replace_in(
+        changed,
+        "marts/_marts__models.yml",
+        "{minimum: -100, maximum: 100}",
+        "{minimum: 0, maximum: 30}",
+    )
+    said = changed.build_fails("run", "--select", "nps_summary")
+    line = next(line for line in said.splitlines() if "between_nps_summary_nps" in line)
+    failures = int(line.rsplit(": ", 1)[1])
+    query = next(line for line in said.splitlines() if "select nps" in line).strip()
+    assert len(changed.query(query)) == failures > 0
+
+
+def test_a_publish_keeps_grants_and_views_and_drops_the_candidate(changed, superuser):
+    superuser("drop role if exists reader", "create role reader")
+    changed.query(f"grant select on {MART} to reader")
+    before = everything(changed)
+    changed.query("update analytics.nps set score = 10")
+    changed.build("run", "--select", "nps_summary")
+    after = everything(changed)
+    assert before[1] == after[1]
+    assert changed.value(f"select min(nps) from {MART}") == 100
+    assert changed.query("select to_regclass('analytics.nps_summary__candidate')") == [(None,)]
+    changed.query(f"revoke all on {MART} from reader")
+    superuser("drop role reader")
+
+
+def test_a_new_and_a_changed_column_are_published_in_place(changed):
+    replace_in(
+        changed,
+        "marts/nps_summary.sql",
+        "select * from scored",
+        "select answered_on, responses, cast(promoters as numeric(12, 1)) as promoters, passives, "
+        "detractors, excluded_answers, nps, nps_margin, is_low_sample, 1 as added from scored",
+    )
+    before = everything(changed)
+    changed.build("run", "--select", "nps_summary")
+    assert everything(changed)[2] == before[2]
+    assert changed.value(f"select sum(added) from {MART}") == 730
+    kind = "select data_type from information_schema.columns where table_name = 'nps_summary' and "
+    assert changed.value(kind + "column_name = 'promoters'") == "numeric"
+
+
+def test_a_column_that_a_view_reads_cannot_vanish_under_it(changed):
+    before = everything(changed)
+    replace_in(
+        changed,
+        "marts/nps_summary.sql",
+        "select * from scored",
+        "select answered_on, promoters, passives, detractors, excluded_answers, nps, nps_margin, "
+        "is_low_sample from scored",
+    )
+    replace_in(
+        changed,
+        "marts/_marts__models.yml",
+        """      - name: responses
+        description: '{{ doc("responses") }}'
+        data_tests: [not_null]
+""",
+        "",
+    )
+    said = changed.build_fails("run", "--select", "nps_summary")
+    assert "view report depends on column responses" in said
+    assert everything(changed) == before
+
+
+def test_a_reader_never_sees_half_a_publish(changed):
+    """A reader looks from a transaction that began before, and from one after."""
+    changed.query("update analytics.nps set score = 10")
+    with changed.warehouse_connection() as connection:
+        connection.autocommit = False
+        connection.set_session(isolation_level="REPEATABLE READ")
+        with connection.cursor() as cursor:
+            cursor.execute(f"select count(*), min(nps) < 100 from {MART}")
+            first = cursor.fetchall()
+            changed.build("run", "--select", "nps_summary")
+            cursor.execute(f"select count(*), min(nps) < 100 from {MART}")
+            assert cursor.fetchall() == first
+        connection.rollback()
+    assert changed.query(f"select count(*), min(nps) = 100 from {MART}") == [(730, True)]
+
+
+def test_without_an_earlier_table_nothing_appears_when_a_check_fails(changed):
+    changed.query("drop view public.report")
+    changed.query(f"drop table {MART}")
+    replace_in(changed, "marts/_marts__models.yml", "minimum: 12", "minimum: 5000")
+    said = changed.build_fails("run", "--select", "nps_summary")
+    assert "There is no earlier" in said
+    assert changed.query(f"select to_regclass('{MART}')") == [(None,)]
+
+
+def test_row_change_is_measured_against_the_publication_before(changed):
+    changed.build("test", "--select", "row_change_within_nps_summary_20")
+    changed.query(
+        "insert into analytics._publications "
+        "select model_name, published_at - interval '1 day', 10, '' from analytics._publications "
+        "where model_name = 'nps_summary'"
+    )
+    said = changed.build_fails("test", "--select", "row_change_within_nps_summary_20")
+    assert "FAIL 1 row_change_within_nps_summary_20" in said
+
+
+def test_every_declared_check_of_every_mart_is_tried_above_or_is_generic(changed):
+    """A check of another kind needs a way to break it in this file too."""
+    kinds = {name.split("_nps_summary")[0] for name in every_check_of_nps_summary()}
+    assert kinds == {"unique", "not_null", "row_count_at_least", "row_change_within", "between"}
+    text = (ROOT / "models" / "marts" / "_marts__models.yml").read_text()
+    declared = {"relationships", "unique_together", *kinds}
+    used = {
+        word.strip(" -:").removesuffix(":")
+        for line in text.splitlines()
+        if (word := line.strip()).startswith("- ") and not word.startswith("- name")
+    }
+    assert used <= declared

@@ -1,0 +1,51 @@
+"""A load killed between any two of its steps leaves the old rows or the new; the next completes."""
+
+import signal
+from pathlib import Path
+
+KILLER = Path(__file__).with_name("killed_at.py")
+DAY = "2026-07-01"
+
+
+def test_killed_before_each_step(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"], "cursor": "day"}])
+    pipeline.mysql(
+        "create table t (id int primary key, v int, day datetime not null, key (day))",
+        f"insert into t values (0, 0, '{DAY}'), (1, 1, '{DAY}'), (999, 1, '2026-07-02')",
+    )
+    pipeline.load("--start-date", DAY, "--end-date", "2026-07-03")
+
+    def state():
+        window = pipeline.raw("t where _run_date = '2026-07-01'", "id, v")
+        return window, pipeline.value("select count(*) from raw_data._loads")
+
+    outcomes = []
+    with pipeline.start("python", str(KILLER), "--run-date", DAY) as killer:
+        for step in range(1000):
+            # A row changes, one goes, one comes: old and new windows differ in every way.
+            pipeline.mysql(
+                f"update t set v = v + 1 where id = 0 or id = {step + 1}",
+                f"delete from t where id = {step}" if step else "select 1",
+                f"insert into t values ({step + 2}, {step}, '{DAY}')",
+            )
+            source = pipeline.mysql(f"select id, v from t where day = '{DAY}' order by id")
+            old_rows, old_loads = state()
+            killer.stdin.write(f"{step}\n")
+            killer.stdin.flush()
+            answer = next(line for line in killer.stdout if line.startswith("ended"))
+            ended = int(answer.split()[1])
+            rows, loads = state()
+            if ended == 0:
+                break
+            assert ended == -signal.SIGKILL
+            # Rows and ledger row together, or neither.
+            assert (rows, loads) in [(old_rows, old_loads), (source, old_loads + 1)]
+            outcomes.append("old" if loads == old_loads else "new")
+            pipeline.load("--run-date", DAY)
+            assert state()[0] == source
+            assert pipeline.staged() == []
+        killer.stdin.close()
+        killer.wait()
+    assert rows == source
+    assert outcomes.count("old") > 10
+    assert outcomes[-1] == "new"  # killed after COMMIT, while it cleaned up

@@ -1,0 +1,338 @@
+"""Laws 1 to 4: a window is replaced whole or not at all, and nothing is lost on the way."""
+
+import gzip
+import threading
+import time
+from datetime import date
+
+import pytest
+
+from loader import cli, load, mysql
+from loader.warehouse import base
+from loader.warehouse.postgres import Postgres
+
+TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
+CREATE = (
+    "create table t (id int primary key, v int, updated_at datetime not null, key (updated_at))"
+)
+DAY_1, DAY_2, DAY_3 = "2026-07-01", "2026-07-02", "2026-07-03"
+
+
+@pytest.fixture
+def pipeline(new_pipeline):
+    """One table with two rows on each of two days."""
+    made = new_pipeline([TABLE])
+    made.mysql(
+        CREATE,
+        f"insert into t values (1, 10, '{DAY_1}'), (2, 20, '{DAY_1} 23:59:59'), "
+        f"(3, 30, '{DAY_2}'), (4, 40, '{DAY_2}')",
+    )
+    return made
+
+
+def test_a_window_holds_its_days_and_no_other(pipeline):
+    report = pipeline.load("--run-date", DAY_1)
+    assert report["t"]["landed_rows"] == 2
+    assert pipeline.raw("t", "id, _run_date") == [(1, date(2026, 7, 1)), (2, date(2026, 7, 1))]
+
+
+def test_the_four_counts_are_in_the_ledger_with_the_rows(pipeline):
+    report = pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)["t"]
+    counts = "source_rows, staged_rows, copied_rows, landed_rows"
+    assert pipeline.query(f"select {counts} from raw_data._loads") == [(4, 4, 4, 4)]
+    assert pipeline.query("select distinct _load_id from raw_data.t") == [(report["load_id"],)]
+
+
+def test_a_load_repeated_leaves_the_same_rows(pipeline):
+    columns = "id, v, updated_at, _run_date"
+    pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)
+    first = pipeline.raw("t", columns)
+    pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)
+    assert pipeline.raw("t", columns) == first
+
+
+def test_a_load_repeated_stages_the_same_bytes_but_for_its_id(pipeline):
+    for _ in range(2):
+        pipeline.load("--run-date", DAY_1, LOADER_KEEP_PARTS="always")
+    first, second = (
+        [line.split(b"\t")[:4] for line in gzip.decompress(part.read_bytes()).split(b"\n")]
+        for part in pipeline.staged()
+        if part.suffix == ".gz"
+    )
+    assert first == second
+
+
+def test_days_landed_in_any_order_add_up(pipeline):
+    pipeline.load("--run-date", DAY_2)
+    pipeline.load("--run-date", DAY_1)
+    assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
+
+
+def test_a_row_that_moved_to_a_later_window_is_not_forgotten(pipeline):
+    """Its day is landed again before the later one: only the last known version is left of it."""
+    pipeline.load("--run-date", DAY_1)
+    pipeline.mysql(f"update t set v = 11, updated_at = '{DAY_3}' where id = 1")
+    report = pipeline.load("--run-date", DAY_1)
+    assert report["t"]["landed_rows"] == 1
+    assert pipeline.raw("t", "id, v, _run_date") == [(1, 10, None), (2, 20, date(2026, 7, 1))]
+    pipeline.load("--run-date", DAY_3)
+    newest = pipeline.query(
+        "select distinct on (id) id, v from raw_data.t order by id, _load_id desc"
+    )
+    assert newest == [(1, 11), (2, 20)]
+
+
+def test_a_landing_of_the_whole_table_settles_what_was_displaced(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    pipeline.mysql("delete from t where id = 1")
+    pipeline.load("--run-date", DAY_1)
+    assert pipeline.value("select count(*) from raw_data.t where _run_date is null") == 1
+    pipeline.load("--full-refresh")
+    assert pipeline.raw("t", "id") == [(2,), (3,), (4,)]
+
+
+def test_an_empty_window_replaces_the_rows_that_were_there(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    pipeline.mysql(f"update t set updated_at = '{DAY_3}' where id < 3")
+    report = pipeline.load("--run-date", DAY_1)["t"]
+    assert (report["landed_rows"], report["outcome"]) == (0, "landed")
+    assert pipeline.value(f"select count(*) from raw_data.t where _run_date = '{DAY_1}'") == 0
+
+
+def test_an_empty_source_empties_the_raw_table(pipeline):
+    pipeline.load("--full-refresh")
+    pipeline.mysql("delete from t")
+    assert pipeline.load("--full-refresh")["t"]["landed_rows"] == 0
+    assert pipeline.raw("t") == []
+
+
+def test_a_table_without_a_cursor_is_copied_whole_whatever_is_asked(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
+    pipeline.mysql("create table t (id int primary key)", "insert into t values (1), (2)")
+    pipeline.load("--run-date", DAY_1)
+    pipeline.mysql("delete from t where id = 1")
+    pipeline.load("--run-date", DAY_1)
+    assert pipeline.raw("t", "id") == [(2,)]
+    assert pipeline.value("select _run_date = current_date from raw_data.t")
+
+
+def test_a_table_without_a_key_may_be_copied_whole(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": []}])
+    pipeline.mysql("create table t (v int)", "insert into t values (1), (1)")
+    assert pipeline.load()["t"]["landed_rows"] == 2
+
+
+def test_days_are_those_of_the_declared_time_zone(pipeline):
+    report = pipeline.load("--run-date", DAY_2, LOADER_TIMEZONE="+09:00")
+    assert report["t"]["landed_rows"] == 3  # 2026-07-01 15:00 to 2026-07-02 15:00 in UTC
+    assert pipeline.raw("t", "id, _run_date") == [(n, date(2026, 7, 2)) for n in (2, 3, 4)]
+
+
+def test_generated_and_invisible_columns_land_too(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
+    pipeline.mysql(
+        "create table t (id int primary key, hidden int invisible, twice int as (id * 2) stored)",
+        "insert into t (id, hidden) values (1, 7)",
+    )
+    pipeline.load()
+    assert pipeline.raw("t", "id, hidden, twice") == [(1, 7, 2)]
+
+
+def test_identifiers_may_be_reserved_words_or_hold_quotes(new_pipeline):
+    name = "order; drop `x` \"y\" 'z'"
+    pipeline = new_pipeline([{"name": name, "primary_key": ["select"], "cursor": "from"}])
+    mysql_name = name.replace("`", "``")
+    pipeline.mysql(
+        f"create table `{mysql_name}` (`select` int primary key, `from` datetime not null, "
+        "`a``b\"c'd %s` int, key (`from`))",
+        f"insert into `{mysql_name}` values (1, '{DAY_1}', 5)",
+    )
+    pipeline.load("--run-date", DAY_1)
+    quoted = name.replace('"', '""')
+    assert pipeline.query(f'select "select", "a`b""c\'d %s" from raw_data."{quoted}"') == [(1, 5)]
+
+
+# -- readers and failures ------------------------------------------------------------------------
+
+
+def test_readers_see_the_old_window_or_the_new_one(pipeline, monkeypatch):
+    """A reader looks at the table between any two statements of a landing."""
+    pipeline.mysql("insert into t select seq + 10, 1, '2026-07-01' from seq_1_to_500")
+    pipeline.load("--full-refresh")
+    pipeline.mysql("update t set v = 2 where v = 1", "delete from t where id <= 4")
+    seen = set()
+    execute = Postgres.execute
+
+    def look():
+        seen.update(pipeline.query("select count(*), count(distinct id), max(v) from raw_data.t"))
+
+    def watched(self, statement, parameters=()):
+        look()
+        rows = execute(self, statement, parameters)
+        look()
+        return rows
+
+    monkeypatch.setattr(Postgres, "execute", watched)
+    pipeline.load("--full-refresh")
+    look()
+    assert seen == {(504, 504, 40), (500, 500, 2)}
+
+
+@pytest.mark.parametrize("lost", ["counted in MySQL", "staged", "copied", "landed"])
+def test_counts_that_differ_roll_back_and_say_which(pipeline, monkeypatch, lost):
+    pipeline.load("--run-date", DAY_1)
+    before = pipeline.raw("t")
+    if lost == "counted in MySQL":
+        count = mysql.count_window
+        monkeypatch.setattr(mysql, "count_window", lambda *args: count(*args) + 1)
+    elif lost == "staged":
+        stage = load._stage
+        monkeypatch.setattr(load, "_stage", lambda *args: load.replace(stage(*args), staged_rows=1))
+    elif lost == "copied":
+        copy = Postgres._copy
+        monkeypatch.setattr(Postgres, "_copy", lambda *args: copy(*args) - 1)
+    else:
+        statements = Postgres.landing_statements
+        monkeypatch.setattr(
+            Postgres,
+            "landing_statements",
+            lambda *args: [*statements(*args)[:-1], "select 1 as landed"],
+        )
+    said = pipeline.fails("--run-date", DAY_1)
+    assert "the counts differ" in said
+    assert lost in said
+    assert pipeline.raw("t") == before
+    assert pipeline.value("select count(*) from raw_data._loads where outcome = 'failed'") == 1
+
+
+def test_a_part_that_is_missing_fails_the_load(pipeline, monkeypatch):
+    pipeline.load("--run-date", DAY_1)
+    before = pipeline.raw("t")
+    copy = Postgres._copy
+
+    def without_a_part(self, statement, landing):
+        for part in pipeline.staged():
+            if part.suffix == ".gz":
+                part.unlink()
+        return copy(self, statement, landing)
+
+    monkeypatch.setattr(Postgres, "_copy", without_a_part)
+    said = pipeline.fails("--run-date", DAY_1)
+    assert "S3 bucket" in said
+    assert pipeline.raw("t") == before
+
+
+def test_a_second_load_of_the_same_table_waits_and_then_refuses(pipeline, monkeypatch):
+    monkeypatch.setattr("loader.warehouse.postgres.LOCK_SECONDS", 1)
+    pipeline.load("--run-date", DAY_1)
+    with pipeline.inside():
+        session = cli.open_session(None)
+        warehouse = session.warehouse()
+        with warehouse.lock(session.tables["t"]):
+            said = pipeline.fails("--run-date", DAY_2)
+    assert "Another load of t has been running for 1 seconds" in said
+    assert pipeline.raw("t", "id") == [(1,), (2,)]
+    assert pipeline.load("--run-date", DAY_2)["t"]["landed_rows"] == 2
+
+
+def test_a_second_load_goes_on_when_the_first_one_ends(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    with pipeline.inside():
+        session = cli.open_session(None)
+        warehouse = session.warehouse()
+        holder = warehouse.lock(session.tables["t"])
+        first_id = holder.__enter__()
+        threading.Timer(0.5, lambda: holder.__exit__(None, None, None)).start()
+        began = time.monotonic()
+        second = pipeline.load("--run-date", DAY_2)["t"]
+    assert time.monotonic() - began > 0.4
+    assert second["load_id"] > first_id
+
+
+def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
+    first = pipeline.load("--run-date", DAY_1)["t"]["load_id"]
+
+    class Yesterday(base.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return base.datetime(2020, 1, 1, tzinfo=zone)
+
+    monkeypatch.setattr(base, "datetime", Yesterday)
+    assert pipeline.load("--run-date", DAY_1)["t"]["load_id"] > first
+
+
+# -- columns that come, go and grow --------------------------------------------------------------
+
+
+def test_a_new_column_is_added_and_said(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    pipeline.mysql("alter table t add column note varchar(20) default 'new'")
+    done = pipeline.loader("load", "--run-date", DAY_2)
+    assert "t: new column note (text); rows landed earlier hold NULL" in done.stdout
+    assert pipeline.raw("t", "id, note") == [(1, None), (2, None), (3, "new"), (4, "new")]
+
+
+def test_a_dropped_column_stays_becomes_null_and_is_said(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    pipeline.mysql("alter table t drop column v")
+    done = pipeline.loader("load", "--run-date", DAY_2)
+    assert "t: column v is gone from MySQL; new rows hold NULL" in done.stdout
+    assert pipeline.raw("t", "id, v") == [(1, 10), (2, 20), (3, None), (4, None)]
+
+
+def test_a_wider_type_is_taken_over_with_the_views_that_read_it(pipeline, superuser):
+    pipeline.load("--run-date", DAY_1)
+    pipeline.query("create view public.v1 as select id, v * 2 as twice from raw_data.t")
+    pipeline.query("create view public.v2 as select twice from public.v1")
+    superuser("drop role if exists reader", "create role reader")
+    pipeline.query("grant select on public.v1, public.v2 to reader")
+    pipeline.mysql("alter table t modify v bigint", "update t set v = 5000000000 where id = 3")
+    done = pipeline.loader("load", "--run-date", DAY_2)
+    assert "t: column v widened: integer to bigint" in done.stdout
+    assert pipeline.query("select twice from public.v2 order by 1")[-1] == (10000000000,)
+    for view in ("v1", "v2"):
+        assert pipeline.value(f"select has_table_privilege('reader', 'public.{view}', 'select')")
+    pipeline.query("drop view public.v1, public.v2")
+    superuser("drop role reader")
+
+
+def test_a_narrower_type_changes_nothing(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    pipeline.mysql("alter table t modify v smallint")
+    pipeline.load("--run-date", DAY_2)
+    assert len(pipeline.raw("t")) == 4
+
+
+def test_a_type_that_does_not_hold_the_old_values_stops_with_a_sentence(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    before = pipeline.raw("t")
+    pipeline.mysql("alter table t modify v varchar(20)")
+    said = pipeline.fails("--run-date", DAY_2)
+    assert "t: column v was integer and is text in MySQL now" in said
+    assert "loader load --full-refresh --select t" in said
+    assert pipeline.raw("t") == before
+
+
+# -- catch-up --------------------------------------------------------------------------------------
+
+
+def test_the_first_catch_up_lands_the_whole_table_and_the_next_the_look_back(pipeline):
+    today = pipeline.value("select current_date")
+    assert pipeline.load()["t"]["mode"] == "full_refresh"
+    second = pipeline.load()["t"]
+    assert second["mode"] == "catch_up"
+    assert second["window_end"] == str(today)
+    assert (today - date.fromisoformat(second["window_start"])).days == 1
+
+
+def test_a_catch_up_begins_where_the_last_landing_ended(pipeline):
+    pipeline.load("--run-date", DAY_1)
+    assert pipeline.load()["t"]["window_start"] == DAY_1  # one day of look-back
+    assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
+
+
+def test_a_late_commit_arrives_with_the_look_back(pipeline):
+    pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)
+    pipeline.mysql(f"insert into t values (9, 90, '{DAY_2} 12:00:00')")
+    pipeline.load()
+    assert (9,) in pipeline.raw("t", "id")

@@ -1,0 +1,120 @@
+"""Staging: bounded parts, a manifest that names them all, nothing left behind unless asked for."""
+
+import json
+import os
+import resource
+
+import psutil
+import pytest
+
+from loader.local.services import BUCKET
+from loader.warehouse.postgres import Postgres
+
+TABLE = {"name": "t", "primary_key": ["id"]}
+ROWS = 60_000
+
+
+@pytest.fixture
+def pipeline(new_pipeline):
+    """One table of some megabytes that do not compress."""
+    made = new_pipeline([TABLE])
+    made.mysql(
+        "create table t (id int primary key, v char(64) not null)",
+        f"insert into t select seq, sha2(seq, 256) from seq_1_to_{ROWS}",
+    )
+    return made
+
+
+def test_parts_are_bounded_and_the_manifest_lists_each_as_mandatory(pipeline):
+    report = pipeline.load(LOADER_PART_MB="1", LOADER_KEEP_PARTS="always")["t"]
+    parts = [file for file in pipeline.staged() if file.suffix == ".gz"]
+    assert len(parts) == report["files"] > 2
+    assert max(part.stat().st_size for part in parts) < 2_000_000
+    assert sum(part.stat().st_size for part in parts) == report["staged_bytes"]
+    (manifest,) = [file for file in pipeline.staged() if file.name == "manifest.json"]
+    entries = json.loads(manifest.read_text())["entries"]
+    prefix = f"s3://{BUCKET}/{pipeline.warehouse}/t/{report['load_id']}"
+    assert [entry["url"] for entry in entries] == [f"{prefix}/{part.name}" for part in parts]
+    assert all(entry["mandatory"] is True for entry in entries)
+    sizes = [part.stat().st_size for part in parts]
+    assert [entry["meta"]["content_length"] for entry in entries] == sizes
+    assert report["manifest"] == f"{prefix}/manifest.json"
+    counted = pipeline.query("select count(*), sum(id) from raw_data.t")
+    assert counted == [(ROWS, ROWS * (ROWS + 1) // 2)]
+
+
+@pytest.mark.parametrize(
+    ("keep", "after_success", "after_failure"),
+    [("never", False, False), ("on_failure", False, True), ("always", True, True)],
+)
+def test_files_stay_as_the_setting_says(pipeline, monkeypatch, keep, after_success, after_failure):
+    pipeline.load(LOADER_KEEP_PARTS=keep)
+    assert bool(pipeline.staged()) is after_success
+    for file in pipeline.staged():
+        file.unlink()
+    monkeypatch.setattr(Postgres, "_copy", lambda *args: 0)
+    pipeline.fails(LOADER_KEEP_PARTS=keep)
+    assert bool(pipeline.staged()) is after_failure
+
+
+def test_what_a_killed_load_left_is_swept_and_others_files_are_not(pipeline):
+    report = pipeline.load(LOADER_KEEP_PARTS="always")["t"]
+    leftover = pipeline.staged()[0]
+    elsewhere = leftover.parent.with_name("20260101T000000000000-another") / "part-0000.gz"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"another warehouse's")
+    pipeline.load()
+    assert pipeline.staged() == [elsewhere]
+    assert report["load_id"] in str(leftover)
+
+
+def test_a_part_that_was_damaged_fails_the_load(pipeline, monkeypatch):
+    pipeline.load()
+    before = pipeline.value("select max(_load_id) from raw_data.t")
+    copy = Postgres._copy
+
+    def damaged(self, statement, landing):
+        for part in pipeline.staged():
+            if part.suffix == ".gz":
+                content = bytearray(part.read_bytes())
+                content[len(content) // 2] ^= 1
+                part.write_bytes(content)
+        return copy(self, statement, landing)
+
+    monkeypatch.setattr(Postgres, "_copy", damaged)
+    assert f"S3 bucket {BUCKET}" in pipeline.fails()
+    assert pipeline.value("select max(_load_id) from raw_data.t") == before
+
+
+def test_a_disk_that_is_full_while_staging_changes_nothing(pipeline):
+    """The S3 server's files may not grow past 200 kB, as on a full disk."""
+    pipeline.load()
+    before = pipeline.value("select max(_load_id) from raw_data.t")
+    services = json.loads((pipeline.endpoints.folder / "services.json").read_text())
+    server = services["s3"]["pid"]
+    unlimited = resource.prlimit(server, resource.RLIMIT_FSIZE)
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (200_000, unlimited[1]))
+    try:
+        done = pipeline.loader("load", AWS_MAX_ATTEMPTS="1")
+    finally:
+        resource.prlimit(server, resource.RLIMIT_FSIZE, unlimited)
+    assert psutil.pid_exists(server)
+    assert done.returncode == 1
+    assert f"S3 bucket {BUCKET}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert pipeline.value("select max(_load_id) from raw_data.t") == before
+    assert pipeline.load()["t"]["landed_rows"] == ROWS
+
+
+def test_memory_does_not_grow_with_the_table(pipeline):
+    """Ten times the rows take no ten times the memory; both peaks are the process's own."""
+    peaks = []
+    for rows in (ROWS, 10 * ROWS):
+        pipeline.mysql(
+            "truncate table t", f"insert into t select seq, sha2(seq, 256) from seq_1_to_{rows}"
+        )
+        with pipeline.start("loader", "load", LOADER_PART_MB="1") as process:
+            _, process.returncode, usage = os.wait4(process.pid, 0)
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] < peaks[0] + 30_000  # kB
+    assert pipeline.value("select count(*) from raw_data.t") == 10 * ROWS

@@ -1,0 +1,101 @@
+"""A wrong window lands the wrong days; a wrong date must not get through."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from loader.errors import CommandLineError, ConfigError
+from loader.windows import (
+    WHOLE,
+    Window,
+    catch_up_window,
+    parse_day,
+    parse_zone,
+    requested_window,
+)
+
+TODAY = date(2026, 7, 31)
+
+
+def request(run_date=None, start_date=None, end_date=None, full_refresh=False):
+    return requested_window(run_date, start_date, end_date, full_refresh, today=lambda: TODAY)
+
+
+def test_a_run_date_is_one_day():
+    assert request(run_date="2026-07-01") == Window(date(2026, 7, 1), date(2026, 7, 2))
+
+
+def test_the_end_date_is_not_included():
+    window = request(start_date="2026-07-01", end_date="2026-07-31")
+    assert window == Window(date(2026, 7, 1), date(2026, 7, 31))
+    assert window.days == 30
+
+
+def test_today_may_be_asked_for_and_tomorrow_may_not():
+    assert request(run_date="2026-07-31")
+    with pytest.raises(CommandLineError, match="2026-08-01 has not begun; today is 2026-07-31"):
+        request(run_date="2026-08-01")
+
+
+def test_nothing_means_catch_up_and_full_refresh_the_whole_table():
+    assert request() is None
+    assert request(full_refresh=True) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"run_date": "2026-13-01"}, "not a day of the calendar"),
+        ({"run_date": "2026-02-30"}, "not a day of the calendar"),
+        ({"run_date": "01.07.2026"}, "is not a date"),
+        ({"run_date": "20260701"}, "is not a date"),
+        ({"run_date": "2026-W27-3"}, "is not a date"),
+        ({"start_date": "2026-07-01"}, "go together"),
+        ({"end_date": "2026-07-01"}, "go together"),
+        ({"start_date": "2026-07-02", "end_date": "2026-07-02"}, "is not after"),
+        ({"start_date": "2026-07-02", "end_date": "2026-07-01"}, "is not after"),
+        ({"run_date": "2026-07-01", "full_refresh": True}, "exclude each other"),
+        ({"run_date": "2026-07-01", "end_date": "2026-07-02"}, "exclude each other"),
+    ],
+)
+def test_a_wrong_date_is_refused_in_one_sentence(options, message):
+    with pytest.raises(CommandLineError, match=message):
+        request(**options)
+
+
+def test_a_zone_that_nobody_knows_is_refused():
+    with pytest.raises(ConfigError, match="Mars/Olympus"):
+        parse_zone("Mars/Olympus")
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "after"),
+    [
+        ("UTC", datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 3, 30, tzinfo=UTC)),
+        ("+09:00", datetime(2026, 3, 28, 15, tzinfo=UTC), datetime(2026, 3, 29, 15, tzinfo=UTC)),
+        # The day on which Berlin's clocks go forward has 23 hours.
+        (
+            "Europe/Berlin",
+            datetime(2026, 3, 28, 23, tzinfo=UTC),
+            datetime(2026, 3, 29, 22, tzinfo=UTC),
+        ),
+    ],
+)
+def test_a_day_begins_and_ends_where_its_zone_says(zone, first, after):
+    window = Window(date(2026, 3, 29), date(2026, 3, 30))
+    assert window.bounds(parse_zone(zone).info) == (first, after)
+
+
+def test_catch_up_goes_from_the_look_back_to_yesterday():
+    covered = date(2026, 7, 28)
+    assert catch_up_window(covered, 1, TODAY) == Window(date(2026, 7, 27), TODAY)
+    assert catch_up_window(covered, 0, TODAY) == Window(covered, TODAY)
+
+
+def test_with_everything_landed_only_the_look_back_is_left():
+    assert catch_up_window(TODAY, 0, TODAY) is None
+    assert catch_up_window(TODAY, 1, TODAY) == Window(date(2026, 7, 30), TODAY)
+
+
+def test_a_day_is_read_as_it_is_written():
+    assert parse_day("2026-07-01", "--run-date") == date(2026, 7, 1)
