@@ -1,5 +1,6 @@
 """What a person sees: progress, tables, colours on a terminal and plain lines elsewhere."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from loader.ledger import Load
 from loader.load import Job, Outcome, Preview, Watcher
 from loader.status import TableStatus
 
-OUT = Console(highlight=False, soft_wrap=True)
+_WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
+OUT = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 _MISSING_SHOWN = 3
 

@@ -14,7 +14,7 @@ from loader.ledger import Load, covered_end, day_in
 from loader.reading import Description, Reading, check_declaration, reading
 from loader.tables import Table
 from loader.warehouse import Landing, Warehouse
-from loader.warehouse.base import loader_fields
+from loader.warehouse.columns import loader_fields
 from loader.windows import WHOLE, Window, catch_up_window
 
 

@@ -15,6 +15,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from loader.config import StageSettings
 from loader.errors import StageError
@@ -239,7 +240,7 @@ def _explained(bucket: str) -> Iterator[None]:
     """Turn boto3's errors into one sentence; they hold no secret."""
     try:
         yield
-    except (ClientError, BotoCoreError, OSError, isal_zlib.error) as error:
+    except (ClientError, BotoCoreError, OSError, IsalError) as error:  # type: ignore[misc]
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         raise StageError(
             f"S3 bucket {bucket}: {error}.",

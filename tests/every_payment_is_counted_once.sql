@@ -5,7 +5,12 @@ payments as (
     select
         coalesce(sum(session_transaction.amount), 0) as gross_amount,
         coalesce(
-            sum(case when not session_transaction.is_refunded then session_transaction.amount end), 0
+            sum(
+                case
+                    when not session_transaction.is_refunded then session_transaction.amount
+                end
+            ),
+            0
         ) as net_amount
 
     from {{ ref('session_transaction') }} as session_transaction

@@ -12,7 +12,7 @@ from loader.local import demo, sample, services
 from loader.windows import DAY
 
 FOLDER = Path(".local")
-CONSOLE = Console(highlight=False)
+CONSOLE = Console(highlight=False, soft_wrap=True)
 
 
 @click.group()

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Grid
 
 from loader.errors import LandingError
-from loader.local import sample, services
+from loader.local import postgres, sample
 from loader.local.services import Endpoints
 from loader.windows import DAY
 
@@ -151,8 +151,8 @@ def _channels(endpoints: Endpoints) -> Grid:
 
 def _query(endpoints: Endpoints, statement: str) -> Sequence[tuple[Any, ...]]:
     connection = psycopg2.connect(
-        host="127.0.0.1", port=endpoints.postgres_port, user=services.WAREHOUSE,
-        password=services.WAREHOUSE_PASSWORD, dbname=services.WAREHOUSE,
+        host="127.0.0.1", port=endpoints.postgres_port, user=postgres.WAREHOUSE,
+        password=postgres.WAREHOUSE_PASSWORD, dbname=postgres.WAREHOUSE,
     )  # fmt: skip
     try:
         with connection.cursor() as cursor:

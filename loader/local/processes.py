@@ -139,3 +139,33 @@ def _process(entry: Mapping[str, float]) -> psutil.Process | None:
     except psutil.NoSuchProcess:
         pass
     return None
+
+
+def write_secret(file: Path, text: str) -> None:
+    """Write a file that only this user may read."""
+    file.touch(mode=0o600)
+    file.write_text(text)
+
+
+def run(command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
+    """Run a command to its end, its output into a log.
+
+    Raises:
+        ConfigError: it failed; quotes the end of its output.
+    """
+    with log.open("w") as output:
+        done = subprocess.run(  # noqa: S603 - the command is ours
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(env or {})},
+            cwd="/",
+            check=False,
+        )
+    if done.returncode:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        raise ConfigError(
+            f"{Path(command[0]).name} failed: {' | '.join(lines[-3:])}",
+            f"Read {log}; `make clean` starts from nothing.",
+        )

@@ -1,28 +1,22 @@
-"""What landing is, whatever the warehouse: lock, widen, replace a window, prove it, commit."""
+"""What landing is, whatever the warehouse: lock, replace a window, prove it, commit."""
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
 
 from loader.config import Settings
 from loader.errors import LandingError
 from loader.ledger import LEDGER, LEDGER_COLUMNS, Load, compare_counts, next_load_id
-from loader.reading import RUN_DATE
 from loader.s3 import Part
 from loader.tables import Table
-from loader.types import Dialect, Landed, widens
-from loader.warehouse.profile import Profile, connect
+from loader.types import Landed
+from loader.warehouse.columns import RawTables, loader_fields
+from loader.warehouse.profile import Profile
+from loader.warehouse.session import quote
 
-LOADER_COLUMNS = (
-    # In this order at the end of every staged line.
-    Landed(name=RUN_DATE, type="date", text=""),
-    Landed(name="_load_id", type="varchar(32)", text=""),
-    Landed(name="_loaded_at", type="timestamp", text=""),
-)
 LOCK_SECONDS = 60
 """How long a load waits for another one of the same table before it gives up."""
 
@@ -50,31 +44,15 @@ class Landing:
         return ", ".join(quote(name) for name in (*self.fields, *loader_fields(self.fields)))
 
 
-def loader_fields(fields: Sequence[str]) -> list[str]:
-    """The loader's own columns that a row as read does not have yet."""
-    return [column.name for column in LOADER_COLUMNS if column.name not in fields]
-
-
-def quote(name: str) -> str:
-    """A warehouse identifier in double quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-class Warehouse(ABC):
+class Warehouse(RawTables):
     """A warehouse that tables are landed in.
 
     Subclasses say what differs: COPY, the lock, how a column is widened, what a table is made with.
     """
 
-    dialect: ClassVar[Dialect]
-
     def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
-        self.profile = profile
-        self.schema = schema
+        super().__init__(profile, schema)
         self._settings = settings
-        self._opened: Any = None
-
-    # -- what differs ----------------------------------------------------------------------------
 
     @abstractmethod
     def _copy_statement(self, landing: Landing) -> str:
@@ -93,76 +71,6 @@ class Warehouse(ABC):
     def _hold(self, table: Table) -> None:
         """Take the table's lock; it is released when the connection ends, however it ends."""
 
-    @abstractmethod
-    def _widen(self, relation: str, column: Landed) -> list[str]:
-        """Write the statements that give a column a wider type and keep its values."""
-
-    @abstractmethod
-    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
-        """Write the statements that create the raw table."""
-
-    # -- the connection --------------------------------------------------------------------------
-
-    @property
-    def _connection(self) -> Any:
-        if self._opened is None:
-            self._opened = connect(self.profile)
-        return self._opened
-
-    def close(self) -> None:
-        """End the connection, and with it the transaction and the lock that it holds."""
-        if self._opened is not None:
-            with suppress(Exception):
-                self._opened.close()
-            self._opened = None
-
-    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows, if it has any.
-
-        Raises:
-            LandingError: the warehouse refused it; the driver's error is its cause.
-        """
-        connection = self._connection
-        try:
-            with closing(connection.cursor()) as cursor:
-                if parameters:
-                    cursor.execute(statement, tuple(parameters))
-                else:
-                    cursor.execute(statement)
-                return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-        except Exception as error:
-            raise LandingError(
-                f"{self.profile.place}: {one_line(error)}",
-                "Nothing was landed. Check the warehouse and the rights of the target's user, "
-                "then run again.",
-            ) from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what is done inside, or nothing of it.
-
-        Raises:
-            LandingError: the connection broke at COMMIT, so that its answer is not known.
-        """
-        try:
-            yield
-        except BaseException:
-            self.release()
-            raise
-        try:
-            self._connection.commit()
-        except Exception as error:
-            raise LandingError(
-                f"{self.profile.place}: the connection broke at COMMIT ({one_line(error)}); the "
-                "tables hold either the old rows or the new ones, never a mix.",
-                "Run again; landing a window twice is the same as landing it once.",
-            ) from error
-
-    def release(self) -> None:
-        """End the open transaction without a trace; the table's lock stays."""
-        with suppress(Exception):
-            self._connection.rollback()
-
     # -- the ledger ------------------------------------------------------------------------------
 
     @property
@@ -171,10 +79,6 @@ class Warehouse(ABC):
         place = f"{self.profile.place}/{self.schema}"
         return hashlib.sha256(place.encode()).hexdigest()[:6]
 
-    def relation(self, table: str) -> str:
-        """Name a table of the raw schema."""
-        return f"{quote(self.schema)}.{quote(table)}"
-
     def prepare(self) -> None:
         """Make sure of the raw schema and its ledger.
 
@@ -182,7 +86,7 @@ class Warehouse(ABC):
             LandingError: no right to create them.
         """
         with self.transaction():
-            if not self._exists(LEDGER):
+            if not self.raw_columns(LEDGER):
                 self.execute(f"create schema if not exists {quote(self.schema)}")
                 columns = ", ".join(f"{name} {kind}" for name, kind in LEDGER_COLUMNS.items())
                 self.execute(f"create table if not exists {self.relation(LEDGER)} ({columns})")
@@ -210,7 +114,7 @@ class Warehouse(ABC):
     def loads(self, table: str | None = None) -> list[Load]:
         """Read the ledger, oldest load first; empty where nothing was ever loaded."""
         with self.transaction():
-            if not self._exists(LEDGER):
+            if not self.raw_columns(LEDGER):
                 return []
             names = ", ".join(LEDGER_COLUMNS)
             condition = "where table_name = %s" if table else ""
@@ -323,60 +227,6 @@ class Warehouse(ABC):
             f"select count(*) from {relation}{within}",
         ]
 
-    # -- the raw table's columns -----------------------------------------------------------------
-
-    def _exists(self, table: str) -> bool:
-        return bool(self.raw_columns(table))
-
-    def raw_columns(self, table: str) -> dict[str, str]:
-        """Read a raw table's columns and types; empty where there is no such table."""
-        rows = self.execute(
-            "select column_name, data_type, character_maximum_length, numeric_precision, "
-            "numeric_scale from information_schema.columns "
-            "where table_schema = %s and table_name = %s order by ordinal_position",
-            (self.schema, table),
-        )
-        return {name: _type_name(*rest) for name, *rest in rows}
-
-    def column_changes(
-        self, table: Table, columns: Sequence[Landed]
-    ) -> list[tuple[str, list[str]]]:
-        """Say what a landing changes of the raw table: each a sentence and its statements.
-
-        Raises:
-            LandingError: a column's type changed to one that does not hold what was landed.
-        """
-        existing = self.raw_columns(table.name)
-        relation = self.relation(table.name)
-        if not existing:
-            return [(f"{table.name}: new table", self.create_statements(table, columns))]
-        changes = list[tuple[str, list[str]]]()
-        for column in columns:
-            was = existing.pop(column.name, None)
-            if was is None:
-                sentence = (
-                    f"{table.name}: new column {column.name} ({column.type}); "
-                    "rows landed earlier hold NULL"
-                )
-                added = f"alter table {relation} add column {quote(column.name)} {column.type}"
-                changes.append((sentence, [added]))
-            elif widens(was, column.type) and not widens(column.type, was):
-                sentence = f"{table.name}: column {column.name} widened: {was} to {column.type}"
-                changes.append((sentence, self._widen(relation, column)))
-            elif not widens(column.type, was):
-                raise LandingError(
-                    f"{table.name}: column {column.name} was {was} and is {column.type} in MySQL "
-                    f"now, which does not hold every value landed before. {self.schema}."
-                    f"{table.name} is unchanged.",
-                    f"Drop {self.schema}.{table.name} and land it whole: "
-                    f"loader load --full-refresh --select {table.name}",
-                )
-        for name in existing:
-            if name not in {column.name for column in LOADER_COLUMNS}:
-                sentence = f"{table.name}: column {name} is gone from MySQL; new rows hold NULL"
-                changes.append((sentence, []))
-        return changes
-
 
 def refused(landing: Landing, schema: str, why: str) -> LandingError:
     """The error of a COPY that met a row it could not take."""
@@ -385,19 +235,3 @@ def refused(landing: Landing, schema: str, why: str) -> LandingError:
         "The table is as it was.",
         "Mend the row in MySQL, or declare `on_unrepresentable` for the column; then run again.",
     )
-
-
-def one_line(error: Exception) -> str:
-    """A driver's message without its line breaks."""
-    return " ".join(str(error).split())
-
-
-def _type_name(data_type: str, length: int | None, precision: int | None, scale: int | None) -> str:
-    """Write a type of information_schema as the loader does."""
-    if data_type == "character varying":
-        return f"varchar({length})" if length else "text"
-    if data_type == "numeric":
-        return f"numeric({precision},{scale})"
-    if data_type.startswith("timestamp without"):
-        return "timestamp"
-    return data_type

@@ -9,15 +9,9 @@ from loader import s3
 from loader.errors import LandingError
 from loader.tables import Table
 from loader.types import POSTGRES, Landed
-from loader.warehouse.base import (
-    LOADER_COLUMNS,
-    LOCK_SECONDS,
-    Landing,
-    Warehouse,
-    one_line,
-    quote,
-    refused,
-)
+from loader.warehouse.base import LOCK_SECONDS, Landing, Warehouse, refused
+from loader.warehouse.columns import LOADER_COLUMNS
+from loader.warehouse.session import one_line, quote
 
 _LOCK_NOT_AVAILABLE = "55P03"
 

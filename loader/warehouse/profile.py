@@ -45,7 +45,7 @@ def target_name(project_dir: Path, target: str | None) -> str:
     if chosen := target or os.environ.get("DBT_TARGET"):
         return chosen
     _, profile = _read(project_dir)
-    return str(_render(profile.get("target", "default"), os.environ))
+    return str(_render("target", profile.get("target", "default"), os.environ))
 
 
 def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Profile:
@@ -63,7 +63,7 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
         raise ConfigError(
             f"Profile {name} has no target {target}.", f"Known targets: {', '.join(outputs)}."
         )
-    output = {key: _render(value, env) for key, value in outputs[target].items()}
+    output = {key: _render(key, value, env) for key, value in outputs[target].items()}
     adapter = output.get("type")
     if adapter not in ("postgres", "redshift"):
         raise ConfigError(
@@ -114,7 +114,7 @@ def connect(profile: Profile) -> Any:
 
 def render_schema(schema: str, profile: Profile) -> str:
     """Render a source's schema as dbt does, with `target` at hand."""
-    return str(_template(schema, {"target": {**profile.output, "name": profile.target}}))
+    return str(_template("schema", schema, {"target": {**profile.output, "name": profile.target}}))
 
 
 def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
@@ -154,23 +154,29 @@ def _env_var(env: Mapping[str, str], name: str, default: str | None = None) -> s
     return value
 
 
-def _render(value: Any, env: Mapping[str, str]) -> Any:
+def _render(key: str, value: Any, env: Mapping[str, str]) -> Any:
+    """Render what a key holds, to the bottom."""
     if isinstance(value, dict):
-        return {key: _render(each, env) for key, each in value.items()}
+        return {name: _render(name, each, env) for name, each in value.items()}
     if isinstance(value, list):
-        return [_render(each, env) for each in value]
+        return [_render(key, each, env) for each in value]
     if not isinstance(value, str):
         return value
-    return _template(value, {"env_var": partial(_env_var, env)})
+    return _template(key, value, {"env_var": partial(_env_var, env)})
 
 
-def _template(text: str, context: dict[str, Any]) -> Any:
-    """Render with dbt's own native templates, so that `as_number` and the like mean the same."""
+def _template(key: str, text: str, context: dict[str, Any]) -> Any:
+    """Render with dbt's own native templates, so that `as_number` and the like mean the same.
+
+    Raises:
+        ConfigError: names the key alone, because what it holds may be a password.
+    """
     from dbt_common.clients.jinja import get_template
     from dbt_common.exceptions import DbtBaseException
 
+    if "{" not in text:
+        return text
     try:
         return get_template(text, context, None, native=True).render(context)
-    except DbtBaseException as error:
-        # The text itself may hold a password.
-        raise ConfigError(f"Cannot render the Jinja: {error.msg}", "Mend profiles.yml.") from None
+    except DbtBaseException:
+        raise ConfigError(f"The Jinja of `{key}` cannot be rendered.", "Mend it.") from None

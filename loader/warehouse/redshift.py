@@ -7,16 +7,10 @@ from itertools import chain
 from loader.errors import ConfigError, LandingError
 from loader.tables import Table
 from loader.types import REDSHIFT, Landed
-from loader.warehouse.base import (
-    LOADER_COLUMNS,
-    LOCK_SECONDS,
-    Landing,
-    Warehouse,
-    one_line,
-    quote,
-    refused,
-)
+from loader.warehouse.base import LOCK_SECONDS, Landing, Warehouse, refused
+from loader.warehouse.columns import LOADER_COLUMNS
 from loader.warehouse.profile import connect
+from loader.warehouse.session import one_line, quote
 
 
 class Redshift(Warehouse):

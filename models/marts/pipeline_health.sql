@@ -50,8 +50,8 @@ aged as (
         cast(round(100.0 * failed_loads / loads, 1) as numeric(5, 1)) as failed_share,
         landed_rows,
         changed_values,
-        {{ dbt.datediff('last_landed_at', utc_now(), 'minute') }} as age_minutes,
-        {{ dbt.datediff('landed_before', utc_now(), 'day') }} as lag_days,
+        {{ dbt.datediff('last_landed_at', utc_now(), 'minute') }} as age_minutes,  -- noqa: LT05
+        {{ dbt.datediff('landed_before', utc_now(), 'day') }} as lag_days,  -- noqa: LT05
         landed_before,
         last_landed_at,
         last_failed_at

@@ -38,11 +38,7 @@ shared as (
         sessions,
         users,
         cast(
-            round(
-                100.0 * sessions
-                / sum(sessions) over (rows between unbounded preceding and unbounded following),
-                2
-            ) as numeric(5, 2)
+            round(100.0 * sessions / sum(sessions) over (), 2) as numeric(5, 2)
         ) as session_share
 
     from counted

@@ -17,7 +17,8 @@ import pymysql
 from dbt.cli.main import dbtRunner
 
 from loader import cli
-from loader.local.services import BUCKET, Endpoints
+from loader.local.s3 import BUCKET
+from loader.local.services import Endpoints
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

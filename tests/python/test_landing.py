@@ -268,7 +268,7 @@ def test_a_new_column_is_added_and_said(pipeline):
     pipeline.load("--run-date", DAY_1)
     pipeline.mysql("alter table t add column note varchar(20) default 'new'")
     done = pipeline.loader("load", "--run-date", DAY_2)
-    assert "t: new column note (text); rows landed earlier hold NULL" in done.stdout
+    assert "t: column note (text) is new; rows landed earlier hold NULL" in done.stdout
     assert pipeline.raw("t", "id, note") == [(1, None), (2, None), (3, "new"), (4, "new")]
 
 

@@ -7,7 +7,7 @@ import resource
 import psutil
 import pytest
 
-from loader.local.services import BUCKET
+from loader.local.s3 import BUCKET
 from loader.warehouse.postgres import Postgres
 
 TABLE = {"name": "t", "primary_key": ["id"]}

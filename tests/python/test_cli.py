@@ -1,0 +1,188 @@
+"""What the loader prints, to people and to programs; what plan, status and check promise."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from loader.cli import loader
+from loader.warehouse.postgres import Postgres
+
+DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
+TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
+CREATE = "create table t (id int primary key, updated_at datetime not null, key (updated_at))"
+
+
+@pytest.fixture
+def pipeline(new_pipeline):
+    """Two rows on one day, one on the next; nothing landed yet."""
+    made = new_pipeline([TABLE])
+    made.mysql(
+        CREATE, f"insert into t values (1, '{DAY}'), (2, '{DAY} 23:59:59'), (3, '{NEXT_DAY}')"
+    )
+    return made
+
+
+def test_a_load_prints_a_line_that_a_person_can_read(pipeline):
+    done = pipeline.loader("load", "--run-date", DAY)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0] == "t: new table"
+    name, window, rows, unit, *_, seconds = lines[1].split()
+    assert (name, window, rows, unit, seconds) == ("t", DAY, "2", "rows", "s")
+    assert "\x1b" not in done.stdout  # no colours, no bars: this is no terminal
+
+
+def test_the_report_for_programs_is_one_json_object(pipeline):
+    done = pipeline.loader("load", "--run-date", DAY, "--json")
+    report = json.loads(done.stdout)
+    assert report["ok"] is True
+    (load,) = report["loads"]
+    assert (load["table_name"], load["window_start"], load["landed_rows"]) == ("t", DAY, 2)
+
+
+def test_the_report_of_a_failure_names_fact_and_remedy(pipeline):
+    pipeline.mysql("drop table t")
+    done = pipeline.loader("load", "--run-date", DAY, "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["ok"] is False
+    assert "MySQL has no table" in report["loads"][0]["error"]
+    assert report["loads"][0]["remedy"]
+
+
+def test_several_tables_can_be_selected_as_dbt_does(new_pipeline):
+    pipeline = new_pipeline([{**TABLE, "name": name} for name in ("a", "b", "c")])
+    for name in "abc":
+        pipeline.mysql(CREATE.replace("table t", f"table {name}"))
+    landed = pipeline.load("--run-date", DAY, "--select", "a", "b")
+    assert set(landed) == {"a", "b"}
+    assert set(pipeline.load("--run-date", DAY, "-s", "a", "-s", "c")) == {"a", "c"}
+
+
+def test_plan_says_what_would_happen_and_touches_nothing(pipeline):
+    plan = json.loads(pipeline.loader("plan", "--run-date", DAY, "--json").stdout)
+    (job,) = plan
+    assert (job["window_start"], job["window_end"], job["source_rows"]) == (DAY, NEXT_DAY, 2)
+    assert job["changes"] == ["t: new table"]
+    assert job["files"] == 1
+    sql = "\n".join(job["statements"])
+    assert f"`updated_at` >= '{DAY} 00:00:00' and `updated_at` < '{NEXT_DAY} 00:00:00'" in sql
+    assert 'copy "raw_data"."t"' in sql
+    assert pipeline.query("select 1 from pg_namespace where nspname = 'raw_data'") == []
+    assert pipeline.staged() == []
+
+
+def test_plan_shows_the_statements_that_load_runs(pipeline, monkeypatch):
+    pipeline.load("--run-date", DAY)
+    (job,) = json.loads(pipeline.loader("plan", "--run-date", DAY, "--json").stdout)
+    ran = []
+    execute = Postgres.execute
+
+    def noted(self, statement, parameters=()):
+        ran.append(statement)
+        return execute(self, statement, parameters)
+
+    monkeypatch.setattr(Postgres, "execute", noted)
+    load = pipeline.load("--run-date", DAY)["t"]
+    planned = [
+        statement.replace("<load_id>", load["load_id"])
+        for statement in job["statements"]
+        if '"raw_data"' in statement and not statement.startswith("copy")
+    ]
+    assert len(planned) == 3
+    assert [statement for statement in ran if statement in planned] == planned
+
+
+def test_plan_for_people_ends_by_saying_that_nothing_was_touched(pipeline):
+    done = pipeline.loader("plan", "--full-refresh")
+    assert done.stdout.splitlines()[0] == "t  whole table  3 rows, about 1 file(s)"
+    assert done.stdout.strip().endswith("Nothing was touched.")
+
+
+def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipeline):
+    assert "never landed" in pipeline.loader("status").stdout
+    pipeline.load("--run-date", DAY)
+    pipeline.load("--run-date", "2026-07-05")
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    assert status["missing_days"] == [NEXT_DAY, "2026-07-03", "2026-07-04"]
+    assert status["last"]["window_start"] == "2026-07-05"
+    assert 0 <= status["age"] < 60
+    shown = pipeline.loader("status").stdout
+    assert f"{NEXT_DAY}, 2026-07-03, 2026-07-04" in shown
+
+
+def test_status_shows_a_failure_until_the_next_success(pipeline):
+    pipeline.load("--run-date", DAY)
+    pipeline.mysql("rename table t to gone")
+    pipeline.fails("--run-date", DAY)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    assert status["failures"] == 1
+    assert "MySQL has no table" in status["error"]
+    pipeline.mysql("rename table gone to t")
+    pipeline.load("--run-date", DAY)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    assert (status["failures"], status["error"]) == (0, None)
+
+
+def test_a_landing_of_the_whole_table_leaves_no_day_missing(pipeline):
+    pipeline.load("--run-date", DAY)
+    pipeline.load("--full-refresh")
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    assert status["missing_days"] == []
+
+
+# -- check ---------------------------------------------------------------------------------------
+
+
+def test_check_looks_at_everything_and_changes_nothing(pipeline):
+    done = pipeline.loader("check")
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("ok ") for line in lines)
+    assert pipeline.query("select 1 from pg_namespace where nspname = 'raw_data'") == []
+    assert pipeline.staged() == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "changes", "finding", "remedy"),
+    [
+        (["alter table t drop key updated_at"], {}, "no index of", "create index"),
+        (["alter table t drop primary key"], {}, "no primary or unique key", "primary_key: []"),
+        (
+            ["alter table t modify updated_at datetime", "insert into t values (9, null)"],
+            {}, "1 rows of", "make it NOT NULL",
+        ),
+        (["alter table t add g point"], {}, "column g is point", "on_unrepresentable: text"),
+        (["alter table t engine=MyISAM"], {}, "has no snapshots", "InnoDB"),
+        (["drop table t"], {}, "MySQL has no table", "Check `source`"),
+        ([], {"LOADER_MYSQL_PASSWORD": "guessed"}, "Access denied", "LOADER_MYSQL_HOST"),
+        ([], {"LOADER_S3_BUCKET": "nowhere"}, "S3 bucket nowhere", "Create the bucket"),
+        ([], {"PGPORT": "1"}, "Cannot connect to the warehouse", "Check the target"),
+    ],
+)  # fmt: skip
+def test_check_names_what_is_wrong_and_its_remedy(pipeline, statements, changes, finding, remedy):
+    pipeline.mysql("select 1", *statements)
+    done = pipeline.loader("check", **changes)
+    assert done.returncode == 1
+    wrong = done.stdout[done.stdout.index("wrong") :]
+    assert finding in wrong
+    assert remedy in wrong
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_check_notices_a_user_without_rights(new_pipeline, superuser):
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql(CREATE)
+    superuser(f"alter database {pipeline.warehouse} owner to postgres")
+    done = pipeline.loader("check")
+    assert done.returncode == 1
+    assert "may not create in schema raw_data" in done.stdout
+    assert "grant create" in done.stdout
+
+
+def test_help_names_every_command():
+    shown = CliRunner().invoke(loader, ["--help"]).output
+    for command in ("load", "plan", "status", "check"):
+        assert f"  {command} " in shown

@@ -1,0 +1,242 @@
+"""The commands of the README as a person types them, after the demo, in the project's root."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pymysql
+import pytest
+from pipeline import BIN, DBT_FILES, ROOT
+
+from loader.errors import ConfigError
+from loader.local import mysql, processes, services
+
+DEMO_FILES = (*DBT_FILES, "loader", "profiles.yml.example")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A folder like a fresh clone, with the demo run in it under the least environment."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in DEMO_FILES:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    done = type_in(folder, "python", "-m", "loader.local", "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield folder, done.stdout
+    type_in(folder, "python", "-m", "loader.local", "down")
+
+
+def type_in(folder, *words, **changes):
+    env = {"PATH": f"{BIN}:/usr/bin:/bin:/usr/sbin", "HOME": str(folder), **changes}
+    return subprocess.run(
+        [str(BIN / words[0]), *words[1:]],
+        cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+
+
+def test_the_demo_ends_on_its_screen(demo):
+    _, screen = demo
+    assert re.search(r"nps +161,896 +161,896 +161,896", screen)
+    months = re.findall(r"^ (20\d\d-\d\d) +[\d,]+ +-?\d+\.\d +\d+\.\d +█", screen, re.M)
+    assert len(months) == 24
+    assert "first \\ last" in screen
+    for command in ("make play", "loader status", "dbt docs generate && dbt docs serve"):
+        assert command in screen
+
+
+def test_a_second_demo_reuses_everything(demo):
+    folder, _ = demo
+    began = time.monotonic()
+    done = type_in(folder, "python", "-m", "loader.local", "demo")
+    assert done.returncode == 0
+    assert "Filling MySQL" not in done.stdout
+    assert "$ loader load" not in done.stdout
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dbt debug",
+        "dbt build",
+        "dbt run --full-refresh",
+        "dbt run --vars 'run_date: 2026-07-01'",
+        "dbt test",
+        "dbt snapshot",
+        "dbt seed",
+        "dbt source freshness",
+        "dbt docs generate",
+        "loader load",
+        "loader load --run-date 2026-07-01",
+        "loader load --start-date 2026-07-01 --end-date 2026-07-03 --select nps channel",
+        "loader load --full-refresh --select channel",
+        "loader plan --run-date 2026-07-01",
+        "loader status",
+        "loader check",
+        "python -m loader status",
+    ],
+)
+def test_a_command_works_as_typed(demo, command):
+    folder, _ = demo
+    words = [word.replace("'", "") for word in re.findall(r"'[^']*'|\S+", command)]
+    done = type_in(folder, *words)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "Traceback" not in said
+    assert not re.search(r"\bWARN(ING)?\b(?!=0)", said), said
+    assert "eprecat" not in said
+
+
+def test_the_docs_site_is_served(demo):
+    folder, _ = demo
+    type_in(folder, "dbt", "docs", "generate")
+    port = processes.free_port()
+    env = {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(folder)}
+    with subprocess.Popen(
+        [str(BIN / "dbt"), "docs", "serve", "--no-browser", "--port", str(port)],
+        cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as server:  # fmt: skip
+        try:
+            for _ in range(100):
+                time.sleep(0.2)
+                if processes.is_listening(port):
+                    break
+            url = f"http://127.0.0.1:{port}/"
+            with (
+                urllib.request.urlopen(url) as page,
+                urllib.request.urlopen(url + "catalog.json") as catalog,
+            ):
+                assert b"<html" in page.read()
+                assert "model.mysql_to_redshift.nps_summary" in json.load(catalog)["nodes"]
+        finally:
+            server.terminate()
+
+
+def test_everything_that_was_left_behind_lies_in_one_folder(demo):
+    folder, _ = demo
+    made = {path.name for path in folder.iterdir()} - {Path(name).name for name in DEMO_FILES}
+    assert made == {".local", "profiles.yml", "target", "logs"}
+    for name in ("target", "logs"):
+        assert (folder / name).resolve().is_relative_to(folder / ".local")
+    ignored = (ROOT / ".gitignore").read_text().split()
+    assert {"/.local/", "/profiles.yml", "/target", "/logs"} <= set(ignored)
+
+
+def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
+    """Last in this file: down ends what up started, clean leaves nothing."""
+    folder, _ = demo
+    state = json.loads((folder / ".local" / "services.json").read_text())
+    assert set(state) == {"mysql", "postgres", "s3"}
+    assert (
+        "Stopped s3, postgres, mysql"
+        in type_in(folder, "python", "-m", "loader.local", "down").stdout
+    )
+    assert not any(Path(f"/proc/{entry['pid']}").exists() for entry in state.values())
+    assert "Nothing was running" in type_in(folder, "python", "-m", "loader.local", "down").stdout
+    done = type_in(folder, "loader", "status")
+    assert done.returncode == 1
+    assert "Run `make up` to start the embedded services." in done.stderr
+    assert type_in(folder, "python", "-m", "loader.local", "up").returncode == 0
+    assert type_in(folder, "loader", "status").returncode == 0
+    played = type_in(folder, "python", "-m", "loader.local", "play").stdout
+    assert "2026-08-01: " in played
+    assert "loader load --start-date 2026-07-31 --end-date 2026-08-02" in played
+    done = type_in(folder, "python", "-m", "loader.local", "clean")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in folder.iterdir()} == {Path(name).name for name in DEMO_FILES}
+
+
+# -- the embedded services -----------------------------------------------------------------------
+
+
+def test_a_port_that_somebody_has_is_left_alone(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert processes.free_port(port) != port
+
+
+def test_profiles_yml_follows_the_port_and_keeps_what_else_was_written(tmp_path):
+    shutil.copy(ROOT / "profiles.yml.example", tmp_path)
+    services.prepare_project(tmp_path, 54330)
+    profile = tmp_path / "profiles.yml"
+    assert "env_var('LOCAL_PG_PORT', '54330')" in profile.read_text()
+    assert services.profile_is_ours(tmp_path)
+    profile.write_text(profile.read_text() + "# my own line\n")
+    services.prepare_project(tmp_path, 54331)
+    assert "env_var('LOCAL_PG_PORT', '54331')" in profile.read_text()
+    assert profile.read_text().endswith("# my own line\n")
+    assert not services.profile_is_ours(tmp_path)
+
+
+def test_a_process_that_got_the_same_number_is_not_ended(tmp_path):
+    registry = processes.Registry(tmp_path)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        registry.remember("mysql", other.pid, 1)
+        file = tmp_path / "services.json"
+        entries = json.loads(file.read_text())
+        entries["mysql"]["started"] -= 1000
+        file.write_text(json.dumps(entries))
+        assert not registry.stop("mysql")
+        assert other.poll() is None
+        other.terminate()
+
+
+def test_a_mysql_that_somebody_else_runs_can_be_used(endpoints, tmp_path, monkeypatch):
+    """What SAMPLE_MYSQL is for; the server of the tests stands for compose.yaml's."""
+    with (
+        pymysql.connect(
+            host="127.0.0.1", port=endpoints.mysql_port, user="sample",
+            password=endpoints.admin_password, autocommit=True,
+        ) as connection,
+        connection.cursor() as cursor,
+    ):  # fmt: skip
+        cursor.execute("create or replace user root@'127.0.0.1' identified by 'local'")
+        cursor.execute("grant all privileges on *.* to root@'127.0.0.1' with grant option")
+        try:
+            monkeypatch.setenv("SAMPLE_MYSQL", "127.0.0.1:1")
+            with pytest.raises(ConfigError, match="Cannot use the MySQL"):
+                services.up(tmp_path, print)
+            monkeypatch.setenv("SAMPLE_MYSQL", f"127.0.0.1:{endpoints.mysql_port}")
+            found = services.up(tmp_path, print)
+            assert found.mysql_port == endpoints.mysql_port
+            assert services.down(tmp_path) == ["s3", "postgres"]
+        finally:
+            cursor.execute("drop user root@'127.0.0.1'")
+            for user, secret in (
+                ("loader", endpoints.env["LOADER_MYSQL_PASSWORD"]),
+                ("sample", endpoints.admin_password),
+            ):
+                cursor.execute(f"alter user '{user}'@'%' identified by '{secret}'")
+
+
+def test_without_a_mysql_server_one_sentence_says_how_to_get_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(mysql.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(ConfigError, match="No MySQL server is installed") as refusal:
+        mysql.find_server(tmp_path / "log", print)
+    for way in ("apt-get install", "brew install", "docker compose up"):
+        assert way in refusal.value.remedy
+
+
+def test_passwords_are_readable_by_their_owner_alone(endpoints):
+    for name in ("secrets", "local.env", "mysql/init.sql"):
+        assert (endpoints.folder / name).stat().st_mode & 0o077 == 0
+
+
+def test_no_password_is_an_argument_of_a_process(endpoints):
+    entries = json.loads((endpoints.folder / "services.json").read_text())
+    secrets = dict(line.split("=") for line in (endpoints.folder / "secrets").read_text().split())
+    for entry in entries.values():
+        arguments = Path(f"/proc/{entry['pid']}/cmdline").read_bytes().decode()
+        assert not any(secret in arguments for secret in secrets.values())
+
+
+def test_the_warehouses_owner_is_no_superuser(built):
+    assert built.value("select rolsuper from pg_roles where rolname = 'warehouse'") is False

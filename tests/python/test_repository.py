@@ -1,0 +1,187 @@
+"""Good teams drift: what the repository promises of itself is checked here."""
+
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+from pipeline import ROOT
+
+from loader.config import SETTINGS
+
+TOP_LEVEL = {
+    "loader", "models", "macros", "tests", "seeds", "snapshots", "docs", "dbt_project.yml",
+    "profiles.yml.example", "README.md", "Makefile", "pyproject.toml", "requirements.txt",
+    "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".gitignore", ".github", ".ci",
+}  # fmt: skip
+
+
+def tracked():
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+def test_the_top_level_holds_what_is_promised():
+    assert {path.relative_to(ROOT).parts[0] for path in tracked()} == TOP_LEVEL
+
+
+def test_no_module_is_longer_than_can_be_read_in_one_sitting():
+    for path in (ROOT / "loader").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_the_locks_name_hashes_and_no_registry():
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        assert "index-url" not in text
+        for line in re.split(r"\n(?=\S)", text.strip()):
+            assert "--hash=sha256:" in line, line.splitlines()[0]
+
+
+def test_the_demos_packages_are_among_the_tests_packages():
+    pinned, tested = (
+        set(re.findall(r"^(\S+==\S+)", (ROOT / name).read_text(), re.M))
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert pinned < tested
+
+
+def test_ci_calls_what_the_readme_tells_people_to_call():
+    readme = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for script in (ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "ci.yml"):
+        called = set(re.findall(r"\bmake ([a-z]+)", script.read_text()))
+        assert {"test", "lint"} <= called <= targets
+        assert all(f"make {target}" in readme for target in called)
+    assert set(re.findall(r"\bmake ([a-z]+)", readme)) <= targets
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) < 150
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            if "://" not in link:
+                assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_every_setting_is_documented():
+    text = (ROOT / "docs" / "your-own.md").read_text()
+    for name, setting in SETTINGS.items():
+        assert f"`{name}`" in text, name
+        if setting.default:
+            assert f"`{setting.default}`" in text, name
+
+
+# -- the dbt project -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def manifest(landed_warehouse):
+    """What dbt knows of the project."""
+    landed_warehouse.build("docs", "generate")
+    target = landed_warehouse.target_folder / "target"
+    return json.loads((target / "manifest.json").read_text()), json.loads(
+        (target / "catalog.json").read_text()
+    )
+
+
+def test_every_node_column_and_macro_is_described(manifest):
+    nodes, _ = manifest
+    ours = [
+        node
+        for kind in ("nodes", "sources", "exposures", "macros")
+        for node in nodes[kind].values()
+        if node["package_name"] == "mysql_to_redshift"
+        and node["resource_type"] not in ("test", "unit_test", "operation", "sql_operation")
+    ]
+    assert len(ours) > 40
+    for node in ours:
+        assert node["description"].strip(), node["unique_id"]
+        for column in node.get("columns", {}).values():
+            assert column["description"].strip(), f"{node['unique_id']}.{column['name']}"
+
+
+def test_the_catalogs_columns_are_the_documented_ones(manifest):
+    nodes, catalog = manifest
+    found = {**catalog["nodes"], **catalog["sources"]}
+    assert len(found) > 20
+    for unique_id, entry in found.items():
+        documented = {**nodes["nodes"], **nodes["sources"]}[unique_id]["columns"]
+        assert set(documented) == set(entry["columns"]), unique_id
+
+
+def test_columns_of_one_name_say_the_same_everywhere(manifest):
+    nodes, _ = manifest
+    told: dict[str, set[str]] = {}
+    for node in nodes["nodes"].values():
+        if node["resource_type"] in ("model", "seed", "snapshot"):
+            for name, column in node["columns"].items():
+                told.setdefault(name, set()).add(column["description"].strip().split(" Null ")[0])
+    different = {name: said for name, said in told.items() if len(said) > 1}
+    assert set(different) <= {"users"}  # of a month, or of an hour of any day
+
+
+def test_every_model_says_its_grain(manifest):
+    nodes, _ = manifest
+    for kind in ("nodes", "sources"):
+        for node in nodes[kind].values():
+            if node["resource_type"] in ("model", "seed", "snapshot", "source"):
+                assert "One row per " in node["description"], node["unique_id"]
+
+
+def test_every_key_is_tested_and_every_model_has_an_owner(manifest):
+    nodes, _ = manifest
+    tests = [node for node in nodes["nodes"].values() if node["resource_type"] == "test"]
+    for node in nodes["nodes"].values():
+        if node["resource_type"] != "model" or node["name"].startswith("stg_"):
+            continue
+        kinds = {
+            test["test_metadata"]["name"]
+            for test in tests
+            if test.get("attached_node") == node["unique_id"]
+        }
+        assert kinds & {"unique", "unique_together"}, node["name"]
+        assert node["group"], node["name"]
+
+
+def test_every_mart_is_used_by_an_exposure_and_checked_before_it_is_published(manifest):
+    nodes, _ = manifest
+    used = {name for each in nodes["exposures"].values() for name in each["depends_on"]["nodes"]}
+    marts = [
+        node for node in nodes["nodes"].values()
+        if node["resource_type"] == "model" and node["fqn"][1] == "marts"
+    ]  # fmt: skip
+    assert len(marts) == 7
+    for mart in marts:
+        assert mart["unique_id"] in used
+        if mart["name"] != "pipeline_health":
+            assert mart["config"]["materialized"] == "checked_table"
+
+
+def test_the_warehouse_carries_the_descriptions(landed_warehouse):
+    described = landed_warehouse.value("select obj_description('analytics.nps_summary'::regclass)")
+    assert described.startswith("Net Promoter Score per day.")
+
+
+def test_models_follow_the_house_style():
+    for path in (ROOT / "models").rglob("*.sql"):
+        text = path.read_text().strip()
+        assert re.search(r"select \* from \w+$", text), path
+        assert not re.search(
+            r"distinct on|filter \(|::|lateral|string_agg|generate_series", text
+        ), path
+        assert re.findall(r"(?:ref|source)\(", text.split("),")[0] + text), path
+
+
+def test_the_declarations_of_schemas_agree():
+    sources = yaml.safe_load((ROOT / "models/sources/_raw_data__sources.yml").read_text())
+    macro = (ROOT / "macros/generate_schema_name.sql").read_text()
+    for text in (sources["sources"][0]["schema"], macro):
+        assert "target.schema == 'analytics'" in text
+        assert "target.schema ~ '_'" in text
