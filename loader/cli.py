@@ -136,8 +136,8 @@ def load(
     yesterday. A table that was never landed is landed whole.
     """
     session = open_session(target)
-    from loader import console
-    from loader.load import run_jobs
+    from loader import console, s3
+    from loader.load import Route, run_jobs
 
     warehouse = session.warehouse()
     jobs = _jobs(session, warehouse, names, (run_date, start_date, end_date, full_refresh))
@@ -146,7 +146,10 @@ def load(
     show = console.quiet() if as_json else console.progress(jobs)
     with show as watcher:
         outcomes = []
-        for outcome in run_jobs(jobs, session.settings, session.warehouse, threads, watcher):
+        route = Route(
+            settings=session.settings, stage=s3.connect(), new_warehouse=session.warehouse
+        )
+        for outcome in run_jobs(jobs, route, threads, watcher):
             outcomes.append(outcome)
             watcher.done(outcome)
     if as_json:

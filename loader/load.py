@@ -36,6 +36,19 @@ class Outcome:
     error: LoaderError | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where rows come from, are staged and land; threads share it.
+
+    Attributes:
+        new_warehouse: makes a warehouse with a connection of its own.
+    """
+
+    settings: Settings
+    stage: s3.S3Client
+    new_warehouse: Callable[[], Warehouse]
+
+
 @dataclass(frozen=True)
 class Watcher:
     """Who is told how a load goes on.
@@ -101,16 +114,11 @@ def today_in(settings: Settings) -> date:
 
 
 def run_jobs(
-    jobs: Sequence[Job],
-    settings: Settings,
-    warehouse_for_job: Callable[[], Warehouse],
-    threads: int,
-    watcher: Watcher,
+    jobs: Sequence[Job], route: Route, threads: int, watcher: Watcher
 ) -> Iterator[Outcome]:
     """Land every job, several tables at a time; one that fails does not stop the others.
 
     Args:
-        warehouse_for_job: makes a warehouse with a connection of its own.
         threads: how many tables at a time.
 
     Yields:
@@ -119,7 +127,7 @@ def run_jobs(
 
     def run(job: Job) -> Outcome:
         try:
-            return Outcome(job=job, load=land(job, settings, warehouse_for_job(), watcher))
+            return Outcome(job=job, load=land(job, route, watcher))
         except LoaderError as error:
             return Outcome(job=job, load=None, error=error)
 
@@ -128,7 +136,7 @@ def run_jobs(
             yield future.result()
 
 
-def land(job: Job, settings: Settings, warehouse: Warehouse, watcher: Watcher) -> Load:
+def land(job: Job, route: Route, watcher: Watcher) -> Load:
     """Land one window of one table.
 
     Returns:
@@ -138,6 +146,7 @@ def land(job: Job, settings: Settings, warehouse: Warehouse, watcher: Watcher) -
         SourceError, StageError, LandingError: the window is as it was; the ledger has a row that
             says why, if the warehouse can be reached.
     """
+    warehouse = route.new_warehouse()
     with warehouse.lock(job.table) as load_id:
         load = Load(
             load_id=load_id,
@@ -148,7 +157,7 @@ def land(job: Job, settings: Settings, warehouse: Warehouse, watcher: Watcher) -
             started_at=_now(),
         )
         try:
-            return _read_stage_land(job, load, settings, warehouse, watcher)
+            return _read_stage_land(job, load, route, warehouse, watcher)
         except LoaderError as error:
             with suppress(Exception):
                 warehouse.record(
@@ -158,11 +167,11 @@ def land(job: Job, settings: Settings, warehouse: Warehouse, watcher: Watcher) -
 
 
 def _read_stage_land(
-    job: Job, load: Load, settings: Settings, warehouse: Warehouse, watcher: Watcher
+    job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Watcher
 ) -> Load:
-    client = s3.connect()
-    s3.sweep(client, settings.stage, job.table.name, warehouse.owner)
-    with s3.Staging(client, settings.stage, job.table.name, load.load_id) as staging:
+    settings = route.settings
+    s3.sweep(route.stage, settings.stage, job.table.name, warehouse.owner)
+    with s3.Staging(route.stage, settings.stage, job.table.name, load.load_id) as staging:
         with mysql.connect(settings.mysql) as source:
             description = mysql.describe(source, job.table)
             check_declaration(job.table, description)
@@ -185,7 +194,7 @@ def _read_stage_land(
             load=load,
             columns=read.columns,
             fields=read.fields,
-            parts=staging.parts,
+            rows=staging.reader(),
         )
         return warehouse.land(landing, watcher.say)
 
@@ -244,7 +253,7 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
         manifest=f"s3://{settings.stage.bucket}/{settings.stage.prefix}/{table.name}"
         "/<load_id>/manifest.json",
     )
-    landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields, parts=[])
+    landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields)
     changes = warehouse.column_changes(table, read.columns)
     return Preview(
         job=job,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from loader.config import Settings
 from loader.errors import LandingError
 from loader.ledger import LEDGER, LEDGER_COLUMNS, Load, compare_counts, next_load_id
-from loader.s3 import Part
+from loader.s3 import PartsReader
 from loader.tables import Table
 from loader.types import Landed
 from loader.warehouse.columns import RawTables, loader_fields
@@ -29,14 +29,14 @@ class Landing:
         load: the ledger's row so far: source and staged counts, window, manifest.
         columns: the table's columns as they land.
         fields: the fields of a staged line before the loader's own.
-        parts: the staged files, in order.
+        rows: the staged rows, for a warehouse that does not read S3 itself; None in a preview.
     """
 
     table: Table
     load: Load
     columns: Sequence[Landed]
     fields: Sequence[str]
-    parts: Sequence[Part]
+    rows: PartsReader | None = None
 
     @property
     def staged_columns(self) -> str:

@@ -5,7 +5,6 @@ from contextlib import closing
 from itertools import chain
 from typing import Any
 
-from loader import s3
 from loader.errors import LandingError
 from loader.tables import Table
 from loader.types import POSTGRES, Landed
@@ -37,13 +36,12 @@ class Postgres(Warehouse):
         return f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) from stdin"
 
     def _copy(self, statement: str, landing: Landing) -> int:
-        reader = s3.PartsReader(s3.connect(), self._settings.stage.bucket, landing.parts)
         with closing(self._connection.cursor()) as cursor:
             try:
-                cursor.copy_expert(statement, reader, size=1 << 18)
+                cursor.copy_expert(statement, landing.rows, size=1 << 18)
             except Exception as error:
-                if reader.error:
-                    raise reader.error from None
+                if landing.rows and landing.rows.error:
+                    raise landing.rows.error from None
                 diagnosis: Any = getattr(error, "diag", None)
                 why = ". ".join(
                     filter(None, (diagnosis.message_primary, diagnosis.context))

@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from loader.local import sample, services
 from loader.local.services import Endpoints
 
 _NUMBERS = itertools.count(1)
+_BUILT, _LANDED = "warehouse_built", "warehouse_landed"
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +62,9 @@ def superuser(endpoints: Endpoints) -> Callable[..., None]:
     return lambda *statements: _superuser(endpoints, *statements)
 
 
-def _new_warehouse(endpoints: Endpoints, template: str = "template1") -> str:
+def _new_warehouse(endpoints: Endpoints) -> str:
     name = f"warehouse_{next(_NUMBERS)}"
-    _superuser(endpoints, f"create database {name} owner warehouse template {template}")
+    _superuser(endpoints, f"create database {name} owner warehouse")
     return name
 
 
@@ -147,26 +149,27 @@ def sample_source(endpoints: Endpoints) -> sample.Address:
 def landed_warehouse(
     endpoints: Endpoints, target_folder: Path, sample_source: sample.Address
 ) -> Pipeline:
-    """The repository's project with the sample landed and built; a template for others."""
+    """The repository's project with the sample landed and built; tests only look at it."""
     pipeline = Pipeline(
         folder=ROOT,
         database="prod",
-        warehouse=_new_warehouse(endpoints),
+        warehouse=_BUILT,
         target_folder=target_folder,
         endpoints=endpoints,
     )
+    _superuser(endpoints, f"create database {_BUILT} owner warehouse")
     pipeline.load("--start-date", "2024-08-01", "--end-date", "2026-08-01")
     pipeline.build("build")
-    return pipeline
+    _superuser(endpoints, f"create database {_LANDED} owner warehouse template {_BUILT}")
+    return replace(pipeline, warehouse=_LANDED)
 
 
 @pytest.fixture
 def built(landed_warehouse: Pipeline, endpoints: Endpoints) -> Pipeline:
-    """A copy of the built warehouse that a test may change."""
-    return Pipeline(
-        folder=ROOT,
-        database="prod",
-        warehouse=_new_warehouse(endpoints, template=landed_warehouse.warehouse),
-        target_folder=landed_warehouse.target_folder,
-        endpoints=endpoints,
+    """A copy that a test may change, always of one name, so that dbt parses the project once."""
+    _superuser(
+        endpoints,
+        f"drop database {_BUILT}",
+        f"create database {_BUILT} owner warehouse template {_LANDED}",
     )
+    return replace(landed_warehouse, warehouse=_BUILT)

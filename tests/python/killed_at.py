@@ -44,13 +44,19 @@ def die_before(step):
             setattr(owner, name, counted(getattr(owner, name)))
 
 
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        die_before(int(line))
-        with suppress(SystemExit):
-            cli.loader(["load", "--json", *sys.argv[1:]], standalone_mode=False)
-            os._exit(0)
-        os._exit(1)
-    _, status = os.waitpid(child, 0)
-    print("ended", os.waitstatus_to_exitcode(status), flush=True)
+def main():
+    """Answer every line."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            die_before(int(line))
+            with suppress(SystemExit):
+                cli.loader(["load", "--json", *sys.argv[1:]], standalone_mode=False)
+                os._exit(0)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        print("ended", os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()

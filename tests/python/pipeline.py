@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,32 +84,36 @@ class Pipeline:
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
     def loader(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """Run the loader, whatever comes of it."""
-        return self.run("loader", *arguments, **changes)
+        """Run the loader's command line within this process, whatever comes of it.
 
-    def load(self, *arguments: str, **changes: str | None) -> dict[str, dict[str, Any]]:
-        """Load within this process, which must succeed; returns the report's loads by table."""
-        status, said = self._load(arguments, changes)
-        assert status == 0, said
-        return {load["table_name"]: load for load in json.loads(said)["loads"]}
-
-    def fails(self, *arguments: str, **changes: str | None) -> str:
-        """Load within this process, which must fail; returns what it said."""
-        status, said = self._load(arguments, changes)
-        assert status == 1, said
-        loads = json.loads(said)["loads"]
-        return "\n".join(
-            f"{load['error']}\n\n{load['remedy']}" for load in loads if load["outcome"] == "failed"
-        )
-
-    def _load(self, arguments: Sequence[str], changes: Mapping[str, str | None]) -> tuple[int, str]:
-        with self.inside(**changes), redirect_stdout(io.StringIO()) as output:
+        What would be a traceback is an exception here.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        with self.inside(**changes), redirect_stdout(out), redirect_stderr(err):
+            sys.argv[:], before = ["loader", *arguments], sys.argv[:]
             try:
-                cli.loader(["load", "--json", *arguments], standalone_mode=False)
+                cli.main()
                 status = 0
             except SystemExit as ended:
                 status = int(ended.code or 0)
-        return status, output.getvalue()
+            finally:
+                sys.argv[:] = before
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+    def load(self, *arguments: str, **changes: str | None) -> dict[str, dict[str, Any]]:
+        """Load, which must succeed; returns the report's loads by table."""
+        done = self.loader("load", "--json", *arguments, **changes)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {load["table_name"]: load for load in json.loads(done.stdout)["loads"]}
+
+    def fails(self, *arguments: str, **changes: str | None) -> str:
+        """Load, which must fail; returns what it said."""
+        done = self.loader("load", "--json", *arguments, **changes)
+        assert done.returncode == 1, done.stdout + done.stderr
+        loads = json.loads(done.stdout)["loads"]
+        return "\n".join(
+            f"{load['error']}\n\n{load['remedy']}" for load in loads if load["outcome"] == "failed"
+        )
 
     @contextmanager
     def inside(self, **changes: str | None) -> Iterator[None]:

@@ -1,7 +1,4 @@
-"""Bad input: one sentence and its remedy, the right exit status, nothing changed, no traceback.
-
-These run the real commands, because what counts is what a person sees.
-"""
+"""Bad input: one sentence and its remedy, the right exit status, nothing changed, no traceback."""
 
 import pytest
 
@@ -43,6 +40,17 @@ def refused(pipeline):
         assert pipeline.raw("t") == before
 
     return run
+
+
+def test_a_process_of_its_own_ends_the_same_way(pipeline):
+    """The other tests call the command line within this process."""
+    done = pipeline.run("loader", "load", "--select", "tt")
+    assert done.returncode == 2
+    assert done.stderr == "Error: No declared table is called tt.\n\nKnown tables: t.\n"
+    done = pipeline.run("loader", "load", LOADER_MYSQL_PORT="1")
+    assert done.returncode == 1
+    assert "Cannot connect to MySQL" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_an_unknown_table_lists_the_known(refused):

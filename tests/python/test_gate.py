@@ -1,9 +1,10 @@
 """Law 5: a summary changes only if the checks of its inputs and its own pass on the new rows."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
-from pipeline import ROOT, Pipeline, copy_project
+from pipeline import ROOT, copy_project
 
 MART = "analytics.nps_summary"
 
@@ -14,13 +15,7 @@ def changed(built, tmp_path):
     folder = copy_project(tmp_path, "prod")
     target_folder = tmp_path / "dbt"
     shutil.copytree(built.target_folder, target_folder)
-    pipeline = Pipeline(
-        folder=folder,
-        database="prod",
-        warehouse=built.warehouse,
-        target_folder=target_folder,
-        endpoints=built.endpoints,
-    )
+    pipeline = replace(built, folder=folder, target_folder=target_folder)
     pipeline.query(f"create view public.report as select sum(responses) as responses from {MART}")
     return pipeline
 
