@@ -63,7 +63,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
             bars.update(tasks[table], completed=done)
 
         def done(outcome: Outcome) -> None:
-            if task := tasks.pop(outcome.job.table.name, None):
+            if (task := tasks.pop(outcome.job.table.name, None)) is not None:
                 bars.remove_task(task)
             if outcome.load:
                 OUT.print(load_line(outcome.load, width))

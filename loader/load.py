@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 from loader import mysql, s3
 from loader.config import Settings
@@ -16,6 +17,9 @@ from loader.tables import Table
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.columns import loader_fields
 from loader.windows import WHOLE, Window, catch_up_window
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ class Route:
     """
 
     settings: Settings
-    stage: s3.S3Client
+    stage: "S3Client"
     new_warehouse: Callable[[], Warehouse]
 
 

@@ -21,9 +21,7 @@ from loader.config import StageSettings
 from loader.errors import StageError
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client as S3Client
-else:
-    S3Client = Any
+    from mypy_boto3_s3.client import S3Client
 
 _GZIP = 31  # zlib's wbits for a gzip header without name or time: equal rows, equal bytes
 _REMEDIES = {
@@ -44,7 +42,7 @@ class Part:
     bytes: int
 
 
-def connect() -> S3Client:
+def connect() -> "S3Client":
     """Make a client as boto3's users expect: `AWS_*` variables, profiles, endpoints, roles."""
     # gzip has a checksum of its own; boto3's turns some servers' errors into an AttributeError.
     config = Config(response_checksum_validation="when_required")
@@ -57,7 +55,9 @@ class Staging:
     Used with `with`: on the way out it removes its files, or leaves them as the setting says.
     """
 
-    def __init__(self, client: S3Client, settings: StageSettings, table: str, load_id: str) -> None:
+    def __init__(
+        self, client: "S3Client", settings: StageSettings, table: str, load_id: str
+    ) -> None:
         self._client = client
         self._settings = settings
         self.folder = "/".join(filter(None, (settings.prefix, table, load_id)))
@@ -163,7 +163,7 @@ class Staging:
 class PartsReader:
     """The rows of all parts as one stream, in order, decompressed on the way."""
 
-    def __init__(self, client: S3Client, bucket: str, parts: Sequence[Part]) -> None:
+    def __init__(self, client: "S3Client", bucket: str, parts: Sequence[Part]) -> None:
         self._pieces = (piece for part in parts for piece in _pieces(client, bucket, part))
         self._left = b""
         self.error: StageError | None = None
@@ -188,7 +188,7 @@ class PartsReader:
         return data
 
 
-def _pieces(client: S3Client, bucket: str, part: Part) -> Iterator[bytes]:
+def _pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
     """Read one part piece by piece, and prove that it is whole."""
     decompressor = isal_zlib.decompressobj(wbits=_GZIP)
     size = 0
@@ -203,7 +203,7 @@ def _pieces(client: S3Client, bucket: str, part: Part) -> Iterator[bytes]:
         )
 
 
-def sweep(client: S3Client, settings: StageSettings, table: str, owner: str) -> None:
+def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -> None:
     """Remove what killed loads of a table left behind; the caller holds the table's lock.
 
     Args:
@@ -228,7 +228,7 @@ def sweep(client: S3Client, settings: StageSettings, table: str, owner: str) -> 
                 )
 
 
-def check_access(client: S3Client, settings: StageSettings) -> None:
+def check_access(client: "S3Client", settings: StageSettings) -> None:
     """Write, read and remove a file in the staging prefix.
 
     Raises:

@@ -37,10 +37,10 @@
     {%- set difference = '(promoters - detractors) / (responses + 2.0)' -%}
 
     cast(round(100.0 * (promoters - detractors) / nullif(responses, 0), 2) as numeric(6, 2)) as nps,
-    case
-        when responses > 0
-            then
-                cast(
+    cast(
+        case
+            when responses > 0
+                then
                     196.0
                     * sqrt(
                         cast(
@@ -49,9 +49,8 @@
                         )
                         / (responses + 2.0)
                     )
-                    as numeric(6, 2)
-                )
-    end as nps_margin,
+        end as numeric(6, 2)
+    ) as nps_margin,
     responses < {{ var('nps_low_sample') }} as is_low_sample
 
 {% endmacro %}

@@ -47,10 +47,10 @@ def run(console: Console, endpoints: Endpoints) -> None:
     console.print("\n[bold]$ dbt build[/bold]")
     _build(console)
     console.print()
-    console.print(_stages(endpoints))
+    console.print(_stages(endpoints, address))
     console.print(_nps(endpoints))
     console.print(_channels(endpoints))
-    console.print(f"From MySQL to checked summaries in {time.monotonic() - began:.0f} s. Next:\n")
+    console.print(f"\nFrom MySQL to checked summaries in {time.monotonic() - began:.0f} s. Next:\n")
     for command, meaning in (
         ("make play", "let the next day happen in MySQL, and see how to land it"),
         ("loader status", "what the ledger knows of every table"),
@@ -88,22 +88,28 @@ def _build(console: Console) -> None:
     console.print(f"  {lines[-1].split('  ')[-1].strip()}")
 
 
-def _stages(endpoints: Endpoints) -> Grid:
+def _stages(endpoints: Endpoints, address: sample.Address) -> Grid:
     """Rows per table at each stage."""
     grid = Grid(
         "table", title="Rows per table, and the time to land them", title_justify="left", box=None
     )
-    for heading in ("in MySQL", "landed", "newest version", "seconds"):
+    for heading in ("in MySQL", "in raw_data", "newest version", "seconds"):
         grid.add_column(heading, justify="right")
     loads = _query(
         endpoints,
-        "select table_name, sum(landed_rows), sum(source_rows), "
-        "sum(extract(epoch from ended_at - started_at)) from raw_data._loads "
-        "where outcome = 'landed' group by 1 order by 3 desc",
+        "select table_name, max(extract(epoch from ended_at - started_at)) "
+        "from raw_data._loads where outcome = 'landed' group by 1",
     )
-    for table, landed, source, seconds in loads:
-        ((core,),) = _query(endpoints, f"select count(*) from analytics.{table}")
-        grid.add_row(table, f"{source:,}", f"{landed:,}", f"{core:,}", f"{seconds:.1f}")
+    counts = {
+        table: (
+            sample.count(address, table),
+            _query(endpoints, f"select count(*) from raw_data.{table}")[0][0],
+            _query(endpoints, f"select count(*) from analytics.{table}")[0][0],
+        )
+        for table, _ in loads
+    }
+    for table, seconds in sorted(loads, key=lambda load: -counts[load[0]][0]):
+        grid.add_row(table, *(f"{rows:,}" for rows in counts[table]), f"{seconds:.1f}")
     return grid
 
 

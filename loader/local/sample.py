@@ -98,6 +98,14 @@ def is_filled(address: Address) -> bool:
         return cursor.fetchone() is not None
 
 
+def count(address: Address, table: str) -> int:
+    """How many rows a table of the sample has."""
+    with writer(address) as connection, connection.cursor() as cursor:
+        cursor.execute(f"select count(*) from {table}")
+        ((rows,),) = cursor.fetchall()
+    return int(rows)
+
+
 def fill(address: Address, folder: Path, say: Callable[[str, int], None]) -> None:
     """Write the sample from nothing, by bulk load.
 
