@@ -31,10 +31,10 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
     try:
         with mysql.connect(settings.mysql) as source:
             yield Check(where, finding=mysql.version(source))
-            for table in tables:
-                yield _table(source, table, settings, warehouse)
     except LoaderError as error:
         yield Check(where, False, error.fact, error.remedy)
+    else:
+        yield from (_table(table, settings, warehouse) for table in tables)
     bucket = f"S3 {settings.stage.bucket}/{settings.stage.prefix}"
     try:
         s3.check_access(s3.connect(), settings.stage)
@@ -49,13 +49,16 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
         yield Check(place, False, error.fact, error.remedy)
 
 
-def _table(source: mysql.Source, table: Table, settings: Settings, warehouse: Warehouse) -> Check:
+def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
     what = f"table {table.name}"
     try:
-        description = mysql.describe(source, table)
-        check_declaration(table, description)
-        read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
-        mysql.check_cursor(source, table, read)
+        with mysql.connect(settings.mysql) as source:
+            description = mysql.describe(source, table)
+            check_declaration(table, description, warehouse.dialect)
+            read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
+            mysql.check_cursor(source, table, read)
+        warehouse.column_changes(table, read.columns)
+        warehouse.release()
     except LoaderError as error:
         return Check(what, False, error.fact, error.remedy)
     finding = f"{len(read.columns)} columns, about {description.rows:,} rows"

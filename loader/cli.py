@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -91,6 +92,8 @@ def _select(command: Command) -> Command:
                 f"Unexpected argument {more[0]}.", f"Did you mean --select {' '.join(more)}?"
             )
         names = tuple(name for text in (*selected, *more) for name in text.split())
+        if selected and not names:
+            raise CommandLineError("--select names no table.", "Name one, or leave it out.")
         return command(names=names, **options)
 
     return with_names
@@ -111,6 +114,9 @@ def _window(command: Command) -> Command:
 
 
 _target = click.option("--target", "-t", help="Target of the dbt profile; else the profile's own.")
+_threads = click.option(
+    "--threads", type=click.IntRange(1), default=4, show_default=True, help="Tables at a time."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="One machine-readable report.")
 
 
@@ -118,7 +124,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One machine-readab
 @_select
 @_window
 @_target
-@click.option("--threads", type=click.IntRange(1), default=4, show_default=True)
+@_threads
 @_json
 def load(
     names: tuple[str, ...],
@@ -139,10 +145,9 @@ def load(
     from loader import console, s3
     from loader.load import Route, run_jobs
 
-    warehouse = session.warehouse()
-    jobs = _jobs(session, warehouse, names, (run_date, start_date, end_date, full_refresh))
-    warehouse.prepare()
-    warehouse.close()
+    with closing(session.warehouse()) as warehouse:
+        jobs = _jobs(session, warehouse, names, (run_date, start_date, end_date, full_refresh))
+        warehouse.prepare()
     show = console.quiet() if as_json else console.progress(jobs)
     with show as watcher:
         outcomes = []
@@ -153,7 +158,7 @@ def load(
             outcomes.append(outcome)
             watcher.done(outcome)
     if as_json:
-        click.echo(json.dumps(console.report(outcomes), indent=2))
+        click.echo(json.dumps(console.report(outcomes, watcher.said), indent=2))
     elif not jobs:
         click.echo("Nothing to do: every table is landed up to yesterday.")
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -165,6 +170,7 @@ def load(
 @_select
 @_window
 @_target
+@_threads
 @_json
 def plan(
     names: tuple[str, ...],
@@ -173,17 +179,17 @@ def plan(
     end_date: str | None,
     full_refresh: bool,
     target: str | None,
+    threads: int,
     as_json: bool,
 ) -> None:
     """Say what `load` would do with the same arguments, and touch nothing."""
     session = open_session(target)
     from loader import console
-    from loader.load import preview
+    from loader.plan import preview
 
-    warehouse = session.warehouse()
-    jobs = _jobs(session, warehouse, names, (run_date, start_date, end_date, full_refresh))
-    previews = [preview(job, session.settings, warehouse) for job in jobs]
-    warehouse.close()
+    with closing(session.warehouse()) as warehouse:
+        jobs = _jobs(session, warehouse, names, (run_date, start_date, end_date, full_refresh))
+        previews = [preview(job, session.settings, warehouse) for job in jobs]
     if as_json:
         click.echo(json.dumps([console.as_json(each) for each in previews], indent=2))
     else:
@@ -202,9 +208,8 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     from loader.tables import select_tables
 
     tables = select_tables(session.tables, names)
-    warehouse = session.warehouse()
-    loads = warehouse.loads()
-    warehouse.close()
+    with closing(session.warehouse()) as warehouse:
+        loads = warehouse.loads()
     statuses = [table_status(table, loads, session.settings) for table in tables]
     if as_json:
         click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
@@ -224,9 +229,10 @@ def check(names: tuple[str, ...], target: str | None) -> None:
 
     tables = select_tables(session.tables, names)
     passed = True
-    for each in checks(tables, session.settings, session.warehouse()):
-        console.show_check(each)
-        passed = passed and each.passed
+    with closing(session.warehouse()) as warehouse:
+        for each in checks(tables, session.settings, warehouse):
+            console.show_check(each)
+            passed = passed and each.passed
     sys.exit(0 if passed else 1)
 
 

@@ -76,15 +76,18 @@ def environment(project_dir: Path, target: str) -> dict[str, str]:
     """The variables that hold for a target.
 
     For `local` the embedded services' own file wins over the caller's environment, so that a
-    trial never reaches a real account by accident. An empty value there removes the variable.
+    trial never reaches a real account by accident; an empty value there removes the variable.
     """
     variables = dict(os.environ)
     file = project_dir / LOCAL_ENV
     if target == "local" and file.exists():
         for line in file.read_text().splitlines():
             name, _, value = line.partition("=")
-            variables[name] = value
-    return {name: value for name, value in variables.items() if value != ""}
+            if value:
+                variables[name] = value
+            else:
+                variables.pop(name, None)
+    return variables
 
 
 def load_settings(env: Mapping[str, str], target: str) -> Settings:

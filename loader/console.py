@@ -1,12 +1,13 @@
 """What a person sees: progress, tables, colours on a terminal and plain lines elsewhere."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +20,8 @@ from rich.table import Table as Grid
 
 from loader.check import Check
 from loader.ledger import Load
-from loader.load import Job, Outcome, Preview, Watcher
+from loader.load import Job, Outcome, Watcher
+from loader.plan import Preview
 from loader.status import TableStatus
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
@@ -30,15 +32,17 @@ _MISSING_SHOWN = 3
 
 @dataclass(frozen=True)
 class Display(Watcher):
-    """A watcher that is also told of a job's end."""
+    """A watcher that is also told of a job's end, and keeps what was said for a report."""
 
-    done: Any = field(default=lambda outcome: None)
+    done: Callable[[Outcome], None]
+    said: list[str]
 
 
 @contextmanager
 def quiet() -> Iterator[Display]:
-    """Show nothing; what is said goes into the report's ledger rows alone."""
-    yield Display(rows=lambda *_: None, say=lambda _: None)
+    """Show nothing; what is said goes into the report."""
+    said = list[str]()
+    yield Display(rows=lambda *_: None, say=said.append, done=lambda _: None, said=said)
 
 
 @contextmanager
@@ -66,13 +70,13 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
             if (task := tasks.pop(outcome.job.table.name, None)) is not None:
                 bars.remove_task(task)
             if outcome.load:
-                OUT.print(load_line(outcome.load, width))
+                OUT.print(load_line(outcome.load, width), markup=False)
             if outcome.error:
                 name = outcome.job.table.name
-                ERR.print(f"[red]{name:{width}}  failed[/red]: {outcome.error.fact}\n")
-                ERR.print(f"{outcome.error.remedy}")
+                ERR.print(f"[red]{name:{width}}  failed[/red]: {escape(outcome.error.fact)}\n")
+                ERR.print(escape(outcome.error.remedy))
 
-        yield Display(rows=rows, say=OUT.print, done=done)
+        yield Display(rows=rows, say=lambda told: OUT.print(escape(told)), done=done, said=[])
 
 
 def load_line(load: Load, width: int) -> str:
@@ -84,16 +88,18 @@ def load_line(load: Load, width: int) -> str:
     )
 
 
-def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The machine-readable report of a run."""
+def report(outcomes: Sequence[Outcome], said: Sequence[str]) -> dict[str, Any]:
+    """The machine-readable report of a run: its loads, and what was said of columns."""
     return {
         "ok": not any(outcome.error for outcome in outcomes),
+        "said": list(said),
         "loads": [
             outcome.load.as_json()
             if outcome.load
             else {
                 "table_name": outcome.job.table.name,
                 "mode": outcome.job.mode,
+                **_window(outcome.job),
                 "outcome": "failed",
                 "error": outcome.error.fact if outcome.error else None,
                 "remedy": outcome.error.remedy if outcome.error else None,
@@ -105,16 +111,21 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def as_json(preview: Preview) -> dict[str, Any]:
     """One preview, machine-readable."""
-    window = preview.job.window
     return {
         "table_name": preview.job.table.name,
         "mode": preview.job.mode,
-        "window_start": window.start.isoformat() if window.start else None,
-        "window_end": window.end.isoformat() if window.end else None,
+        **_window(preview.job),
         "source_rows": preview.source_rows,
         "files": preview.files,
         "changes": preview.changes,
         "statements": preview.statements,
+    }
+
+
+def _window(job: Job) -> dict[str, str | None]:
+    return {
+        "window_start": job.window.start.isoformat() if job.window.start else None,
+        "window_end": job.window.end.isoformat() if job.window.end else None,
     }
 
 
@@ -127,7 +138,7 @@ def show_previews(previews: Sequence[Preview]) -> None:
             f"about {preview.files} file(s)"
         )
         for change in preview.changes:
-            OUT.print(f"  {change}")
+            OUT.print(f"  {change}", markup=False)
         for statement in preview.statements:
             OUT.print(f"  {statement};", markup=False)
         OUT.print()
@@ -154,15 +165,16 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
     OUT.print(grid)
     for status in statuses:
         if status.error:
-            OUT.print(f"\n[red]{status.table}[/red]: {status.error}")
+            OUT.print(f"\n[red]{status.table}[/red]: {escape(status.error)}")
 
 
 def show_check(check: Check) -> None:
     """Print one check: what, and either the finding or the fact with its remedy."""
+    told = escape(f"{check.what}: {check.finding}")
     if check.passed:
-        OUT.print(f"[green]ok[/green]    {check.what}: {check.finding}")
+        OUT.print(f"[green]ok[/green]    {told}")
     else:
-        OUT.print(f"[red]wrong[/red] {check.what}: {check.finding}\n      {check.remedy}")
+        OUT.print(f"[red]wrong[/red] {told}\n      {escape(check.remedy)}")
 
 
 def _bytes(size: float) -> str:

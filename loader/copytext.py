@@ -48,6 +48,7 @@ def to_copy_text(
     if (
         not valid
         or not _fields_begin_with(NULL, chunk)
+        or chunk.count(NULL) != chunk.count(NULL + SEPARATOR) + chunk.count(NULL + _ROW)
         or chunk.count(SEPARATOR) != len(rows) * (len(columns) - 1)
         or chunk.count(_ROW) != len(rows)
     ):
@@ -83,19 +84,24 @@ def _refusal(
         fields = dict(zip(columns, row.split(SEPARATOR), strict=False))
         for column, value in fields.items():
             if mark in value if mark else not _is_text(value):
-                shown = value.replace(REFUSED, b"").decode(errors="replace")
-                found = ", ".join(f"{name} {fields[name].decode()}" for name in key)
+                found = ", ".join(f"{name} {_shown(fields[name])}" for name in key)
+                found = found.replace("\0", "\\0")
                 return SourceError(
-                    f"{found or 'a row'}: column {column} {why}: {shown[:80]!r}.",
+                    f"{found or 'a row'}: column {column} {why}: {_shown(value)[:80]!r}.",
                     "Mend the row in MySQL, or declare `on_unrepresentable` (null, strip, "
                     "truncate or text) under the column's `config: meta: loader:`.",
                 )
     return SourceError(f"A value {why}.", "Look for invalid bytes in the table's text columns.")
 
 
+def _shown(value: bytes) -> str:
+    return value.removeprefix(REFUSED).decode(errors="replace")
+
+
 def _is_text(value: bytes) -> bool:
+    text = value.removeprefix(CHANGED)
     try:
-        value.removeprefix(CHANGED).removeprefix(NULL).decode()
+        text.decode()
     except UnicodeDecodeError:
-        return False
+        return text == NULL
     return True

@@ -1,10 +1,12 @@
 """One table, one window, end to end: the only place that knows source, stage and warehouse."""
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from threading import Event
 from typing import TYPE_CHECKING
 
 from loader import mysql, s3
@@ -12,7 +14,7 @@ from loader.config import Settings
 from loader.copytext import to_copy_text
 from loader.errors import LoaderError, SourceError
 from loader.ledger import Load, covered_end, day_in
-from loader.reading import Description, Reading, check_declaration, reading
+from loader.reading import Reading, check_declaration, reading
 from loader.tables import Table
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.columns import loader_fields
@@ -46,11 +48,13 @@ class Route:
 
     Attributes:
         new_warehouse: makes a warehouse with a connection of its own.
+        stopping: set when the run is to end before its time.
     """
 
     settings: Settings
     stage: "S3Client"
     new_warehouse: Callable[[], Warehouse]
+    stopping: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True)
@@ -64,24 +68,6 @@ class Watcher:
 
     rows: Callable[[str, int, int], None]
     say: Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """What a job would do.
-
-    Attributes:
-        source_rows: the rows that the window holds now.
-        files: how many staged files, estimated from the engine's average row.
-        changes: what would change of the raw table's columns.
-        statements: the SQL, in order: MySQL's first, then the warehouse's.
-    """
-
-    job: Job
-    source_rows: int
-    files: int
-    changes: list[str]
-    statements: list[str]
 
 
 def jobs_for(
@@ -114,7 +100,7 @@ def jobs_for(
 
 def today_in(settings: Settings) -> date:
     """The current day in the declared time zone."""
-    return day_in(settings.zone, _now())
+    return day_in(settings.zone, now())
 
 
 def run_jobs(
@@ -136,8 +122,13 @@ def run_jobs(
             return Outcome(job=job, load=None, error=error)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="load") as pool:
-        for future in as_completed([pool.submit(run, job) for job in jobs]):
-            yield future.result()
+        try:
+            for future in as_completed([pool.submit(run, job) for job in jobs]):
+                yield future.result()
+        except BaseException:
+            route.stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def land(job: Job, route: Route, watcher: Watcher) -> Load:
@@ -158,36 +149,54 @@ def land(job: Job, route: Route, watcher: Watcher) -> Load:
             mode=job.mode,
             window_start=job.window.start,
             window_end=job.window.end,
-            started_at=_now(),
+            started_at=now(),
         )
+        progress = _Progress(load)
         try:
-            return _read_stage_land(job, load, route, warehouse, watcher)
-        except LoaderError as error:
+            return _read_stage_land(job, progress, route, warehouse, watcher)
+        except Exception as caught:
+            error = caught if isinstance(caught, LoaderError) else _unexpected(caught)
+            failed = replace(progress.load, outcome="failed", error=error.fact[:2000])
             with suppress(Exception):
-                warehouse.record(
-                    replace(load, outcome="failed", error=error.fact[:2000], ended_at=_now())
-                )
-            raise
+                warehouse.record(replace(failed, ended_at=now()))
+            raise error from caught.__cause__
+
+
+@dataclass
+class _Progress:
+    """The ledger's row so far, for a load that fails on the way."""
+
+    load: Load
+
+
+def _unexpected(error: Exception) -> LoaderError:
+    """A fault of the loader's own; its text is not shown, because nobody knows what it holds."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return LoaderError(
+        f"{type(error).__name__} at {at.filename}:{at.lineno}; nothing was landed.",
+        "This is a fault of the loader; please report it.",
+    )
 
 
 def _read_stage_land(
-    job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Watcher
+    job: Job, progress: _Progress, route: Route, warehouse: Warehouse, watcher: Watcher
 ) -> Load:
-    settings = route.settings
+    settings, load = route.settings, progress.load
     s3.sweep(route.stage, settings.stage, job.table.name, warehouse.owner)
     with s3.Staging(route.stage, settings.stage, job.table.name, load.load_id) as staging:
         with mysql.connect(settings.mysql) as source:
             description = mysql.describe(source, job.table)
-            check_declaration(job.table, description)
+            check_declaration(job.table, description, warehouse.dialect)
             read = reading(job.table, description, job.window, settings.zone, warehouse.dialect)
             # A change that cannot be made stops here, before anything is read.
             warehouse.column_changes(job.table, read.columns)
             warehouse.release()
             with mysql.snapshot(source):
                 load = replace(load, source_rows=mysql.count_window(source, job.table, read))
-                batches = mysql.stream(source, read)
+                progress.load = load
+                batches = _until(route.stopping, mysql.stream(source, read))
                 load = _stage(load, job.table, read, batches, staging, watcher.rows)
-        load = replace(
+        progress.load = load = replace(
             load,
             manifest=staging.finish(),
             files=len(staging.parts),
@@ -198,9 +207,16 @@ def _read_stage_land(
             load=load,
             columns=read.columns,
             fields=read.fields,
-            rows=staging.reader(),
+            rows=staging.reader,
         )
         return warehouse.land(landing, watcher.say)
+
+
+def _until(stopping: Event, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    for batch in batches:
+        if stopping.is_set():
+            raise SourceError("The run was interrupted; nothing was landed.", "Run it again.")
+        yield batch
 
 
 def _stage(  # noqa: PLR0913, PLR0917 - what a staged line is made of
@@ -234,50 +250,6 @@ def _stage(  # noqa: PLR0913, PLR0917 - what a staged line is made of
     return replace(load, staged_rows=rows, changed_values=changed)
 
 
-def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
-    """Say what `land` would do, and touch nothing.
-
-    Raises:
-        SourceError, LandingError: what would stop the load before it reads.
-    """
-    table = job.table
-    with mysql.connect(settings.mysql) as source:
-        description = mysql.describe(source, table)
-        check_declaration(table, description)
-        read = reading(table, description, job.window, settings.zone, warehouse.dialect)
-        with mysql.snapshot(source):
-            rows = mysql.count_window(source, table, read)
-    load = Load(
-        load_id="<load_id>",
-        table_name=table.name,
-        mode=job.mode,
-        window_start=job.window.start,
-        window_end=job.window.end,
-        started_at=_now(),
-        manifest=f"s3://{settings.stage.bucket}/{settings.stage.prefix}/{table.name}"
-        "/<load_id>/manifest.json",
-    )
-    landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields)
-    changes = warehouse.column_changes(table, read.columns)
-    return Preview(
-        job=job,
-        source_rows=rows,
-        files=_estimated_files(rows, description, settings),
-        changes=[sentence for sentence, _ in changes],
-        statements=[
-            *filter(None, (read.missed, read.count, read.rows)),
-            *(statement for _, statements in changes for statement in statements),
-            *warehouse.landing_statements(landing),
-        ],
-    )
-
-
-def _estimated_files(rows: int, description: Description, settings: Settings) -> int:
-    """How many parts the rows fill, at the fifth of their size that gzip leaves of most text."""
-    compressed = rows * description.row_bytes // 5
-    return max(1, -(-compressed // settings.stage.part_bytes))
-
-
-def _now() -> datetime:
+def now() -> datetime:
     """The ledger's own time: UTC, as the warehouse's columns without a zone hold it."""
     return datetime.now(UTC).replace(tzinfo=None)

@@ -22,6 +22,7 @@ from loader.types import Column
 
 Source: TypeAlias = "pymysql.Connection[Cursor]"
 _BATCH_BYTES = 1_000_000
+_DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
 
 
 @contextmanager
@@ -33,9 +34,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
     """
     where = f"MySQL at {settings.host}:{settings.port}"
     try:
-        context = (
-            ssl.create_default_context(cafile=settings.tls_ca or None) if settings.tls else None
-        )
+        context = _verifying(settings.tls_ca) if settings.tls else None
         connection = pymysql.connect(
             host=settings.host,
             port=settings.port,
@@ -55,14 +54,28 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         ) from None
     try:
         with connection.cursor() as cursor:
-            cursor.execute("set session time_zone = '+00:00', sql_mode = ''")
+            # The server waits for a reader who waits for S3; its default is a minute.
+            cursor.execute(
+                "set session time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600"
+            )
             cursor.execute("set session transaction isolation level repeatable read")
         yield connection
     except pymysql.err.Error as error:
-        raise SourceError(f"{where}: {error.args[-1]}", "Nothing was landed.") from error
+        denied = error.args[0] in _DENIED
+        remedy = "Grant it: grant select on ... to the user." if denied else "Nothing was landed."
+        raise SourceError(f"{where}: {error.args[-1]}", remedy) from error
     finally:
         if connection.open:
             connection.close()
+
+
+def _verifying(authority: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=authority or None)
+    except (ssl.SSLError, OSError) as error:
+        raise SourceError(
+            f"LOADER_MYSQL_TLS_CA {authority!r}: {error}.", "Set it to a file of certificates."
+        ) from None
 
 
 @contextmanager
@@ -147,11 +160,18 @@ def version(connection: Source) -> str:
 
 
 def check_cursor(connection: Source, table: Table, reading: Reading) -> None:
-    """Refuse a table that has rows which no window holds.
+    """Refuse a table that has rows which no window holds, and a zone that MySQL does not know.
 
     Raises:
-        SourceError: says how many rows every window would miss.
+        SourceError: says how many rows every window would miss, or which zone it is.
     """
+    if reading.zone and _scalar(connection, reading.zone) == "None":
+        raise SourceError(
+            "MySQL does not know the time zone that LOADER_TIMEZONE names: its time zone tables "
+            "are empty.",
+            "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
+            "LOADER_TIMEZONE to an offset such as +09:00.",
+        )
     missed = int(_scalar(connection, reading.missed)) if reading.missed else 0
     if missed:
         raise SourceError(
@@ -209,6 +229,8 @@ def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
         # Otherwise closing the cursor would read the rest of the table.
         if connection.open:
             connection.close()
+        if result := getattr(cursor, "_result", None):
+            result.unbuffered_active = False
         cursor.connection = None  # type: ignore[assignment]
         raise
     cursor.close()

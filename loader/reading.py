@@ -9,9 +9,11 @@ from loader.tables import Table
 from loader.types import Column, Dialect, Landed, landed, quote_mysql
 from loader.windows import Window, Zone
 
-RUN_DATE = "_run_date"
-_CURSOR_TYPES = ("date", "datetime", "timestamp")
-_FIRST_DAY = "1000-01-01"  # before it are zero dates only [MySQL: Date and Time Data Types]
+RUN_DATE, LOAD_ID, LOADED_AT = LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at")
+"""The columns that every raw table has besides its source's."""
+# Before these are zero dates only. A constant outside a type's own range would not do: MySQL 8
+# takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
+_FIRST = {"date": "1000-01-01", "datetime": "1000-01-01", "timestamp": "1970-01-01 00:00:01"}
 _LONG_TYPES = {"mediumtext", "longtext", "mediumblob", "longblob", "json"}
 
 
@@ -49,6 +51,7 @@ class Reading:
         fields: the names of the fields of a row: the columns, and `_run_date` with a cursor.
         count: the statement that counts the window's rows.
         missed: the one that counts the rows that no window holds; empty without a cursor.
+        zone: the one that asks whether MySQL knows the time zone; empty if it need not.
         rows: the one that reads the rows.
     """
 
@@ -56,16 +59,25 @@ class Reading:
     fields: tuple[str, ...]
     count: str
     missed: str
+    zone: str
     rows: str
 
 
-def check_declaration(table: Table, description: Description) -> None:
-    """Compare a declaration with what MySQL has.
+def check_declaration(table: Table, description: Description, dialect: Dialect) -> None:
+    """Compare a declaration with what MySQL has, and its names with what the warehouse takes.
 
     Raises:
-        SourceError: a key, cursor or soft-delete column is not there or not fit for its use.
+        SourceError: a key, cursor or soft-delete column is not there or not fit for its use, or
+            a column's name is the loader's own or too long.
     """
     where = f"{table.database}.{table.source}"
+    for column in description.columns:
+        if column.name.lower() in LOADER_NAMES or len(column.name.encode()) > dialect.name_bytes:
+            raise SourceError(
+                f"{where}: the name of column {column.name} is the loader's own, or longer than "
+                f"the {dialect.name_bytes} bytes that {dialect.name} takes.",
+                "Rename it in MySQL, or copy a view that does.",
+            )
     named = [*table.primary_key, *filter(None, (table.cursor, table.deleted))]
     named += [name for name, policy in table.policies.items() if policy != "fail"]
     for name in named:
@@ -84,10 +96,10 @@ def check_declaration(table: Table, description: Description) -> None:
             "to copy the table whole.",
         )
     cursor = description.column(table.cursor) if table.cursor else None
-    if cursor and cursor.data_type not in _CURSOR_TYPES:
+    if cursor and cursor.data_type not in _FIRST:
         raise SourceError(
             f"{where}: the cursor column {cursor.name} is {cursor.column_type}.",
-            f"Use a column of one of the types {', '.join(_CURSOR_TYPES)}, or none.",
+            f"Use a column of one of the types {', '.join(_FIRST)}, or none.",
         )
 
 
@@ -117,9 +129,8 @@ def reading(
         expressions.append(f"cast({_day(cursor, zone)} as binary)")
         fields.append(RUN_DATE)
         where = _within(cursor, window, zone)
-        missed = (
-            f"select count(*) from {source} where {quoted} is null or {quoted} < '{_FIRST_DAY}'"
-        )
+        first = _FIRST[cursor.data_type]
+        missed = f"select count(*) from {source} where {quoted} is null or {quoted} < '{first}'"
     if any(column.data_type in _LONG_TYPES for column in description.columns):
         # One value a field: a row of these could pass max_allowed_packet as one string.
         selected = ", ".join(expressions)
@@ -130,6 +141,7 @@ def reading(
         fields=tuple(fields),
         count=f"select count(*) from {source}{where}",
         missed=missed,
+        zone="" if zone.name == "UTC" else "select " + _in_zone("'2026-01-01'", zone),
         rows=f"select {selected} from {source}{where}",
     )
 
@@ -138,7 +150,7 @@ def _landed_columns(table: Table, description: Description, dialect: Dialect) ->
     columns = []
     for column in description.columns:
         try:
-            columns.append(landed(column, dialect, table.policies.get(column.name, "fail")))
+            columns.append(landed(column, dialect, table.policies.get(column.name.lower(), "fail")))
         except SourceError as error:
             raise SourceError(
                 f"{table.database}.{table.source}: {error.fact}", error.remedy
@@ -151,7 +163,11 @@ def _day(cursor: Column, zone: Zone) -> str:
     quoted = quote_mysql(cursor.name)
     if cursor.data_type == "date" or zone.name == "UTC":
         return f"date({quoted})"
-    return f"date(convert_tz({quoted}, '+00:00', '{zone.name}'))"
+    return f"date({_in_zone(quoted, zone)})"
+
+
+def _in_zone(instant: str, zone: Zone) -> str:
+    return f"convert_tz({instant}, '+00:00', '{zone.name}')"
 
 
 def _within(cursor: Column, window: Window, zone: Zone) -> str:

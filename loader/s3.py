@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,10 +43,25 @@ class Part:
 
 
 def connect() -> "S3Client":
-    """Make a client as boto3's users expect: `AWS_*` variables, profiles, endpoints, roles."""
+    """Make a client as boto3's users expect: `AWS_*` variables, profiles, endpoints, roles.
+
+    Raises:
+        StageError: they do not make a client.
+    """
     # gzip has a checksum of its own; boto3's turns some servers' errors into an AttributeError.
     config = Config(response_checksum_validation="when_required")
-    return boto3.Session().client("s3", config=config)  # threads may not share boto3's own session
+    try:
+        return boto3.Session().client("s3", config=config)  # threads may not share boto3's own
+    except (BotoCoreError, ValueError) as error:
+        raise StageError(
+            f"S3: {str(error).rstrip('.')}.",
+            "Correct the AWS_* variables or the AWS profile; nothing was read.",
+        ) from None
+
+
+def folder_of(settings: StageSettings, table: str, load_id: str = "") -> str:
+    """Where a load's files lie; without an id, a table's."""
+    return "/".join(filter(None, (settings.prefix, table, load_id)))
 
 
 class Staging:
@@ -60,7 +75,7 @@ class Staging:
     ) -> None:
         self._client = client
         self._settings = settings
-        self.folder = "/".join(filter(None, (settings.prefix, table, load_id)))
+        self.folder = folder_of(settings, table, load_id)
         self.parts: list[Part] = []
         self._extra: dict[str, Any] = {}
         if settings.kms_key_id:
@@ -212,7 +227,7 @@ def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -
     if settings.keep != "never":
         return
     bucket = settings.bucket
-    prefix = "/".join(filter(None, (settings.prefix, table))) + "/"
+    prefix = folder_of(settings, table) + "/"
     # Listing is not among the rights that a load needs.
     with contextlib.suppress(StageError), _explained(bucket):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -234,7 +249,7 @@ def check_access(client: "S3Client", settings: StageSettings) -> None:
     Raises:
         StageError: one of them was refused.
     """
-    with Staging(client, settings, "_check", "access") as staging:
+    with Staging(client, replace(settings, keep="never"), "_check", "access") as staging:
         staging.write(b"check\n", 1)
         staging.finish()
         staging.reader().read(1)
@@ -248,6 +263,6 @@ def _explained(bucket: str) -> Iterator[None]:
     except (ClientError, BotoCoreError, OSError, IsalError) as error:  # type: ignore[misc]
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         raise StageError(
-            f"S3 bucket {bucket}: {error}.",
+            f"S3 bucket {bucket}: {str(error).rstrip('.')}.",
             _REMEDIES.get(code, "Check the AWS settings and that S3 is reachable; then run again."),
         ) from None

@@ -69,6 +69,8 @@ def _missing_days(landed: Sequence[Load], settings: Settings) -> tuple[date, ...
         for load in landed
         if load.window_start
         for day in range(load.window.days)
+        # A day that was not over when the load began is not all there.
+        if load.window_start + day * DAY < day_in(settings.zone, load.started_at)
     }
     if wholes:
         start = day_in(settings.zone, wholes[-1].started_at)

@@ -1,6 +1,6 @@
 """The tables to copy, read from the dbt source YAML that documents and tests them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,8 @@ def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
             if source.get("name") != SOURCE:
                 continue
             schema = source.get("schema", schema)
-            for declared in source.get("tables", []):
-                loader = declared.get("config", {}).get("meta", {}).get("loader")
-                if loader is not None:
+            for declared in source.get("tables") or []:
+                if loader := _loader(declared):
                     table = _table(file.relative_to(project_dir), declared, loader)
                     tables[table.name] = table
     if not tables:
@@ -88,7 +87,14 @@ def _sources(file: Path) -> list[dict[str, Any]]:
         content = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}", "Mend it; dbt reads it too.") from None
-    return content.get("sources", []) if isinstance(content, dict) else []
+    return (content.get("sources") or []) if isinstance(content, dict) else []
+
+
+def _loader(declared: dict[str, Any]) -> dict[str, Any]:
+    """What a table or column declares under `config: meta: loader:`; empty without."""
+    config = declared.get("config") or {}
+    loader = (config.get("meta") or {}).get("loader")
+    return loader if isinstance(loader, dict) else {"": loader} if loader else {}
 
 
 def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Table:
@@ -98,6 +104,13 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
     def wrong(fact: str, remedy: str) -> ConfigError:
         return ConfigError(f"{where}: {fact}", remedy)
 
+    name = str(declared.get("name", ""))
+    if not name or name.startswith("_") or name != name.lower():
+        raise wrong(
+            f"the name {name!r} cannot be a raw table's.",
+            "Use lower case, because Redshift folds names, and no leading _, which is the "
+            "loader's own tables'.",
+        )
     if unknown := set(loader) - _KNOWN:
         raise wrong(
             f"meta.loader has no key {', '.join(sorted(unknown))}.",
@@ -108,22 +121,39 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         raise wrong(
             f"source is {loader.get('source')!r}.", "Write it as database.table, as MySQL has it."
         )
-    key, cursor = loader.get("primary_key"), loader.get("cursor")
-    if not isinstance(key, list) or (not key and cursor):
-        raise wrong(
-            "primary_key is missing.",
-            "List the key's columns; [] is for a table without one, which is copied whole "
-            "and so has no cursor.",
-        )
+    _check_columns(loader, wrong)
     lookback = loader.get("lookback_days", 0)
     if not isinstance(lookback, int) or lookback < 0:
         raise wrong(f"lookback_days is {lookback!r}.", "Write a whole number of days, 0 or more.")
+    return Table(
+        name=name,
+        database=database,
+        source=source,
+        primary_key=tuple(loader["primary_key"]),
+        cursor=loader.get("cursor"),
+        deleted=loader.get("deleted"),
+        lookback_days=lookback,
+        policies=_policies(declared, wrong),
+    )
+
+
+def _check_columns(loader: dict[str, Any], wrong: Callable[[str, str], ConfigError]) -> None:
+    key, cursor, deleted = (loader.get(name) for name in ("primary_key", "cursor", "deleted"))
+    if odd := [each for each in (cursor, deleted) if not isinstance(each, str | None)]:
+        raise wrong(f"{odd[0]!r} is not a column's name.", "Write one name.")
+    names = isinstance(key, list) and all(isinstance(each, str) for each in key)
+    if not names or (cursor and not key):
+        raise wrong(
+            f"primary_key is {key!r}." if key else "primary_key is missing.",
+            "List the key's columns; [] is for a table without one, which is copied whole "
+            "and so has no cursor.",
+        )
+
+
+def _policies(declared: dict[str, Any], wrong: Callable[[str, str], ConfigError]) -> dict[str, str]:
     policies = {
-        column["name"]: column.get("config", {})
-        .get("meta", {})
-        .get("loader", {})
-        .get("on_unrepresentable", "fail")
-        for column in declared.get("columns", [])
+        str(column.get("name")).lower(): _loader(column).get("on_unrepresentable", "fail")
+        for column in declared.get("columns") or []
     }
     for column, policy in policies.items():
         if policy not in POLICIES:
@@ -131,13 +161,4 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
                 f"column {column}: on_unrepresentable is {policy!r}.",
                 f"Use one of: {', '.join(POLICIES)}.",
             )
-    return Table(
-        name=declared["name"],
-        database=database,
-        source=source,
-        primary_key=tuple(key),
-        cursor=cursor,
-        deleted=loader.get("deleted"),
-        lookback_days=lookback,
-        policies=policies,
-    )
+    return policies

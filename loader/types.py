@@ -44,6 +44,7 @@ class Dialect:
     Attributes:
         text_bytes, binary_bytes: the longest value, in bytes; None for no limit that matters.
         precision, scale: the largest of an exact number.
+        name_bytes: the longest identifier.
         binary_prefix: what precedes hexadecimal digits in COPY's text, as a MySQL literal.
     """
 
@@ -53,15 +54,16 @@ class Dialect:
     precision: int
     scale: int
     binary_prefix: str
+    name_bytes: int
 
 
 POSTGRES = Dialect(
     name="postgres", text_bytes=None, binary_bytes=None, precision=1000, scale=1000,
-    binary_prefix="0x5C78",
+    binary_prefix="0x5C78", name_bytes=63,
 )  # fmt: skip
 REDSHIFT = Dialect(
     name="redshift", text_bytes=65_535, binary_bytes=1_024_000, precision=38, scale=37,
-    binary_prefix="''",
+    binary_prefix="''", name_bytes=127,
 )  # fmt: skip
 
 _INTEGERS = {
@@ -79,7 +81,8 @@ _GEOMETRIES = {
     "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
     "multipolygon", "geometrycollection", "geomcollection",
 }  # fmt: skip
-_UTF8 = {"utf8mb4", "utf8mb3", "utf8", "ascii"}
+_UTF8 = {"utf8mb4", "utf8mb3", "utf8"}
+_EXACT = {*_UTF8, "latin1"}  # of these every byte has its character [MySQL: West European ...]
 _CHARACTER_BYTES = 4  # the longest character of UTF-8
 _TIME_LENGTH = 17  # -838:59:59.000000; Redshift's TIME ends at 24 h, so a span of time is text
 
@@ -109,16 +112,21 @@ def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
 
     Args:
         policy: what to do with what the warehouse cannot hold: `fail` (the default), `null`,
-            `strip` (drop NUL characters), `truncate` (cut text), `text` (land as text).
+            `strip` (drop NUL characters), `truncate` (cut text to as many characters as always
+            fit), `text` (land as text; bytes as hexadecimal digits).
 
     Raises:
         SourceError: no type of the warehouse holds the column exactly and no policy says what
             to do instead.
     """
     name = column.name.lower()
-    if policy == "text":
-        value = _as_bytes(_expression(column, quote_mysql(column.name)))
-        return Landed(name=name, type=_text_type(dialect, None), text=value)
+    if policy == "text" and column.data_type not in _TEXTS:
+        quoted = quote_mysql(column.name)
+        is_bytes = column.data_type in _BINARIES
+        value = f"hex({quoted})" if is_bytes else _expression(column, quoted)
+        too_long = f"length({value}) > {dialect.text_bytes}" if dialect.text_bytes else ""
+        text = _if_refused([too_long], _as_bytes(value), "fail")
+        return Landed(name=name, type=_text_type(dialect, None), text=text)
     kind = _type(column, dialect)
     if kind is None:
         raise SourceError(
@@ -177,7 +185,7 @@ def _expression(column: Column, quoted: str) -> str:
             return f"{quoted} + 0"  # the driver would return bytes
         case kind if kind in _GEOMETRIES:
             return f"st_astext({quoted})"
-        case kind if kind in _TEXTS and column.charset not in _UTF8:
+        case kind if kind in _TEXTS and column.charset not in (None, *_UTF8):
             return f"convert({quoted} using utf8mb4)"
     return quoted
 
@@ -193,25 +201,28 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
     text = _as_bytes(value)
     if column.data_type in _DATES:
         # Neither 0000-00-00 nor 2024-00-10 is a day; no warehouse has a year 0.
-        refused = f"{text} like '0000%' or {text} like '%-00%'"
+        # Nor is 2024-02-31, which a server takes under ALLOW_INVALID_DATES.
+        in_month = f"ifnull(day(last_day({quoted})), 28)"
+        refused = [f"{text} like '0000%'", f"{text} like '%-00%'", f"day({quoted}) > {in_month}"]
         return _if_refused(refused, text, policy)
     if column.data_type in _BINARIES:
         text = _as_bytes(f"concat({dialect.binary_prefix}, hex({quoted}))")
-        too_long = _longer(quoted, column.length, dialect.binary_bytes)
-        return _if_refused(too_long, text, policy) if too_long else text
+        return _if_refused([_longer(quoted, column.length, dialect.binary_bytes)], text, policy)
     if column.data_type not in _TEXTS:
         return text
     has_nul = f"locate(0x00, {text}) > 0"
-    too_long = _longer(value, (column.length or 0) * _CHARACTER_BYTES, dialect.text_bytes)
+    bytes_at_most = column.length and column.length * _CHARACTER_BYTES  # MySQL 8: None for JSON
+    too_long = _longer(value, bytes_at_most, dialect.text_bytes)
+    refused = [_inexact(column, value), too_long]
     if policy == "null":
-        return _if_refused(f"{has_nul} or {too_long}" if too_long else has_nul, text, policy)
+        return _if_refused([has_nul, *refused], text, policy)
     if policy == "truncate" and too_long:
         cut = f"left({value}, {(dialect.text_bytes or 0) // _CHARACTER_BYTES})"
-        return f"if({too_long}, {_changed(_as_bytes(cut))}, {text})"
+        text, refused = f"if({too_long}, {_changed(_as_bytes(cut))}, {text})", refused[:1]
     if policy == "strip":
         stripped = _changed(f"replace({text}, 0x00, '')")
         text = f"if({has_nul}, {stripped}, {text})"
-    return _if_refused(too_long, text, policy) if too_long else text
+    return _if_refused(refused, text, policy)
 
 
 def _as_bytes(expression: str) -> str:
@@ -223,15 +234,28 @@ def _changed(expression: str) -> str:
     return f"concat(0x{CHANGED.hex()}, {expression})"
 
 
+def _inexact(column: Column, value: str) -> str:
+    """The condition that a value's characters have no equal in UTF-8; empty if all have.
+
+    MySQL puts a question mark in their place and says nothing. [MySQL: CONVERT()]
+    """
+    if column.charset is None or column.charset in _EXACT:
+        return ""
+    back = _as_bytes(f"convert({value} using {column.charset})")
+    return f"{back} <> {_as_bytes(quote_mysql(column.name))}"
+
+
 def _longer(value: str, length: int | None, longest: int | None) -> str:
     """The condition that a value is longer than the warehouse's longest; empty if it cannot be."""
-    return f"length({value}) > {longest}" if longest and (length or 0) > longest else ""
+    return f"length({value}) > {longest}" if longest and (length or longest + 1) > longest else ""
 
 
-def _if_refused(condition: str, text: str, policy: str) -> str:
+def _if_refused(conditions: list[str], text: str, policy: str) -> str:
+    """Mark a value of which one of the conditions holds."""
+    condition = " or ".join(filter(None, conditions))
     nothing = f"0x{(CHANGED + NULL).hex()}"
     instead = nothing if policy == "null" else f"concat(0x{REFUSED.hex()}, {text})"
-    return f"if({condition}, {instead}, {text})"
+    return f"if({condition}, {instead}, {text})" if condition else text
 
 
 def widens(old: str, new: str) -> bool:

@@ -64,11 +64,13 @@ def parse_day(text: str, option: str) -> date:
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         raise CommandLineError(f"{option} {text!r} is not a date.", "Write it as YYYY-MM-DD.")
     try:
-        return date.fromisoformat(text)
-    except ValueError:
+        day = date.fromisoformat(text)
+        _ = day + DAY, day - DAY  # the windows' arithmetic ends with the calendar
+    except (ValueError, OverflowError):
         raise CommandLineError(
             f"{option} {text!r} is not a day of the calendar.", "Write an existing day."
         ) from None
+    return day
 
 
 def parse_zone(name: str) -> Zone:
@@ -77,7 +79,7 @@ def parse_zone(name: str) -> Zone:
     Raises:
         ConfigError: no such zone.
     """
-    if offset := re.fullmatch(r"([+-])(\d{2}):(\d{2})", name):
+    if offset := re.fullmatch(r"([+-])([01]\d):([0-5]\d)", name):
         minutes = int(offset[2]) * 60 + int(offset[3])
         return Zone(name, timezone(timedelta(minutes=minutes if offset[1] == "+" else -minutes)))
     try:
@@ -109,25 +111,26 @@ def requested_window(
     """
     given = [
         name
-        for name, value in [
-            ("--run-date", run_date),
-            ("--start-date", start_date or end_date),
+        for name, is_given in [
+            ("--run-date", run_date is not None),
+            ("--start-date", start_date is not None),
+            ("--end-date", start_date is None and end_date is not None),
             ("--full-refresh", full_refresh),
         ]
-        if value
+        if is_given
     ]
     if len(given) > 1:
         raise CommandLineError(f"{' and '.join(given)} exclude each other.", "Give one of them.")
     if full_refresh:
         return WHOLE
-    if run_date:
+    if run_date is not None:
         start = parse_day(run_date, "--run-date")
         end = start + DAY
-    elif start_date and end_date:
+    elif start_date is not None and end_date is not None:
         start, end = parse_day(start_date, "--start-date"), parse_day(end_date, "--end-date")
-    elif start_date or end_date:
+    elif given:
         raise CommandLineError(
-            f"--start-date and --end-date go together; only {start_date or end_date} was given.",
+            f"--start-date and --end-date go together; only {given[0]} was given.",
             "Give both; the end date is not included.",
         )
     else:

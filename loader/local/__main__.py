@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from loader.errors import LoaderError
+from loader.errors import ConfigError, LoaderError
 from loader.local import demo, sample, services
 from loader.windows import DAY
 
@@ -57,15 +57,19 @@ def clean() -> None:
 def play(days: int) -> None:
     """Let days happen in the sample: new rows, updates, soft deletes, late commits."""
     address = sample.Address(*_address(start()))
+    if not sample.is_filled(address):
+        raise ConfigError("The sample is not filled yet.", "Run `make demo` first.")
+    first = None
     for _ in range(days):
         played = sample.play(address)
+        first = first or played.day
         CONSOLE.print(
             f"{played.day}: {played.answers} answers, {played.updated} changed, "
             f"{played.deleted} withdrawn, {played.late} committed late for the day before, "
             f"{played.sessions} visits"
         )
     CONSOLE.print(
-        f"\nLand it with its look-back: loader load --start-date {played.day - DAY} "
+        f"\nLand it with its look-back: loader load --start-date {(first or played.day) - DAY} "
         f"--end-date {played.day + DAY}\nand build: dbt build"
     )
 

@@ -27,16 +27,21 @@ def start(
     Raises:
         ConfigError: no server is installed, or it does not start.
     """
-    if elsewhere := os.environ.get("SAMPLE_MYSQL"):
+    remembered = folder / "sample_mysql"
+    if "SAMPLE_MYSQL" in os.environ:
+        remembered.write_text(os.environ["SAMPLE_MYSQL"])  # empty: the embedded one again
+    if remembered.exists() and (elsewhere := remembered.read_text()):
         return _use(elsewhere, secret)
     if port := registry.running("mysql"):
         return port
     home, data = folder / "mysql", folder / "mysql" / "data"
-    home.mkdir(exist_ok=True)
+    # Of its own, because a MariaDB that starts removes what others keep in the same one.
+    scratch = home / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
     server = find_server(home / "apt.log", say)
     if not (data / "mysql").exists():
         shutil.rmtree(data, ignore_errors=True)
-        run(_install(server, data), home / "install.log")
+        run([*_install(server, data), f"--tmpdir={scratch}"], home / "install.log")
     init = home / "init.sql"
     write_secret(init, ";\n".join(_users(secret)) + ";\n")
     port = free_port(registry.port("mysql"))
@@ -46,6 +51,8 @@ def start(
         "--socket=mysql.sock", f"--pid-file={home / 'pid'}", f"--init-file={init}",
         "--loose-mysqlx=0", "--skip-name-resolve", "--local-infile=1", "--skip-log-bin",
         "--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-fast-shutdown=2", "--innodb-buffer-pool-dump-at-shutdown=0",
+        f"--tmpdir={scratch}",
     ]  # fmt: skip
     if os.geteuid() == 0:
         command.append("--user=root")
@@ -139,6 +146,6 @@ def _use(address: str, secret: Mapping[str, str]) -> int:
     except pymysql.err.Error as error:
         raise ConfigError(
             f"Cannot use the MySQL at {address}: {error.args[-1]}",
-            "Start it, or unset SAMPLE_MYSQL for the embedded one.",
+            "Start it, or set SAMPLE_MYSQL to nothing for the embedded one: SAMPLE_MYSQL= make up.",
         ) from None
     return int(port)

@@ -46,20 +46,25 @@ def start(folder: Path, registry: Registry, secret: Mapping[str, str]) -> int:
             home.parent / "postgres-install.log",
         )  # fmt: skip
         password.unlink()
+    start = [*prefix, str(binaries / "pg_ctl"), "-D", str(data), "-l", str(log), "-w", "start"]
     port = free_port(registry.port("postgres") or _PREFERRED_PORT)
-    options = (
+    try:
+        run([*start, "-o", _options(port)], home.parent / "postgres-start.log")
+    except ConfigError:
+        # Another program may have taken the port in the meantime.
+        port = free_port()
+        run([*start, "-o", _options(port)], home.parent / "postgres-start.log")
+    registry.remember("postgres", int((data / "postmaster.pid").read_text().split()[0]), port)
+    wait_until(lambda: _create_database(port, secret), "postgres", log)
+    return port
+
+
+def _options(port: int) -> str:
+    return (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
         "-c fsync=off -c synchronous_commit=off -c shared_buffers=256MB -c max_wal_size=4GB "
         "-c timezone=UTC -c log_timezone=UTC"
     )
-    run(
-        [*prefix, str(binaries / "pg_ctl"), "-D", str(data), "-l", str(log), "-o", options,
-         "-w", "start"],
-        home.parent / "postgres-start.log",
-    )  # fmt: skip
-    registry.remember("postgres", int((data / "postmaster.pid").read_text().split()[0]), port)
-    wait_until(lambda: _create_database(port, secret), "postgres", log)
-    return port
 
 
 def _create_database(port: int, secret: Mapping[str, str]) -> bool:

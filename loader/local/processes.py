@@ -23,6 +23,7 @@ def free_port(preferred: int | None = None) -> int:
         if port is None:
             continue
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
@@ -89,14 +90,14 @@ class Registry:
         """End a server that was started here, and wait for it; False if it does not run."""
         entry = self._read().get(name)
         process = _process(entry) if entry else None
-        if process is None:
+        if entry is None or process is None:
             return False
         process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(_STOP_SECONDS)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while _process(entry):  # one that has ended may wait for init to take note of it
+            time.sleep(0.02)
+            if time.monotonic() > deadline:
+                process.kill()
         return True
 
     def _read(self) -> dict[str, dict[str, float]]:

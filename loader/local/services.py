@@ -62,6 +62,8 @@ def up(folder: Path, say: Callable[[str], None]) -> Endpoints:
         "AWS_PROFILE": "",
         "AWS_SESSION_TOKEN": "",
         "AWS_REGION": "",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
     }
     write_secret(folder / "local.env", "".join(f"{k}={v}\n" for k, v in env.items()))
     return Endpoints(

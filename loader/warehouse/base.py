@@ -1,6 +1,7 @@
 """What landing is, whatever the warehouse: lock, replace a window, prove it, commit."""
 
 import hashlib
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from loader.tables import Table
 from loader.types import Landed
 from loader.warehouse.columns import RawTables, loader_fields
 from loader.warehouse.profile import Profile
-from loader.warehouse.session import quote
+from loader.warehouse.session import is_transient, quote
 
 LOCK_SECONDS = 60
 """How long a load waits for another one of the same table before it gives up."""
+RETRY_SECONDS = (1, 5, 15)
+"""How long a landing waits before each time that it tries again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +32,15 @@ class Landing:
         load: the ledger's row so far: source and staged counts, window, manifest.
         columns: the table's columns as they land.
         fields: the fields of a staged line before the loader's own.
-        rows: the staged rows, for a warehouse that does not read S3 itself; None in a preview.
+        rows: opens the staged rows, for a warehouse that does not read S3 itself; None in a
+            preview.
     """
 
     table: Table
     load: Load
     columns: Sequence[Landed]
     fields: Sequence[str]
-    rows: PartsReader | None = None
+    rows: Callable[[], PartsReader] | None = None
 
     @property
     def staged_columns(self) -> str:
@@ -71,6 +75,9 @@ class Warehouse(RawTables):
     def _hold(self, table: Table) -> None:
         """Take the table's lock; it is released when the connection ends, however it ends."""
 
+    def _confirm_lock(self) -> None:
+        """Make sure that the lock is still held, where another connection than this holds it."""
+
     # -- the ledger ------------------------------------------------------------------------------
 
     @property
@@ -85,11 +92,16 @@ class Warehouse(RawTables):
         Raises:
             LandingError: no right to create them.
         """
-        with self.transaction():
+        columns = ", ".join(f"{name} {kind}" for name, kind in LEDGER_COLUMNS.items())
+        try:
+            with self.transaction():
+                if not self.raw_columns(LEDGER):
+                    self.execute(f"create schema if not exists {quote(self.schema)}")
+                    self.execute(f"create table if not exists {self.relation(LEDGER)} ({columns})")
+        except LandingError:
+            # Another first run may have made them at the same time.
             if not self.raw_columns(LEDGER):
-                self.execute(f"create schema if not exists {quote(self.schema)}")
-                columns = ", ".join(f"{name} {kind}" for name, kind in LEDGER_COLUMNS.items())
-                self.execute(f"create table if not exists {self.relation(LEDGER)} ({columns})")
+                raise
 
     def check_rights(self) -> None:
         """See whether the target's user may create what landing creates.
@@ -152,19 +164,24 @@ class Warehouse(RawTables):
         Raises:
             LandingError: another load holds the lock for longer than LOCK_SECONDS.
         """
-        self._hold(table)
         try:
-            newest = self.execute(
-                f"select max(load_id) from {self.relation(LEDGER)} where table_name = %s",
-                (table.name,),
-            )[0][0]
-            self.release()
-            yield next_load_id(newest, datetime.now(UTC), self.owner)
+            self._hold(table)
+            yield next_load_id(self._newest(table), datetime.now(UTC), self.owner)
         finally:
             self.close()
 
+    def _newest(self, table: Table) -> str | None:
+        """The id of the table's newest load, landed or failed."""
+        with self.transaction():
+            ledger = self.relation(LEDGER)
+            statement = f"select max(load_id) from {ledger} where table_name = %s"
+            newest: str | None = self.execute(statement, (table.name,))[0][0]
+        return newest
+
     def land(self, landing: Landing, say: Callable[[str], None]) -> Load:
         """Replace a window of a raw table with the staged rows, in one transaction.
+
+        A transaction that met a conflict, or whose connection broke, is tried again as a whole.
 
         COPY comes first, so that the rows of the window that are not among the new ones can be
         told: they moved to a later window, or were deleted; nobody can say which yet. Their last
@@ -183,6 +200,39 @@ class Warehouse(RawTables):
             LandingError: the warehouse refused the rows, or the four counts differ; the window
                 is as it was.
         """
+        for seconds in RETRY_SECONDS:
+            try:
+                return self._land_once(landing, say)
+            except LandingError as error:
+                if not is_transient(error):
+                    raise
+                say(f"{landing.table.name}: trying again in {seconds} s: {error.fact}")
+            time.sleep(seconds)
+            self.close()
+            self._hold(landing.table)
+            newest = self._newest(landing.table) or ""
+            if newest >= landing.load.load_id:
+                return self._landed_meanwhile(landing)
+        return self._land_once(landing, say)
+
+    def _landed_meanwhile(self, landing: Landing) -> Load:
+        """What the ledger has of a load whose COMMIT was not answered.
+
+        Raises:
+            LandingError: another load of the table was faster while the lock was lost; it read
+                the source later than this one.
+        """
+        load_id = landing.load.load_id
+        for load in self.loads(landing.table.name):
+            if load.load_id == load_id:
+                return load
+        raise LandingError(
+            f"{landing.table.name}: another load came in between while this one had lost its "
+            "connection. The table is as that one left it.",
+            "Run again.",
+        )
+
+    def _land_once(self, landing: Landing, say: Callable[[str], None]) -> Load:
         load = landing.load
         copy, *replace_old, count = self.landing_statements(landing)
         with self.transaction():
@@ -202,6 +252,7 @@ class Warehouse(RawTables):
             )
             compare_counts(load)
             self._insert(load)
+            self._confirm_lock()
         return load
 
     def landing_statements(self, landing: Landing) -> list[str]:
@@ -226,6 +277,15 @@ class Warehouse(RawTables):
             f"delete from {relation} where {old}",
             f"select count(*) from {relation}{within}",
         ]
+
+
+def busy(table: Table) -> LandingError:
+    """The error of a load that has waited long enough for another one."""
+    return LandingError(
+        f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
+        "this one has changed nothing.",
+        "Wait for it to end, then run again.",
+    )
 
 
 def refused(landing: Landing, schema: str, why: str) -> LandingError:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from loader.errors import LandingError
-from loader.reading import RUN_DATE
+from loader.reading import LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import Dialect, Landed, widens
 from loader.warehouse.profile import Profile
@@ -14,8 +14,8 @@ from loader.warehouse.session import Session, quote
 LOADER_COLUMNS = (
     # In this order at the end of every staged line.
     Landed(name=RUN_DATE, type="date", text=""),
-    Landed(name="_load_id", type="varchar(32)", text=""),
-    Landed(name="_loaded_at", type="timestamp", text=""),
+    Landed(name=LOAD_ID, type="varchar(32)", text=""),
+    Landed(name=LOADED_AT, type="timestamp", text=""),
 )
 
 
@@ -34,8 +34,12 @@ class RawTables(Session, ABC):
         self.schema = schema
 
     @abstractmethod
-    def _widen(self, relation: str, column: Landed) -> list[str]:
-        """Write the statements that give a column a wider type and keep its values."""
+    def _widen(self, table: Table, column: Landed) -> list[str]:
+        """Write the statements that give a column a wider type and keep its values.
+
+        Raises:
+            LandingError: the warehouse cannot.
+        """
 
     @abstractmethod
     def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
@@ -48,12 +52,14 @@ class RawTables(Session, ABC):
     def raw_columns(self, table: str) -> dict[str, str]:
         """Read a raw table's columns and types; empty where there is no such table."""
         rows = self.execute(
-            "select column_name, data_type, character_maximum_length, numeric_precision, "
-            "numeric_scale from information_schema.columns "
-            "where table_schema = %s and table_name = %s order by ordinal_position",
+            "select attname, format_type(atttypid, atttypmod) from pg_attribute "
+            "inner join pg_class on pg_class.oid = attrelid "
+            "inner join pg_namespace on pg_namespace.oid = relnamespace "
+            "where nspname = %s and relname = %s and attnum > 0 and not attisdropped "
+            "order by attnum",
             (self.schema, table),
         )
-        return {name: _type_name(*rest) for name, *rest in rows}
+        return {name: _type_name(kind) for name, kind in rows}
 
     def column_changes(
         self, table: Table, columns: Sequence[Landed]
@@ -78,13 +84,12 @@ class RawTables(Session, ABC):
                 continue  # the raw column holds whatever MySQL's does
             elif widens(was, column.type):
                 sentence = f"{where} widened: {was} to {column.type}"
-                changes.append((sentence, self._widen(relation, column)))
+                changes.append((sentence, self._widen(table, column)))
             else:
                 raise LandingError(
-                    f"{where} was {was} and is {column.type} in MySQL now, which does not hold "
-                    f"every value landed before. {self.schema}.{table.name} is unchanged.",
-                    f"Drop {self.schema}.{table.name} and land it whole: "
-                    f"loader load --full-refresh --select {table.name}",
+                    f"{where} was {was} and would be {column.type} now, which is no wider type of "
+                    f"the same kind. {self.schema}.{table.name} is unchanged.",
+                    land_anew(self.schema, table),
                 )
         for name in set(existing) - {column.name for column in LOADER_COLUMNS}:
             changes.append(
@@ -93,12 +98,22 @@ class RawTables(Session, ABC):
         return changes
 
 
-def _type_name(data_type: str, length: int | None, precision: int | None, scale: int | None) -> str:
-    """Write a type of information_schema as the loader does."""
-    if data_type == "character varying":
-        return f"varchar({length})" if length else "text"
-    if data_type == "numeric":
-        return f"numeric({precision},{scale})"
-    if data_type.startswith("timestamp without"):
-        return "timestamp"
-    return data_type
+def land_anew(schema: str, table: Table) -> str:
+    """The remedy where a raw table cannot take on what MySQL's has become."""
+    return (
+        f"Drop it (drop table {schema}.{table.name} cascade), land it whole (loader load "
+        f"--full-refresh --select {table.name}) and build (dbt build --full-refresh)."
+    )
+
+
+_SHORT = {
+    "character varying": "varchar",
+    "binary varying": "varbyte",
+    "timestamp without time zone": "timestamp",
+}
+
+
+def _type_name(formatted: str) -> str:
+    """Write a type of the catalog as the loader does."""
+    name, bracket, sizes = formatted.partition("(")
+    return _SHORT.get(name, name) + bracket + sizes

@@ -8,9 +8,10 @@ from typing import Any
 from loader.errors import LandingError
 from loader.tables import Table
 from loader.types import POSTGRES, Landed
-from loader.warehouse.base import LOCK_SECONDS, Landing, Warehouse, refused
+from loader.warehouse import base
+from loader.warehouse.base import Landing, Warehouse, busy, refused
 from loader.warehouse.columns import LOADER_COLUMNS
-from loader.warehouse.session import one_line, quote
+from loader.warehouse.session import one_line, quote, sqlstate
 
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -36,12 +37,13 @@ class Postgres(Warehouse):
         return f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) from stdin"
 
     def _copy(self, statement: str, landing: Landing) -> int:
+        rows = landing.rows() if landing.rows else None
         with closing(self._connection.cursor()) as cursor:
             try:
-                cursor.copy_expert(statement, landing.rows, size=1 << 18)
+                cursor.copy_expert(statement, rows, size=1 << 18)
             except Exception as error:
-                if landing.rows and landing.rows.error:
-                    raise landing.rows.error from None
+                if rows and rows.error:
+                    raise rows.error from None
                 diagnosis: Any = getattr(error, "diag", None)
                 why = ". ".join(
                     filter(None, (diagnosis.message_primary, diagnosis.context))
@@ -53,24 +55,21 @@ class Postgres(Warehouse):
 
     def _hold(self, table: Table) -> None:
         """Take an advisory lock, which ends with the session. [PostgreSQL: Explicit Locking]."""
-        self.execute(f"set lock_timeout = '{LOCK_SECONDS}s'")
+        self.execute(f"set lock_timeout = '{base.LOCK_SECONDS}s'")
         try:
             self.execute(
                 "select pg_advisory_lock(hashtext(%s), hashtext(%s))", (self.schema, table.name)
             )
         except LandingError as error:
-            if getattr(error.__cause__, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            if sqlstate(error) != _LOCK_NOT_AVAILABLE:
                 raise
-            raise LandingError(
-                f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
-                "this one has changed nothing.",
-                "Wait for it to end, then run again.",
-            ) from None
+            raise busy(table) from None
         self.execute("set lock_timeout = 0")
         self._connection.commit()
 
-    def _widen(self, relation: str, column: Landed) -> list[str]:
+    def _widen(self, table: Table, column: Landed) -> list[str]:
         """Change the type in place; views that read the table are made again around it."""
+        relation = self.relation(table.name)
         views = self._dependent_views(relation)
         return [
             *(f"drop view {view}" for view, _, _ in reversed(views)),

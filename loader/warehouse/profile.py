@@ -73,6 +73,31 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
     return Profile(target=target, type=adapter, schema=str(output.get("schema", "")), output=output)
 
 
+def adapter_credentials(profile: Profile) -> Any:
+    """Make the adapter's own credentials of a target's keys.
+
+    Raises:
+        ConfigError: the adapter refuses one of them; names the key alone.
+    """
+    from dbt.adapters.factory import load_plugin
+
+    keys = {key: value for key, value in profile.output.items() if key not in ("type", "threads")}
+    credentials_class = load_plugin(profile.type)
+    try:
+        keys = credentials_class.translate_aliases(keys)
+        credentials_class.validate(keys)
+        return credentials_class.from_dict(keys)
+    except Exception as error:
+        # A validator's message quotes the value, which may be the password.
+        wrong = [str(part) for part in getattr(error, "absolute_path", None) or ()]
+        raise ConfigError(
+            f"Target {profile.target} is not what {profile.type} needs: "
+            f"{', '.join(wrong) or type(error).__name__} "
+            f"({getattr(error, 'validator', None) or 'wrong'}).",
+            "Mend profiles.yml; `dbt debug` says more.",
+        ) from None
+
+
 def connect(profile: Profile) -> Any:
     """Open a connection by the adapter's own way: same options, same authentication.
 
@@ -84,23 +109,17 @@ def connect(profile: Profile) -> Any:
         LandingError: no connection.
     """
     from dbt.adapters.contracts.connection import Connection
-    from dbt.adapters.factory import get_adapter_class_by_name, load_plugin
+    from dbt.adapters.factory import get_adapter_class_by_name
     from dbt_common.exceptions import DbtBaseException
 
-    keys = {key: value for key, value in profile.output.items() if key not in ("type", "threads")}
-    credentials_class = load_plugin(profile.type)
-    try:
-        keys = credentials_class.translate_aliases(keys)
-        credentials_class.validate(keys)
-        credentials = credentials_class.from_dict(keys)
-    except Exception as error:
-        raise ConfigError(
-            f"Target {profile.target}: {getattr(error, 'message', error)}", "Mend profiles.yml."
-        ) from None
+    credentials = adapter_credentials(profile)
     manager = get_adapter_class_by_name(profile.type).ConnectionManager
     connection = Connection(type=profile.type, name="loader", credentials=credentials)
     try:
         handle = manager.open(connection).handle
+        if profile.type == "postgres":
+            handle.commit()  # dbt sets the role in a transaction, which a rollback would undo
+        handle.autocommit = False
     except (DbtBaseException, OSError) as error:
         raise LandingError(
             f"Cannot connect to the warehouse {profile.place}: {' '.join(str(error).split())}",
@@ -108,7 +127,6 @@ def connect(profile: Profile) -> Any:
             if profile.target == "local"
             else "Check the target in profiles.yml, and that the warehouse is up.",
         ) from None
-    handle.autocommit = False
     return handle
 
 
@@ -127,14 +145,14 @@ def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(
             f"{project_dir} is not a dbt project.", "Run the loader in the project's root."
         )
-    name = yaml.safe_load(project.read_text()).get("profile")
+    name = _yaml(project).get("profile")
     folders = [project_dir, Path.home() / ".dbt"]
     if chosen := os.environ.get("DBT_PROFILES_DIR"):
         folders = [Path(chosen)]
     for folder in folders:
         file = folder / "profiles.yml"
         if file.exists():
-            profiles = yaml.safe_load(file.read_text()) or {}
+            profiles = _yaml(file)
             if name not in profiles:
                 raise ConfigError(f"{file} has no profile {name}.", "See profiles.yml.example.")
             return name, profiles[name]
@@ -142,6 +160,20 @@ def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
         f"No profiles.yml in {' or '.join(str(folder) for folder in folders)}.",
         "Run `make demo`, or copy profiles.yml.example to profiles.yml.",
     )
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    """Read a mapping; what is wrong is told without the line's text, which may be a password."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{file}, line {mark.line + 1}" if mark else file
+        raise ConfigError(
+            f"{place}: {getattr(error, 'problem', None) or 'this is not YAML'}.",
+            "Mend it; text that begins with a sign such as @ or % stands in quotes.",
+        ) from None
+    return content if isinstance(content, dict) else {}
 
 
 def _env_var(env: Mapping[str, str], name: str, default: str | None = None) -> str:

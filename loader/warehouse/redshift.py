@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 
+from loader.config import Settings
 from loader.errors import ConfigError, LandingError
 from loader.tables import Table
 from loader.types import REDSHIFT, Landed
-from loader.warehouse.base import LOCK_SECONDS, Landing, Warehouse, refused
-from loader.warehouse.columns import LOADER_COLUMNS
-from loader.warehouse.profile import connect
-from loader.warehouse.session import one_line, quote
+from loader.warehouse import base
+from loader.warehouse.base import Landing, Warehouse, busy, refused
+from loader.warehouse.columns import LOADER_COLUMNS, land_anew
+from loader.warehouse.profile import Profile
+from loader.warehouse.session import Session, is_transient, quote, sqlstate
+
+_QUERY_CANCELED = "57014"
 
 
 class Redshift(Warehouse):
@@ -18,16 +22,23 @@ class Redshift(Warehouse):
 
     dialect = REDSHIFT
 
+    def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
+        super().__init__(profile, schema, settings)
+        self._holder: Session | None = None
+        if not settings.iam_role:
+            raise ConfigError(
+                "LOADER_IAM_ROLE is not set.",
+                "Set it to the role, attached to the cluster, that may read the bucket, "
+                "or to `default`.",
+            )
+
     def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the table, spread by its key as the core table is, sorted by its windows' days."""
         listed = ", ".join(
             f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
         )
-        spread = (
-            f"diststyle key distkey ({quote(table.primary_key[0].lower())})"
-            if table.primary_key
-            else "diststyle even"
-        )
+        key = _dist_key(table)
+        spread = f"diststyle key distkey ({quote(key)})" if key else "diststyle even"
         return [f"create table {self.relation(table.name)} ({listed}) {spread} sortkey (_run_date)"]
 
     def _copy_statement(self, landing: Landing) -> str:
@@ -35,17 +46,8 @@ class Redshift(Warehouse):
 
         No option that hides a loss: none that truncates, skips or replaces. TIMEFORMAT 'auto'
         keeps fractions of a second. [Redshift: COPY, Data conversion parameters]
-
-        Raises:
-            ConfigError: LOADER_IAM_ROLE is not set.
         """
         role = self._settings.iam_role
-        if not role:
-            raise ConfigError(
-                "LOADER_IAM_ROLE is not set.",
-                "Set it to the role, attached to the cluster, that may read the bucket, "
-                "or to `default`.",
-            )
         authority = "default" if role == "default" else literal(role)
         return (
             f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) "
@@ -58,6 +60,8 @@ class Redshift(Warehouse):
         try:
             self.execute(statement)
         except LandingError as error:
+            if is_transient(error):
+                raise
             raise refused(landing, self.schema, self._why(landing) or error.fact) from error
         return int(self.execute("select pg_last_copy_count()")[0][0])
 
@@ -81,33 +85,46 @@ class Redshift(Warehouse):
         Redshift has no advisory lock, and LOCK keeps readers out of what it locks, for as long as
         its transaction lasts. [Redshift: LOCK]
         """
-        lock = self.relation(f"_lock_{table.name}")
+        lock = f"_lock_{table.name}"
         with self.transaction():
-            self.execute(f"create table if not exists {lock} (held integer)")
-        self._holder = connect(self.profile)
-        cursor = self._holder.cursor()
+            if not self.raw_columns(lock):
+                self.execute(f"create table if not exists {self.relation(lock)} (held integer)")
+        self._holder = Session(self.profile)
+        self._holder.execute(f"set statement_timeout to {base.LOCK_SECONDS * 1000}")
         try:
-            cursor.execute(f"set statement_timeout to {LOCK_SECONDS * 1000}")
-            cursor.execute(f"lock {lock}")
-        except Exception as error:
-            raise LandingError(
-                f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
-                f"this one has changed nothing ({one_line(error)}).",
-                "Wait for it to end, then run again.",
-            ) from None
+            self._holder.execute(f"lock {self.relation(lock)}")
+        except LandingError as error:
+            if sqlstate(error) != _QUERY_CANCELED:
+                raise
+            raise busy(table) from None
+
+    def _confirm_lock(self) -> None:
+        if self._holder:
+            self._holder.execute("select 1")
 
     def close(self) -> None:
         """End both connections."""
         super().close()
-        if holder := getattr(self, "_holder", None):
-            holder.close()
+        if self._holder:
+            self._holder.close()
             self._holder = None
 
-    def _widen(self, relation: str, column: Landed) -> list[str]:
+    def _widen(self, table: Table, column: Landed) -> list[str]:
         """Add a wider column, copy, drop and rename.
 
-        ALTER COLUMN TYPE widens VARCHAR only, and not inside a transaction. [Redshift: ALTER TABLE]
+        ALTER COLUMN TYPE widens VARCHAR only, and not inside a transaction; a dist key cannot be
+        dropped. [Redshift: ALTER TABLE]
+
+        Raises:
+            LandingError: the column is the dist key.
         """
+        if column.name == _dist_key(table):
+            raise LandingError(
+                f"{table.name}: column {column.name} is wider in MySQL now, and Redshift widens "
+                f"no dist key. {self.schema}.{table.name} is unchanged.",
+                land_anew(self.schema, table),
+            )
+        relation = self.relation(table.name)
         wide = quote(f"_wide_{column.name}")
         name = quote(column.name)
         return [
@@ -116,6 +133,10 @@ class Redshift(Warehouse):
             f"alter table {relation} drop column {name}",
             f"alter table {relation} rename column {wide} to {name}",
         ]
+
+
+def _dist_key(table: Table) -> str:
+    return table.primary_key[0].lower() if table.primary_key else ""
 
 
 def literal(text: str) -> str:

@@ -54,7 +54,7 @@ class Session:
         """Commit what is done inside, or nothing of it.
 
         Raises:
-            LandingError: the connection broke at COMMIT, so that its answer is not known.
+            LandingError: COMMIT failed; if the connection broke, its answer is not known.
         """
         try:
             yield
@@ -65,15 +65,16 @@ class Session:
             self._connection.commit()
         except Exception as error:
             raise LandingError(
-                f"{self.profile.place}: the connection broke at COMMIT ({one_line(error)}); the "
-                "tables hold either the old rows or the new ones, never a mix.",
+                f"{self.profile.place}: COMMIT failed ({one_line(error)}); the tables hold either "
+                "the old rows or the new ones, never a mix.",
                 "Run again; landing a window twice is the same as landing it once.",
             ) from error
 
     def release(self) -> None:
         """End the open transaction without a trace; the table's lock stays."""
-        with suppress(Exception):
-            self._connection.rollback()
+        if self._opened is not None:
+            with suppress(Exception):
+                self._opened.rollback()
 
 
 def quote(name: str) -> str:
@@ -81,6 +82,45 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """A driver's message without its line breaks."""
-    return " ".join(str(error).split())
+    told = _fields(error)
+    text = f"{told['M']} {told.get('D', '')}" if told else str(error)
+    return " ".join(text.split())
+
+
+def sqlstate(error: BaseException) -> str:
+    """The code of the driver's error that is behind a LandingError; empty if it has none."""
+    cause = _behind(error)
+    return str(getattr(cause, "pgcode", None) or _fields(cause).get("C", ""))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same transaction may well succeed another time.
+
+    True for a conflict with another transaction, a server that restarts, and a connection that
+    broke, of which drivers know no code. Redshift reports a conflict as an internal error whose
+    whole message is 1023. [Redshift: Serializable isolation; PostgreSQL: Error Codes]
+    """
+    cause, code = _behind(error), sqlstate(error)
+    if code:
+        text = one_line(cause)
+        is_conflict = text.startswith("1023 ") or "conflict with concurrent transaction" in text
+        return code in _TRANSIENT or code.startswith("08") or is_conflict
+    return isinstance(cause, OSError) or type(cause).__name__ in _CONNECTION_ERRORS
+
+
+_TRANSIENT = {"40001", "40P01", "57P01", "57P02", "57P03"}
+_CONNECTION_ERRORS = {"OperationalError", "InterfaceError"}  # by that name in both drivers
+
+
+def _behind(error: BaseException) -> BaseException:
+    while isinstance(error, LandingError) and error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def _fields(error: BaseException) -> dict[str, str]:
+    """What redshift_connector makes of an error: the message's fields by their letters."""
+    fields = error.args[0] if error.args else None
+    return fields if isinstance(fields, dict) and "M" in fields else {}

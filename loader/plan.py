@@ -1,0 +1,72 @@
+"""What a load would do, said without doing it."""
+
+from dataclasses import dataclass
+
+from loader import mysql, s3
+from loader.config import Settings
+from loader.ledger import Load
+from loader.load import Job, now
+from loader.reading import Description, check_declaration, reading
+from loader.warehouse import Landing, Warehouse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a job would do.
+
+    Attributes:
+        source_rows: the rows that the window holds now.
+        files: how many staged files, estimated from the engine's average row.
+        changes: what would change of the raw table's columns.
+        statements: the SQL, in order: MySQL's first, then the warehouse's.
+    """
+
+    job: Job
+    source_rows: int
+    files: int
+    changes: list[str]
+    statements: list[str]
+
+
+def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
+    """Say what `land` would do, and touch nothing.
+
+    Raises:
+        SourceError, LandingError: what would stop the load before it reads.
+    """
+    table = job.table
+    with mysql.connect(settings.mysql) as source:
+        description = mysql.describe(source, table)
+        check_declaration(table, description, warehouse.dialect)
+        read = reading(table, description, job.window, settings.zone, warehouse.dialect)
+        with mysql.snapshot(source):
+            rows = mysql.count_window(source, table, read)
+    load = Load(
+        load_id="<load_id>",
+        table_name=table.name,
+        mode=job.mode,
+        window_start=job.window.start,
+        window_end=job.window.end,
+        started_at=now(),
+        manifest=f"s3://{settings.stage.bucket}/"
+        f"{s3.folder_of(settings.stage, table.name, '<load_id>')}/manifest.json",
+    )
+    landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields)
+    changes = warehouse.column_changes(table, read.columns)
+    return Preview(
+        job=job,
+        source_rows=rows,
+        files=_estimated_files(rows, description, settings),
+        changes=[sentence for sentence, _ in changes],
+        statements=[
+            *filter(None, (read.missed, read.count, read.rows)),
+            *(statement for _, statements in changes for statement in statements),
+            *warehouse.landing_statements(landing),
+        ],
+    )
+
+
+def _estimated_files(rows: int, description: Description, settings: Settings) -> int:
+    """How many parts the rows fill, at the fifth of their size that gzip leaves of most text."""
+    compressed = rows * description.row_bytes // 5
+    return max(1, -(-compressed // settings.stage.part_bytes))
