@@ -37,14 +37,31 @@
             'The end date is not included, so it is at least one day later.'
         ) }}
     {%- endif -%}
-    {%- if start > run_started_at.date() -%}
+    {%- set zone = env_var('LOADER_TIMEZONE', 'UTC') -%}
+    {%- set today = today_in(zone) -%}
+    {%- set last = end - modules.datetime.timedelta(days=1) -%}
+    {%- if last > today -%}
         {{ wrong_var(
-            start ~ ' has not begun; today is ' ~ run_started_at.date() ~ ' (UTC).',
+            last ~ ' has not begun; today is ' ~ today ~ ' (' ~ zone ~ ').',
             'Ask for a day that has been landed.'
         ) }}
     {%- endif -%}
 
     {{ return({'start': start, 'end': end}) }}
+
+{% endmacro %}
+
+
+{% macro today_in(zone) %}
+
+    {#- The windows' time zone is the loader's: a name, or an offset such as +09:00. -#}
+    {%- set offset = modules.re.fullmatch('([+-])(\\d{2}):(\\d{2})', zone) -%}
+    {%- if not offset -%}
+        {{ return(run_started_at.astimezone(modules.pytz.timezone(zone)).date()) }}
+    {%- endif -%}
+    {%- set sign = -1 if offset.group(1) == '-' else 1 -%}
+    {%- set minutes = sign * (offset.group(2) | int * 60 + offset.group(3) | int) -%}
+    {{ return((run_started_at + modules.datetime.timedelta(minutes=minutes)).date()) }}
 
 {% endmacro %}
 
@@ -59,7 +76,7 @@
 
     {#- Jinja cannot catch an error, so the calendar is asked for the month's last day first. -#}
     {%- set year, month, day = parts.group(1) | int, parts.group(2) | int, parts.group(3) | int -%}
-    {%- if 1 <= year and 1 <= month <= 12 -%}
+    {%- if 1 <= year < 9999 and 1 <= month <= 12 -%}
         {%- set next_month = modules.datetime.date(year + month // 12, month % 12 + 1, 1) -%}
         {%- set last_day = (next_month - modules.datetime.timedelta(days=1)).day -%}
         {%- if 1 <= day <= last_day -%}

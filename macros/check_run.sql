@@ -18,6 +18,16 @@
     {%- for name in invocation_args_dict.get('vars', {}) if name not in known -%}
         {{ wrong_var('no var is called ' ~ name ~ '.', 'Known vars: ' ~ known | join(', ') ~ '.') }}
     {%- endfor -%}
+    {%- for name in ['run_date', 'start_date', 'end_date'] -%}
+        {%- if name in invocation_args_dict.get('vars', {}) and var(name) is none -%}
+            {{ wrong_var('the var ' ~ name ~ ' is empty.', 'Write a date as YYYY-MM-DD.') }}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if var('nps_low_sample') is not integer -%}
+        {{ wrong_var(
+            'the var nps_low_sample is ' ~ var('nps_low_sample') ~ '.', 'Write a number of answers.'
+        ) }}
+    {%- endif -%}
     {%- do build_window() -%}
 
 {% endmacro %}
@@ -31,7 +41,8 @@
             ~ 'transaction. Remove it from profiles.yml. Nothing was built.'
         ) }}
     {%- endif -%}
-    {%- if flags.REDSHIFT_SKIP_AUTOCOMMIT_TRANSACTION_STATEMENTS -%}
+    {%- if target.type == 'redshift'
+        and adapter.behavior.redshift_skip_autocommit_transaction_statements.no_warn -%}
         {{ exceptions.raise_compiler_error(
             'the flag redshift_skip_autocommit_transaction_statements is true, so that a publish '
             ~ 'would not be one transaction. Set it to false in dbt_project.yml. Nothing was built.'

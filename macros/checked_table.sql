@@ -8,9 +8,15 @@
         and the candidate's inserted, so that grants stay and views that read it go on working.
         The statements go out as one call, because dbt-redshift may repeat a single call on a new
         connection, where the transaction's first half would be lost.
+
+        While it is checked the candidate bears the run's own name, so that no other run can put
+        its rows in between.
     -#}
     {%- set target_relation = this.incorporate(type='table') -%}
-    {%- set candidate = target_relation.incorporate(path={'identifier': this.identifier ~ '__candidate'}) -%}
+    {%- set rejected = target_relation.incorporate(path={'identifier': this.identifier ~ '__candidate'}) -%}
+    {%- set candidate = rejected.incorporate(
+        path={'identifier': rejected.identifier ~ '_' ~ invocation_id[:8]}
+    ) -%}
     {%- set published = load_cached_relation(this) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -18,7 +24,11 @@
     {%- set parents = input_relations(model) -%}
     {%- do refuse_if_failed(run_checks(parents, only_tag='input_check'), published, none) -%}
 
-    {{ drop_relation_if_exists(load_cached_relation(candidate)) }}
+    {%- for left in list_relations_without_caching(this.without_identifier()).rows -%}
+        {%- if left['name'].startswith(rejected.identifier) -%}
+            {{ drop_relation_if_exists(rejected.incorporate(path={'identifier': left['name']})) }}
+        {%- endif -%}
+    {%- endfor -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {%- call statement('main') -%}
@@ -27,9 +37,14 @@
     {%- do create_indexes(candidate) -%}
     {%- do adapter.commit() -%}
 
-    {%- set checks = run_checks({model.unique_id: candidate}) -%}
-    {%- do refuse_if_failed(checks, published, candidate) -%}
-
+    {%- set failed = run_checks({model.unique_id: candidate}) -%}
+    {%- if failed -%}
+        {%- call statement('reject') -%}
+            alter table {{ candidate }} rename to {{ adapter.quote(rejected.identifier) }}
+        {%- endcall -%}
+        {%- do adapter.commit() -%}
+        {%- do refuse_if_failed(failed, published, candidate, rejected) -%}
+    {%- endif -%}
     {%- call statement('publish') -%}
         {%- if published is none -%}
             alter table {{ candidate }} rename to {{ adapter.quote(this.identifier) }};
@@ -79,16 +94,28 @@
 {% endmacro %}
 
 
+{% macro create_publications() %}
+
+    {#- Before anything is built, because models that are published side by side would all try. -#}
+    {%- set publications = publications_relation() -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] and not load_relation(publications) -%}
+        {%- call statement('create_publications') -%}
+            create table if not exists {{ publications }} (
+                model_name varchar(127),
+                published_at timestamp,
+                row_count bigint,
+                invocation_id varchar(64)
+            )
+        {%- endcall -%}
+        {%- do adapter.commit() -%}
+    {%- endif -%}
+
+{% endmacro %}
+
+
 {% macro record_publication(relation) %}
 
-    {%- set publications = publications_relation() %}
-    create table if not exists {{ publications }} (
-        model_name varchar(127),
-        published_at timestamp,
-        row_count bigint,
-        invocation_id varchar(64)
-    );
-    insert into {{ publications }}
+    insert into {{ publications_relation() }}
     select
         '{{ relation.identifier }}',
         {{ utc_now() }},
@@ -113,10 +140,14 @@
 
 {% macro input_relations(node) %}
 
-    {#- What a model reads directly, by unique id. -#}
+    {#- What a model reads, by unique id: its parents, and theirs where a parent is a view. -#}
     {%- set found = {} -%}
     {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes -%}
-        {%- do found.update({unique_id: node_relation(graph.nodes[unique_id])}) -%}
+        {%- set parent = graph.nodes[unique_id] -%}
+        {%- do found.update({unique_id: node_relation(parent)}) -%}
+        {%- if parent.config.materialized == 'view' -%}
+            {%- do found.update(input_relations(parent)) -%}
+        {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}
 

@@ -1,6 +1,9 @@
-{% macro core_indexes(key) %}
+{% macro core_indexes(key) %}{{ return(adapter.dispatch('core_indexes')(key)) }}{% endmacro %}
 
-    {#- PostgreSQL: what merging, watermark and vanished rows are looked up by. Redshift has none. -#}
+
+{% macro default__core_indexes(key) %}
+
+    {#- What merging, watermark and vanished rows are looked up by. -#}
     {{ return([
         {'columns': [key], 'unique': true},
         {'columns': ['_load_id']},
@@ -8,3 +11,7 @@
     ]) }}
 
 {% endmacro %}
+
+
+{#- Redshift has no indexes: dist and sort keys do their work. -#}
+{% macro redshift__core_indexes(key) %}{{ return([]) }}{% endmacro %}

@@ -1,23 +1,17 @@
 {% macro grant_to_analysts() %}
 
     {#-
-        The analysts' group may read raw_data and analytics, and owns adhoc. Default privileges
+        The analysts' group may read raw_data and analytics, and make its own in adhoc. Default privileges
         cover the tables that this user makes later.
     -#}
     {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot'] -%}
         {%- set group = var('analysts') -%}
         {%- if group_exists(group) -%}
-            {%- set grantee = group_grantee(group) -%}
-            {%- for name in ['raw_data', 'analytics'] %}
-                {%- set schema = adapter.quote(generate_schema_name(name) | trim) %}
-                create schema if not exists {{ schema }};
-                grant usage on schema {{ schema }} to {{ grantee }};
-                grant select on all tables in schema {{ schema }} to {{ grantee }};
-                alter default privileges in schema {{ schema }} grant select on tables to {{ grantee }};
-            {%- endfor %}
-            {%- set adhoc = adapter.quote(generate_schema_name('adhoc') | trim) %}
-            create schema if not exists {{ adhoc }};
-            grant create, usage on schema {{ adhoc }} to {{ grantee }};
+            {%- call statement('grants') -%}
+                {{ grants_sql(group_grantee(group)) }}
+            {%- endcall -%}
+            {#- A hook's transaction is rolled back where nobody commits it. -#}
+            {%- do adapter.commit() -%}
         {%- else -%}
             {%- do log(
                 'There is no group ' ~ group ~ ', so nothing was granted. As an administrator: '
@@ -25,6 +19,22 @@
             ) -%}
         {%- endif -%}
     {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro grants_sql(grantee) %}
+
+    {%- for name in ['raw_data', 'analytics'] %}
+        {%- set schema = adapter.quote(generate_schema_name(name) | trim) %}
+        create schema if not exists {{ schema }};
+        grant usage on schema {{ schema }} to {{ grantee }};
+        grant select on all tables in schema {{ schema }} to {{ grantee }};
+        alter default privileges in schema {{ schema }} grant select on tables to {{ grantee }};
+    {%- endfor %}
+    {%- set adhoc = adapter.quote(generate_schema_name('adhoc') | trim) %}
+    create schema if not exists {{ adhoc }};
+    grant create, usage on schema {{ adhoc }} to {{ grantee }};
 
 {% endmacro %}
 

@@ -7,6 +7,11 @@
 
         dbt run-operation prune_raw_data --args '{days: 90, dry_run: false}'
     -#}
+    {%- if days is not integer or days < 0 -%}
+        {{ exceptions.raise_compiler_error(
+            'days is ' ~ days ~ '. Write a whole number, 0 or more. Nothing was moved.'
+        ) }}
+    {%- endif -%}
     {%- for source in graph.sources.values() if source.config.meta.get('loader', {}).get('primary_key') -%}
         {%- set raw = api.Relation.create(
             schema=source.schema, identifier=source.identifier
@@ -46,15 +51,30 @@
     {#- One transaction in which nothing lands; a column that the raw table has gained since the
         last time is added first. -#}
     {%- set archive = archive_relation(raw) -%}
-    {%- set names = [] -%}
+    {%- set kept_types = {} -%}
+    {%- if load_relation(archive) -%}
+        {%- for column in adapter.get_columns_in_relation(archive) -%}
+            {%- do kept_types.update({column.name: column.data_type}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- set names, widened = [], [] -%}
     {%- for column in adapter.get_columns_in_relation(raw) -%}
         {%- do names.append(adapter.quote(column.name)) -%}
+        {%- if kept_types.get(column.name, column.data_type) != column.data_type -%}
+            {%- do widened.append(column.name) -%}
+        {%- endif -%}
     {%- endfor -%}
     begin;
     lock {{ raw }};
+    {%- if widened %}
+        {#- What was archived before a column was widened stays as it is, under another name. -#}
+        {%- set kept_types = {} %}
+        alter table {{ archive }} rename to
+        {{ adapter.quote(archive.identifier ~ '_until_' ~ run_started_at.strftime('%Y%m%d%H%M%S')) }};
+    {%- endif %}
     create schema if not exists {{ adapter.quote(archive.schema) }};
     create table if not exists {{ archive }} (like {{ raw }});
-    {%- if load_relation(archive) %}
+    {%- if kept_types %}
         {%- for column in adapter.get_missing_columns(raw, archive) %}
             alter table {{ archive }} add column {{ adapter.quote(column.name) }} {{ column.data_type }};
         {%- endfor %}

@@ -56,6 +56,12 @@
     -#}
     {%- set written = modules.re.fullmatch("\\s*ref\\(\\s*['\"](\\w+)['\"]\\s*\\)\\s*", value | string) -%}
     {%- if not written -%}
+        {%- if modules.re.match('\\s*(ref|source)\\s*\\(', value | string) -%}
+            {{ exceptions.raise_compiler_error(
+                'the argument ' ~ value ~ ' of a test cannot be used before a table is published. '
+                ~ "Write it as ref('model'). Nothing was published."
+            ) }}
+        {%- endif -%}
         {{ return(value) }}
     {%- endif -%}
     {%- for node in graph.nodes.values() if node.name == written.group(1) and node.resource_type in ['model', 'seed', 'snapshot'] -%}
@@ -66,14 +72,15 @@
 {% endmacro %}
 
 
-{% macro refuse_if_failed(failed, published, candidate) %}
+{% macro refuse_if_failed(failed, published, candidate, rejected=none) %}
 
     {%- if failed -%}
         {%- set lines = [] -%}
         {%- for check in failed -%}
             {%- do lines.append(
                 '  ' ~ check.name ~ ': ' ~ check.failures ~ '\n'
-                ~ '    ' ~ modules.re.sub('\\s+', ' ', check.sql) ~ ';'
+                ~ '    ' ~ modules.re.sub('\\s+', ' ', check.sql)
+                | replace(candidate | string, rejected | string) ~ ';'
             ) -%}
         {%- endfor -%}
         {{ exceptions.raise_compiler_error(
@@ -84,7 +91,7 @@
             ~ '. Each with its count and a query that shows the rows:\n\n'
             ~ lines | join('\n') ~ '\n\n'
             ~ (published ~ ' is as it was.' if published else 'There is no earlier ' ~ this ~ '.')
-            ~ (' The rejected rows are in ' ~ candidate ~ '.' if candidate else '')
+            ~ (' The rejected rows are in ' ~ rejected ~ '.' if rejected else '')
         ) }}
     {%- endif -%}
 

@@ -4,3 +4,7 @@
 
 {#- Redshift's clock is UTC, and current_timestamp may not be used with a table there. -#}
 {% macro redshift__utc_now() %}getdate(){% endmacro %}
+
+
+{#- dbt's own follows the session's time zone. -#}
+{% macro postgres__snapshot_get_time() %}cast({{ utc_now() }} as timestamp without time zone){% endmacro %}

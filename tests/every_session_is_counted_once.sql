@@ -15,8 +15,8 @@ visits as (
 by_user as (
 
     select
-        sum(sessions + sessions_without_time) as sessions,
-        sum(sessions) as timed_sessions
+        coalesce(sum(sessions + sessions_without_time), 0) as sessions,
+        coalesce(sum(sessions), 0) as timed_sessions
 
     from {{ ref('channel_summary') }}
 
@@ -24,19 +24,19 @@ by_user as (
 
 by_channel as (
 
-    select sum(sessions) as timed_sessions from {{ ref('channel_performance') }}
+    select coalesce(sum(sessions), 0) as timed_sessions from {{ ref('channel_performance') }}
 
 ),
 
 by_month as (
 
-    select sum(sessions) as timed_sessions from {{ ref('active_users_monthly') }}
+    select coalesce(sum(sessions), 0) as timed_sessions from {{ ref('active_users_monthly') }}
 
 ),
 
 by_hour as (
 
-    select sum(sessions) as timed_sessions from {{ ref('sessions_by_hour') }}
+    select coalesce(sum(sessions), 0) as timed_sessions from {{ ref('sessions_by_hour') }}
 
 )
 

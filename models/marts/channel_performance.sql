@@ -36,17 +36,28 @@ months as (
 
 ),
 
+-- A channel that is gone from MySQL keeps the visits that it had.
+names as (
+
+    select channel_name from channels
+
+    union distinct
+
+    select channel_name from dated
+
+),
+
 -- A channel that nobody came through is a row of zeros, not a gap.
 spine as (
 
     select
         months.session_month,
-        channels.channel_name,
+        names.channel_name,
         channel_groups.channel_group
 
     from months
-    cross join channels
-    left join channel_groups on channels.channel_name = channel_groups.channel_name
+    cross join names
+    left join channel_groups on names.channel_name = channel_groups.channel_name
 
 ),
 

@@ -6,8 +6,10 @@
         Without an earlier publication there is nothing to compare with.
     -#}
     {%- set publications = publications_relation() -%}
-    {%- set is_candidate = '__candidate' in model | string -%}
-    {%- set name = (model.identifier if model.identifier else model | string) | replace('__candidate', '') -%}
+    {%- if execute and not model.identifier -%}
+        {{ exceptions.raise_compiler_error('row_change_within counts whole tables and takes no where.') }}
+    {%- endif -%}
+    {%- set name, candidate, run = (model.identifier or '').partition('__candidate') -%}
     {%- if execute and not load_relation(publications) %}
 
         select 1 as row_count where 1 = 0
@@ -23,7 +25,7 @@
 
             select
                 row_count,
-                row_number() over (order by published_at desc) as recency_rank
+                row_number() over (order by published_at desc, invocation_id desc) as recency_rank
 
             from {{ publications }}
 
@@ -32,7 +34,7 @@
         ) as before
 
         where
-            before.recency_rank = {{ 1 if is_candidate else 2 }}
+            before.recency_rank = {{ 1 if candidate else 2 }}
             and abs(counted.row_count - before.row_count) * 100.0
             > {{ percent }} * before.row_count
 
