@@ -6,10 +6,10 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test lint docs lock
+.PHONY: help demo up play down clean test test-everywhere lint docs lock
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
 demo: .venv/installed  ## from an empty folder to a checked NPS summary
 	@$(LOCAL) demo
@@ -23,15 +23,22 @@ play: .venv/installed  ## let one more day happen in the sample
 down:  ## stop the embedded services, and only those
 	@[ ! -x .venv/bin/python ] || $(LOCAL) down
 
-test: .venv/installed-dev  ## run every test
+test: .venv/installed-dev  ## run every test on PostgreSQL, and Redshift's on its stand-in
 	@.venv/bin/python -m pytest
 
-lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what CI holds against drift
+test-everywhere: .venv/installed-dev  ## run every test on both warehouses
+	@.venv/bin/python -m pytest --everywhere
+
+lint docs: export DBT_TARGET := local
+lint docs: export DBT_PROFILES_DIR := $(CURDIR)
+
+lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refuse
 	@.venv/bin/ruff check loader tests
 	@.venv/bin/ruff format --check loader tests
 	@.venv/bin/mypy
 	@$(LOCAL) up
 	@.venv/bin/sqlfluff lint --processes 1 models tests snapshots
+	@PYTHONPATH=tests/python .venv/bin/python -m standin.lint
 
 docs: .venv/installed  ## build the docs site as one file and serve it
 	@$(LOCAL) up

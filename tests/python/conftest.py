@@ -8,16 +8,65 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg2
+import boto3
 import pymysql
 import pytest
-from pipeline import ROOT, Pipeline, copy_project, write_sources
+from pipeline import KINDS, ROOT, Pipeline, administer, copy_project, write_sources
+from standin.relay import Standin
+from xdist.scheduler import LoadScopeScheduling
 
 from loader.local import sample, services
 from loader.local.services import Endpoints
 
+BUILT = ("_gate.py", "_numbers.py", "_grants.py", "_repository.py", "_redshift.py")
+# What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
+ON_BOTH = ("test_landing.py", "test_types.py", "test_numbers.py", "test_secrets.py")
 _NUMBERS = itertools.count(1)
-_BUILT, _LANDED = "warehouse_built", "warehouse_landed"
+
+
+class _ByModuleAndWarehouse(LoadScopeScheduling):
+    """A module's tests on one warehouse run in one process, which has set up what they need.
+
+    So do all modules that look at the built sample, which takes longest to set up.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, test = nodeid.partition("::")
+        kind = next((kind for kind in KINDS if f"[{kind}" in test), "")
+        return f"built {kind}" if kind and module.endswith(BUILT) else f"{module} {kind}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Distribute the tests."""
+    return _ByModuleAndWarehouse(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make test-everywhere` gives."""
+    parser.addoption("--everywhere", action="store_true", help="every test on every warehouse")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a test marked `only` cannot run on, and what five minutes do not hold."""
+    left_out = []
+    everywhere = config.getoption("everywhere")
+    for item in items:
+        only = item.get_closest_marker("only")
+        if only and not only.kwargs["because"]:
+            raise pytest.UsageError(f"{item.nodeid}: say why it runs on {only.args[0]} only")
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        kind = params.get("warehouse_kind")
+        deep = kind == "redshift" and not only and item.path.name not in ON_BOTH
+        if (only and kind not in (None, only.args[0])) or (deep and not everywhere):
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def warehouse_kind(request: pytest.FixtureRequest) -> str:
+    """The warehouse that a test runs on: every test that needs one runs on each."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +82,45 @@ def endpoints() -> Iterator[Endpoints]:
 
 
 @pytest.fixture(scope="session")
-def target_folder(endpoints: Endpoints) -> Path:
+def standin(endpoints: Endpoints) -> Iterator[Standin]:
+    """A stand-in for Redshift before this worker's PostgreSQL; COPY reads this worker's S3."""
+    administer(endpoints, "create database redshift owner warehouse")
+    administer(endpoints, (ROOT / "tests/python/standin/catalog.pgsql").read_text(), on="redshift")
+    keys = {
+        name: endpoints.env[name.upper()] for name in ("aws_access_key_id", "aws_secret_access_key")
+    }
+    stage = boto3.Session(**keys, region_name="us-east-1").client(
+        "s3", endpoint_url=endpoints.env["AWS_ENDPOINT_URL_S3"]
+    )
+    started = Standin(
+        backend=endpoints.postgres_port, password=endpoints.postgres_password, stage=stage
+    )
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def redshift(standin: Standin) -> Iterator[Standin]:
+    """The stand-in with an empty log and no fault left over."""
+    standin.log.clear()
+    yield standin
+    left, standin.faults[:] = list(standin.faults), []
+    assert not left, "a fault was never met"
+
+
+Server = Standin | None
+
+
+@pytest.fixture(scope="session")
+def server(warehouse_kind: str, request: pytest.FixtureRequest) -> Server:
+    """What stands before PostgreSQL, if anything does."""
+    return request.getfixturevalue("standin") if warehouse_kind == "redshift" else None
+
+
+@pytest.fixture(scope="session")
+def target_folder(endpoints: Endpoints, warehouse_kind: str) -> Path:
     """Where dbt keeps what it has parsed of the repository, and where profiles.yml is."""
-    return _dbt_folder(endpoints.folder / "dbt")
+    return _dbt_folder(endpoints.folder / f"dbt-{warehouse_kind}")
 
 
 def _dbt_folder(folder: Path) -> Path:
@@ -44,27 +129,16 @@ def _dbt_folder(folder: Path) -> Path:
     return folder
 
 
-def _superuser(endpoints: Endpoints, *statements: str) -> None:
-    connection = psycopg2.connect(
-        host="127.0.0.1", port=endpoints.postgres_port, user="postgres",
-        password=endpoints.postgres_password, dbname="postgres",
-    )  # fmt: skip
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-    connection.close()
-
-
 @pytest.fixture
 def superuser(endpoints: Endpoints) -> Callable[..., None]:
     """Run statements in PostgreSQL as its administrator."""
-    return lambda *statements: _superuser(endpoints, *statements)
+    return lambda *statements: administer(endpoints, *statements)
 
 
-def _new_warehouse(endpoints: Endpoints) -> str:
-    name = f"warehouse_{next(_NUMBERS)}"
-    _superuser(endpoints, f"create database {name} owner warehouse")
+def _new_warehouse(endpoints: Endpoints, server: Server, name: str = "") -> str:
+    name = name or f"warehouse_{next(_NUMBERS)}"
+    template = "redshift" if server else "template1"
+    administer(endpoints, f"create database {name} owner warehouse template {template}")
     return name
 
 
@@ -85,7 +159,7 @@ def _new_database(endpoints: Endpoints) -> str:
 NewPipeline = Callable[[Sequence[dict[str, Any]]], Pipeline]
 
 
-def _new_pipeline(endpoints: Endpoints, folder: Path) -> NewPipeline:
+def _new_pipeline(endpoints: Endpoints, server: Server, folder: Path) -> NewPipeline:
     def new(tables: Sequence[dict[str, Any]]) -> Pipeline:
         database = _new_database(endpoints)
         own = folder / database
@@ -93,37 +167,56 @@ def _new_pipeline(endpoints: Endpoints, folder: Path) -> NewPipeline:
         return Pipeline(
             folder=write_sources(own, database, tables),
             database=database,
-            warehouse=_new_warehouse(endpoints),
+            warehouse=_new_warehouse(endpoints, server),
             target_folder=_dbt_folder(own / "dbt"),
             endpoints=endpoints,
+            standin=server,
         )
 
     return new
 
 
 @pytest.fixture
-def new_pipeline(endpoints: Endpoints, tmp_path: Path) -> NewPipeline:
+def new_pipeline(endpoints: Endpoints, server: Server, tmp_path: Path) -> NewPipeline:
     """Make a pipeline that declares the tables it is given, in empty databases."""
-    return _new_pipeline(endpoints, tmp_path)
+    return _new_pipeline(endpoints, server, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def module_pipeline(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> NewPipeline:
+def module_pipeline(
+    endpoints: Endpoints, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> NewPipeline:
     """The same, for what a module's tests only look at."""
-    return _new_pipeline(endpoints, tmp_path_factory.mktemp("pipelines"))
+    return _new_pipeline(endpoints, server, tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture(scope="session")
-def _project(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def kept() -> dict[tuple[str, str], Pipeline]:
+    """What is made once a process for each warehouse, in whatever order tests ask for it."""
+    return {}
+
+
+@pytest.fixture
+def _project(
+    endpoints: Endpoints,
+    server: Server,
+    warehouse_kind: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    kept: dict[tuple[str, str], Pipeline],
+) -> Pipeline:
+    if found := kept.get(("project", warehouse_kind)):
+        return found
     folder = tmp_path_factory.mktemp("project")
     database = _new_database(endpoints)
-    return Pipeline(
+    kept["project", warehouse_kind] = made = Pipeline(
         folder=copy_project(folder, database),
         database=database,
-        warehouse=_new_warehouse(endpoints),
+        warehouse=_new_warehouse(endpoints, server),
         target_folder=_dbt_folder(folder / "dbt"),
         endpoints=endpoints,
+        standin=server,
     )
+    return made
 
 
 @pytest.fixture
@@ -146,30 +239,43 @@ def sample_source(endpoints: Endpoints) -> sample.Address:
 
 
 @pytest.fixture(scope="session")
-def landed_warehouse(
-    endpoints: Endpoints, target_folder: Path, sample_source: sample.Address
+def landed_warehouse(  # noqa: PLR0917 - fixtures
+    endpoints: Endpoints,
+    server: Server,
+    warehouse_kind: str,
+    target_folder: Path,
+    sample_source: object,
+    kept: dict[tuple[str, str], Pipeline],
 ) -> Pipeline:
     """The repository's project with the sample landed and built; tests only look at it."""
+    if found := kept.get(("landed", warehouse_kind)):
+        return found
     pipeline = Pipeline(
         folder=ROOT,
         database="prod",
-        warehouse=_BUILT,
+        warehouse=_new_warehouse(endpoints, server, f"{warehouse_kind}_built"),
         target_folder=target_folder,
         endpoints=endpoints,
+        standin=server,
     )
-    _superuser(endpoints, f"create database {_BUILT} owner warehouse")
     pipeline.load("--start-date", "2024-08-01", "--end-date", "2026-08-01")
     pipeline.build("build")
-    _superuser(endpoints, f"create database {_LANDED} owner warehouse template {_BUILT}")
-    return replace(pipeline, warehouse=_LANDED)
+    _copy_database(endpoints, pipeline.warehouse, f"{warehouse_kind}_landed")
+    kept["landed", warehouse_kind] = replace(pipeline, warehouse=f"{warehouse_kind}_landed")
+    return kept["landed", warehouse_kind]
 
 
 @pytest.fixture
-def built(landed_warehouse: Pipeline, endpoints: Endpoints) -> Pipeline:
+def built(landed_warehouse: Pipeline, endpoints: Endpoints, warehouse_kind: str) -> Pipeline:
     """A copy that a test may change, always of one name, so that dbt parses the project once."""
-    _superuser(
-        endpoints,
-        f"drop database {_BUILT}",
-        f"create database {_BUILT} owner warehouse template {_LANDED}",
+    administer(endpoints, f"drop database {warehouse_kind}_built with (force)")
+    _copy_database(endpoints, landed_warehouse.warehouse, f"{warehouse_kind}_built")
+    return replace(landed_warehouse, warehouse=f"{warehouse_kind}_built")
+
+
+def _copy_database(endpoints: Endpoints, old: str, new: str) -> None:
+    # The stand-in's threads may take a moment to see that their client has gone.
+    end = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{old}'"
+    administer(
+        endpoints, end, f"create database {new} owner warehouse template {old} strategy file_copy"
     )
-    return replace(landed_warehouse, warehouse=_BUILT)

@@ -13,12 +13,22 @@ from contextlib import suppress
 from dbt.adapters.factory import load_plugin
 
 from loader import cli, load, mysql, s3
+from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres import Postgres
+from loader.warehouse.redshift import Redshift
+from loader.warehouse.session import Session
 
-load_plugin("postgres")  # once here, or each child would take a second for it
+load_plugin(
+    os.environ.get("DBT_TARGET", "postgres")
+)  # once here, or each child would take a second for it
 
 STEPS = (
-    (Postgres, ("execute", "_copy", "_insert", "release", "close")),
+    (Session, ("execute", "release", "close")),
+    (Warehouse, ("_insert", "_newest")),
+    (
+        {"postgres": Postgres, "redshift": Redshift}[os.environ.get("DBT_TARGET", "postgres")],
+        ("_copy",),
+    ),
     (s3.Staging, ("write", "finish", "_upload", "__exit__")),
     (s3, ("sweep",)),
     (mysql, ("describe", "count_window")),

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,16 @@ from typing import Any
 import psycopg2
 import pymysql
 from dbt.cli.main import dbtRunner
+from standin.relay import ROLE, Standin
 
 from loader import cli
 from loader.local.s3 import BUCKET
 from loader.local.services import Endpoints
+from loader.warehouse.base import Warehouse
+from loader.warehouse.postgres import Postgres
+from loader.warehouse.redshift import Redshift
 
+KINDS = ("postgres", "redshift")
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 DBT_FILES = ("dbt_project.yml", "models", "macros", "tests", "seeds", "snapshots")
@@ -34,6 +39,7 @@ class Pipeline:
         database: in MySQL.
         warehouse: the PostgreSQL database.
         target_folder: where dbt keeps what it has parsed; shared, so that it parses once.
+        standin: what the commands take for Redshift; None for PostgreSQL itself.
     """
 
     folder: Path
@@ -41,27 +47,58 @@ class Pipeline:
     warehouse: str
     target_folder: Path
     endpoints: Endpoints
+    standin: Standin | None = None
+
+    @property
+    def kind(self) -> str:
+        """The target of profiles.yml.example that commands run on."""
+        return "redshift" if self.standin else "postgres"
+
+    @property
+    def adapter(self) -> type[Warehouse]:
+        """The loader's class for it."""
+        return {"postgres": Postgres, "redshift": Redshift}[self.kind]
+
+    def setting(self, name: str) -> str:
+        """The variable that profiles.yml.example reads a port, password or database from."""
+        return ("REDSHIFT_" if self.standin else "PG") + name
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of a command: the profile's target `postgres`, and nothing of ours."""
+        """The environment of a command: what the profile's target asks for, nothing of ours."""
         own = {name: value for name, value in self.endpoints.env.items() if value}
         return {
             "PATH": f"{BIN}:/usr/bin:/bin",
             "HOME": str(self.target_folder),
             **own,
             "LOADER_S3_PREFIX": self.warehouse,
-            "DBT_TARGET": "postgres",
+            "DBT_TARGET": self.kind,
             "DBT_PROFILES_DIR": str(self.target_folder),
             "DBT_TARGET_PATH": str(self.target_folder / "target"),
             "DBT_LOG_LEVEL_FILE": "none",  # dbt would leave the file open
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **self._target,
+        }
+
+    @property
+    def _target(self) -> dict[str, str]:
+        if self.standin:
+            return {
+                "REDSHIFT_HOST": "127.0.0.1",
+                "REDSHIFT_PORT": str(self.standin.port),
+                "REDSHIFT_USER": "warehouse",
+                "REDSHIFT_PASSWORD": "local",
+                "REDSHIFT_DATABASE": self.warehouse,
+                "REDSHIFT_SSLMODE": "disable",
+                "LOADER_IAM_ROLE": ROLE,
+            }
+        return {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.endpoints.postgres_port),
             "PGUSER": "warehouse",
             "PGPASSWORD": "local",
             "PGDATABASE": self.warehouse,
             "PGSSLMODE": "disable",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def start(self, *command: str, **changes: str | None) -> subprocess.Popen[str]:
@@ -191,12 +228,34 @@ class Pipeline:
 
     def staged(self) -> list[Path]:
         """The files that lie in the bucket under this pipeline's prefix."""
-        data = Path(self.endpoints.folder) / "s3" / "data" / BUCKET / self.warehouse
-        return sorted(path for path in data.rglob("*") if path.is_file())
+        return sorted(path for path in (self.bucket / self.warehouse).rglob("*") if path.is_file())
+
+    @property
+    def bucket(self) -> Path:
+        """Where the S3 server keeps the bucket's files."""
+        return self.endpoints.folder / "s3" / "data" / BUCKET
+
+    def through_driver(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the warehouse through the loader's own connection."""
+        with self.inside(), closing(cli.open_session(None).warehouse()) as warehouse:
+            return warehouse.execute(statement)
 
     def raw(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """A raw table's rows, sorted."""
         return self.query(f"select {columns} from raw_data.{table} order by 1")
+
+
+def administer(endpoints: Endpoints, *statements: str, on: str = "postgres") -> None:
+    """Run statements in one of PostgreSQL's databases as its administrator."""
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=endpoints.postgres_port, user="postgres",
+        password=endpoints.postgres_password, dbname=on,
+    )  # fmt: skip
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
 
 
 def copy_project(folder: Path, database: str) -> Path:

@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from loader.cli import loader
-from loader.warehouse.postgres import Postgres
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
@@ -77,13 +76,13 @@ def test_plan_shows_the_statements_that_load_runs(pipeline, monkeypatch):
     pipeline.load("--run-date", DAY)
     (job,) = json.loads(pipeline.loader("plan", "--run-date", DAY, "--json").stdout)
     ran = []
-    execute = Postgres.execute
+    execute = pipeline.adapter.execute
 
     def noted(self, statement, parameters=()):
         ran.append(statement)
         return execute(self, statement, parameters)
 
-    monkeypatch.setattr(Postgres, "execute", noted)
+    monkeypatch.setattr(pipeline.adapter, "execute", noted)
     load = pipeline.load("--run-date", DAY)["t"]
     planned = [
         statement.replace("<load_id>", load["load_id"])
@@ -159,11 +158,13 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline):
         (["drop table t"], {}, "MySQL has no table", "Check `source`"),
         ([], {"LOADER_MYSQL_PASSWORD": "guessed"}, "Access denied", "LOADER_MYSQL_HOST"),
         ([], {"LOADER_S3_BUCKET": "nowhere"}, "S3 bucket nowhere", "Create the bucket"),
-        ([], {"PGPORT": "1"}, "Cannot connect to the warehouse", "Check the target"),
+        ([], {"PORT": "1"}, "Cannot connect to the warehouse", "Check the target"),
     ],
 )  # fmt: skip
 def test_check_names_what_is_wrong_and_its_remedy(pipeline, statements, changes, finding, remedy):
     pipeline.mysql("select 1", *statements)
+    if "PORT" in changes:
+        changes = {pipeline.setting("PORT"): changes["PORT"]}
     done = pipeline.loader("check", **changes)
     assert done.returncode == 1
     wrong = done.stdout[done.stdout.index("wrong") :]

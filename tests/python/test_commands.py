@@ -27,10 +27,12 @@ def demo(tmp_path_factory):
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
-    done = type_in(folder, "python", "-m", "loader.local", "demo")
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield folder, done.stdout
-    type_in(folder, "python", "-m", "loader.local", "down")
+    try:
+        done = type_in(folder, "python", "-m", "loader.local", "demo")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield folder, done.stdout
+    finally:
+        type_in(folder, "python", "-m", "loader.local", "down")
 
 
 def type_in(folder, *words, **changes):
@@ -139,7 +141,9 @@ def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
         "Stopped s3, postgres, mysql"
         in type_in(folder, "python", "-m", "loader.local", "down").stdout
     )
-    assert not any(Path(f"/proc/{entry['pid']}").exists() for entry in state.values())
+    # A process that has ended has no command line, even before init takes note of it.
+    commands = [Path(f"/proc/{entry['pid']}/cmdline") for entry in state.values()]
+    assert not any(command.exists() and command.read_bytes() for command in commands)
     assert "Nothing was running" in type_in(folder, "python", "-m", "loader.local", "down").stdout
     done = type_in(folder, "loader", "status")
     assert done.returncode == 1
@@ -239,5 +243,7 @@ def test_no_password_is_an_argument_of_a_process(endpoints):
         assert not any(secret in arguments for secret in secrets.values())
 
 
-def test_the_warehouses_owner_is_no_superuser(built):
-    assert built.value("select rolsuper from pg_roles where rolname = 'warehouse'") is False
+def test_the_warehouses_owner_is_no_superuser(new_pipeline):
+    assert (
+        new_pipeline([]).value("select rolsuper from pg_roles where rolname = 'warehouse'") is False
+    )

@@ -48,11 +48,18 @@ def test_changed_values_are_counted_and_lose_their_mark():
         (b"caf\xe9", "id 2: column name is not valid UTF-8"),
         (b"a\xffb", "id 2: column name is not valid UTF-8"),
         (b"a\xfbb", "id 2: column name is not valid UTF-8"),
+        (b"\xffabc", "id 2: column name is not valid UTF-8"),  # no NULL: more follows
+        (b"\xfb\xffabc", "id 2: column name is not valid UTF-8"),
     ],
 )
 def test_a_value_that_cannot_land_is_named_with_its_key_and_column(value, message):
     with pytest.raises(SourceError, match=message):
         convert((b"1", b"fine"), (b"2", value))
+
+
+def test_a_key_that_cannot_be_shown_as_text_is_shown_all_the_same():
+    with pytest.raises(SourceError, match="id 0000-00-00: column id has no equal"):
+        convert((REFUSED + b"0000-00-00", b"x"))
 
 
 @pytest.mark.parametrize("stray", [SEPARATOR, b"\xfc"])

@@ -32,7 +32,7 @@ def test_the_projects_own_declarations_are_read():
     [
         ({"primary_key": None}, "table nps: primary_key is missing"),
         ({"primary_key": []}, "table nps: primary_key is missing"),
-        ({"primary_key": "id"}, "table nps: primary_key is missing"),
+        ({"primary_key": "id"}, "table nps: primary_key is 'id'"),
         ({"source": "nps"}, "table nps: source is 'nps'"),
         ({"lookback_days": -1}, "table nps: lookback_days is -1"),
         ({"lookback_days": "one"}, "table nps: lookback_days is 'one'"),

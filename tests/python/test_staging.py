@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from loader.local.s3 import BUCKET
-from loader.warehouse.postgres import Postgres
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 ROWS = 60_000
@@ -52,7 +51,7 @@ def test_files_stay_as_the_setting_says(pipeline, monkeypatch, keep, after_succe
     assert bool(pipeline.staged()) is after_success
     for file in pipeline.staged():
         file.unlink()
-    monkeypatch.setattr(Postgres, "_copy", lambda *args: 0)
+    monkeypatch.setattr(pipeline.adapter, "_copy", lambda *args: 0)
     pipeline.fails(LOADER_KEEP_PARTS=keep)
     assert bool(pipeline.staged()) is after_failure
 
@@ -71,7 +70,7 @@ def test_what_a_killed_load_left_is_swept_and_others_files_are_not(pipeline):
 def test_a_part_that_was_damaged_fails_the_load(pipeline, monkeypatch):
     pipeline.load()
     before = pipeline.value("select max(_load_id) from raw_data.t")
-    copy = Postgres._copy
+    copy = pipeline.adapter._copy
 
     def damaged(self, statement, landing):
         for part in pipeline.staged():
@@ -81,11 +80,13 @@ def test_a_part_that_was_damaged_fails_the_load(pipeline, monkeypatch):
                 part.write_bytes(content)
         return copy(self, statement, landing)
 
-    monkeypatch.setattr(Postgres, "_copy", damaged)
-    assert f"S3 bucket {BUCKET}" in pipeline.fails()
+    monkeypatch.setattr(pipeline.adapter, "_copy", damaged)
+    said = pipeline.fails()
+    assert f"S3 bucket {BUCKET}" in said or "Invalid or incomplete GZIP data" in said
     assert pipeline.value("select max(_load_id) from raw_data.t") == before
 
 
+@pytest.mark.only("postgres", because="it ends before COPY")
 def test_a_disk_that_is_full_while_staging_changes_nothing(pipeline):
     """The S3 server's files may not grow past 200 kB, as on a full disk."""
     pipeline.load()
@@ -106,6 +107,7 @@ def test_a_disk_that_is_full_while_staging_changes_nothing(pipeline):
     assert pipeline.load()["t"]["landed_rows"] == ROWS
 
 
+@pytest.mark.only("postgres", because="it ends before COPY")
 def test_memory_does_not_grow_with_the_table(pipeline):
     """Ten times the rows take no ten times the memory; both peaks are the process's own."""
     peaks = []

@@ -1,0 +1,191 @@
+"""The loader connects as dbt does: the same keys of the profile, by password and by IAM."""
+
+import datetime
+import gc
+import http.server
+import os
+import ssl
+import threading
+from argparse import Namespace
+from urllib.parse import parse_qs
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from dbt.config.profile import Profile, read_profile
+from dbt.config.renderer import ProfileRenderer
+from dbt.flags import set_from_args
+from dbt_common.context import set_invocation_context
+from standin.relay import Standin
+
+from loader.config import environment
+from loader.warehouse.profile import adapter_credentials, load_profile
+
+TABLE = {"name": "t", "primary_key": ["id"]}
+PROFILES = {
+    "password": {"REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "0123"},
+    "number as password": {"REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "123"},
+    "other port": {"REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "x", "REDSHIFT_PORT": "5555"},
+    "iam": {"REDSHIFT_METHOD": "iam", "REDSHIFT_USER": "ada", "REDSHIFT_CLUSTER_ID": "c"},
+    "iam profile": {
+        "REDSHIFT_METHOD": "iam", "REDSHIFT_USER": "ada", "REDSHIFT_CLUSTER_ID": "c",
+        "REDSHIFT_IAM_PROFILE": "p", "REDSHIFT_REGION": "eu-west-1",
+    },
+    "iam role": {"REDSHIFT_METHOD": "iam_role", "REDSHIFT_CLUSTER_ID": "c"},
+    "serverless": {
+        "REDSHIFT_METHOD": "iam_role", "REDSHIFT_WORKGROUP": "w", "REDSHIFT_ACCOUNT_ID": "0123",
+    },
+    "role and group": {
+        "REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "x", "REDSHIFT_ROLE": "loader",
+        "REDSHIFT_QUERY_GROUP": "etl",
+    },
+    "no verification": {
+        "REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "x", "REDSHIFT_SSLMODE": "disable",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.only("redshift", because="every key compared is dbt-redshift's")
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_loader_renders_a_profile_as_dbt_core_does(new_pipeline, name):
+    pipeline = new_pipeline([TABLE])
+    unset = dict.fromkeys(("REDSHIFT_USER", "REDSHIFT_PASSWORD", "REDSHIFT_SSLMODE"))
+    with pipeline.inside(**{**unset, "REDSHIFT_PORT": "5439", **PROFILES[name]}):
+        ours = load_profile(pipeline.folder, "redshift", environment(pipeline.folder, "redshift"))
+        set_invocation_context(os.environ)
+        set_from_args(Namespace(LOG_CACHE_EVENTS=False), {})
+        theirs = Profile.from_raw_profiles(
+            read_profile(os.environ["DBT_PROFILES_DIR"]),
+            "mysql_to_redshift",
+            ProfileRenderer({}),
+            target_override="redshift",
+        )
+    assert adapter_credentials(ours).to_dict() == theirs.credentials.to_dict()
+
+
+class _Iam(http.server.BaseHTTPRequestHandler):
+    """AWS's answer to GetClusterCredentials; refuses what is not signed."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        asked = {name: values[0] for name, values in parse_qs(body).items()}
+        self.server.asked.append(asked)
+        signed = "AWS4-HMAC-SHA256 Credential=AKIDTEST/" in self.headers.get("Authorization", "")
+        # The driver first takes a host that is not AWS's for a custom domain.
+        ok = signed and "ClusterIdentifier" in asked
+        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=15)
+        answer = (
+            '<GetClusterCredentialsResponse xmlns="http://redshift.amazonaws.com/doc/2012-12-01/">'
+            "<GetClusterCredentialsResult><DbUser>IAM:warehouse</DbUser>"
+            "<DbPassword>temporary</DbPassword>"
+            f"<Expiration>{expires:%Y-%m-%dT%H:%M:%SZ}</Expiration>"
+            "</GetClusterCredentialsResult></GetClusterCredentialsResponse>"
+            if ok
+            else "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+        ).encode()
+        self.send_response(200 if ok else 403)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def iam():
+    """An endpoint that gives out temporary credentials."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Iam)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate of localhost, which signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file, key_file = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return file, key_file
+
+
+@pytest.fixture
+def encrypted(redshift, certificate):
+    """The stand-in once more, speaking TLS, for a user whom IAM has given a password."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    server = Standin(
+        backend=redshift.backend, password=redshift.password, stage=redshift.stage, tls=context,
+        temporary={"IAM:warehouse": "temporary"},
+    )  # fmt: skip
+    yield server
+    server.close()
+
+
+def by_iam(iam, encrypted, **changes):
+    return {
+        "REDSHIFT_METHOD": "iam", "REDSHIFT_HOST": "localhost",
+        "REDSHIFT_PORT": str(encrypted.port), "REDSHIFT_CLUSTER_ID": "prod",
+        "REDSHIFT_USER": "warehouse", "REDSHIFT_PASSWORD": None, "REDSHIFT_REGION": "us-east-1",
+        "REDSHIFT_SSLMODE": "verify-full",
+        "AWS_ENDPOINT_URL_REDSHIFT": f"http://127.0.0.1:{iam.server_port}",
+        **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.only("redshift", because="IAM is Redshift's")
+@pytest.mark.filterwarnings("ignore:unclosed <", "ignore:Exception ignored in", "ignore:ssl")
+def test_iam_gives_temporary_credentials_over_verified_tls(
+    new_pipeline, iam, encrypted, certificate
+):
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql("create table t (id int primary key)", "insert into t values (1), (2)")
+    keys = {
+        "AWS_ACCESS_KEY_ID": pipeline.endpoints.env["AWS_ACCESS_KEY_ID"],
+        "REDSHIFT_IAM_PROFILE": "iam",
+        "AWS_SHARED_CREDENTIALS_FILE": str(certificate[0].with_name("credentials")),
+    }
+    certificate[0].with_name("credentials").write_text(
+        "[iam]\naws_access_key_id = AKIDTEST\naws_secret_access_key = secret\n"
+    )
+    changes = by_iam(iam, encrypted, SSL_CERT_FILE=str(certificate[0]), **keys)
+    done = pipeline.run("loader", "load", "--json", **changes)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pipeline.raw("t", "id") == [(1,), (2,)]
+    last = [each for each in iam.asked if "ClusterIdentifier" in each][-1]
+    assert (last["Action"], last["ClusterIdentifier"]) == ("GetClusterCredentials", "prod")
+    assert last["DbUser"] == "warehouse"
+    assert "temporary" not in done.stdout + done.stderr
+    debug = pipeline.dbt("debug", **changes)
+    assert "All checks passed!" in debug.stdout, debug.stdout
+
+    changes["SSL_CERT_FILE"] = None
+    refused = pipeline.run("loader", "load", "--json", **changes)
+    assert refused.returncode == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
+    gc.collect()

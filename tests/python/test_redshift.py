@@ -1,0 +1,291 @@
+"""The Redshift path, statement by statement, and what becomes of it when something goes wrong."""
+
+import gzip
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from pipeline import copy_project
+from standin.relay import Fault, conflict
+
+from loader.local.s3 import BUCKET
+from loader.warehouse import base
+
+pytestmark = [
+    pytest.mark.only("redshift", because="it reads the stand-in's log and makes it fail"),
+    # redshift_connector leaves the socket of a broken connection to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in"),
+]
+TABLE = {"name": "t", "primary_key": ["id"], "cursor": "day"}
+DAY = "2026-07-01"
+LANDING = ("copy", "update", "delete", "select count", "insert into .*_loads", "commit")
+MART = "analytics.sessions_by_hour"
+
+
+@pytest.fixture
+def pipeline(new_pipeline, redshift, monkeypatch):
+    """A window that has been landed, and another one in MySQL to take its place."""
+    monkeypatch.setattr(base, "RETRY_SECONDS", (0, 0, 0))
+    made = new_pipeline([TABLE])
+    made.mysql(
+        "create table t (id int primary key, v int, day datetime not null, key (day))",
+        f"insert into t values (1, 1, '{DAY}'), (2, 1, '{DAY}'), (3, 1, '{DAY}')",
+    )
+    made.load("--run-date", DAY)
+    made.mysql("update t set v = 2", "delete from t where id = 1")
+    redshift.log.clear()
+    return made
+
+
+OLD, NEW = [(1, 1), (2, 1), (3, 1)], [(2, 2), (3, 2)]
+
+
+def window(pipeline):
+    return pipeline.raw(f"t where _run_date = '{DAY}'", "id, v")
+
+
+def landed(pipeline):
+    return pipeline.value("select count(*) from raw_data._loads where outcome = 'landed'")
+
+
+def session_of(log, pattern):
+    """The statements of the session in which one of them matches, in order."""
+    session = next(each.session for each in log if re.search(pattern, each.text))
+    return [each for each in log if each.session == session]
+
+
+def test_a_landing_is_one_transaction_in_one_session(pipeline, redshift):
+    pipeline.load("--run-date", DAY)
+    verbs = [each.verb for each in session_of(redshift.log, "^copy ")]
+    begins = len(verbs) - 1 - verbs[::-1].index("begin", verbs[::-1].index("copy"))
+    assert verbs[begins:][:2] == ["begin", "select"]  # the catalog, for the table's columns
+    ran = [verb for verb in verbs[begins:] if verb != "select"]
+    assert ran[:6] == ["begin", "copy", "update", "delete", "insert", "commit"]
+    assert window(pipeline) == NEW
+
+
+def test_nothing_but_the_manifests_address_passes_through_the_client(pipeline, redshift):
+    pipeline.mysql(
+        "insert into t select seq + 10, seq, '2026-07-01' from seq_1_to_20000",
+    )
+    redshift.received = 0
+    report = pipeline.load("--run-date", DAY)["t"]
+    assert report["copied_rows"] == 20_002
+    assert redshift.received < 20_000  # bytes
+    inserted = [each.text for each in redshift.log if each.verb == "insert"]
+    assert len(inserted) == 1
+    assert "_loads" in inserted[0]
+
+
+def test_no_statement_carries_a_key_or_a_password(built, redshift):
+    built.load("--run-date", "2026-07-31")
+    built.build("run")
+    secrets = [
+        built.endpoints.env[name]
+        for name in ("AWS_SECRET_ACCESS_KEY", "LOADER_MYSQL_PASSWORD", "AWS_ACCESS_KEY_ID")
+    ]
+    assert len(redshift.log) > 100
+    for each in redshift.log:
+        text = re.sub(r"(?s)/\*.*?\*/", "", each.text).lower()
+        assert not re.search(r"access_key|credentials|password", text)
+        for secret in secrets[:2]:
+            assert secret not in each.text
+
+
+def test_dist_and_sort_keys_arrive_as_declared(built):
+    designs = dict(
+        built.query(
+            "select \"schema\" || '.' || \"table\", diststyle || ' ' || sortkey1 "
+            "from svv_table_info"
+        )
+    )
+    assert designs["raw_data.nps"] == "KEY(id) _run_date"
+    assert designs["raw_data.session_timestamp"] == "KEY(sessionid) _run_date"
+    assert designs["analytics.nps"] == "KEY(response_id) answered_at"
+    assert designs["analytics.session_timestamp"] == "KEY(session_id) session_at"
+    assert designs["analytics.channel"].startswith("ALL")
+
+
+def test_a_publish_is_one_transaction(built, redshift):
+    redshift.log.clear()
+    built.build("run", "--select", "sessions_by_hour")
+    statements = session_of(redshift.log, f"(?s)insert into .*{MART.split('.')[1]}")
+    verbs = [each.verb for each in statements]
+    delete = verbs.index("delete")
+    assert verbs[delete : delete + 3] == ["delete", "insert", "insert"]
+    assert "_publications" in statements[delete + 2].text
+    ends = ("begin", "commit", "rollback")
+    assert next(verb for verb in reversed(verbs[:delete]) if verb in ends) == "begin"
+    assert next(verb for verb in verbs[delete:] if verb in ends) == "commit"
+
+
+# The mission's commands; the fixture has run `build`, and `docs serve` reads files only.
+COMMANDS = (
+    ["debug"], ["run", "--full-refresh"], ["run", "--vars", "run_date: 2026-07-01"],
+    ["snapshot"], ["test"], ["seed"], ["seed"], ["source", "freshness"], ["docs", "generate"],
+)  # fmt: skip
+
+
+def test_every_command_of_the_mission_runs_on_the_redshift_target(built, redshift):
+    for command in COMMANDS:
+        built.build(*command)
+        refused = [each for each in redshift.log if each.error not in ("", "25P02")]
+        assert refused == [], command
+    catalog = json.loads((built.target_folder / "target" / "catalog.json").read_text())
+    nps = catalog["nodes"]["model.mysql_to_redshift.nps"]
+    assert nps["stats"]["diststyle"]["value"] == "KEY(response_id)"
+
+
+def test_ten_features_that_only_postgresql_has_are_refused_in_a_model(built, tmp_path, redshift):
+    used = {
+        name: sql.replace(" t", " {{ ref('nps') }} as t", 1)
+        for name, sql in {
+            "distinct_on": "select distinct on (score) score from t",
+            "filtered": "select count(*) filter (where score > 1) as n from t",
+            "lateral_join": "select t.score from t cross join lateral (select t.score) as l",
+            "listed": "select string_agg(score::varchar, ',') as n from t",
+            "arrays": "select array[score] as n from t",
+            "distinct_from": "select score is distinct from 1 as n from t",
+            "unframed": "select sum(score) over (order by response_id) as n from t",
+            "clock": "select now() as n from t",
+            "made_rows": "select n, score from t cross join generate_series(1, 2) as n",
+            "json_typed": "select cast('1' as jsonb) as n, score from t",
+        }.items()
+    }
+    folder = copy_project(tmp_path, "prod")
+    for name, sql in used.items():
+        model = "{{ config(materialized='table', group='data_engineering') }}\n" + sql
+        (folder / "models" / "marts" / f"{name}.sql").write_text(model)
+    said = replace(built, folder=folder).build_fails("run", "--select", *used)
+    assert f"ERROR={len(used)} " in said
+    assert said.count("[stand-in]") == len(used) == 10
+
+
+# -- faults --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statement", LANDING)
+def test_a_conflict_at_any_statement_is_tried_again_as_a_whole(pipeline, redshift, statement):
+    # The first COMMIT or SELECT COUNT may be the lock's: the landing's come with the COPY.
+    skip = 0
+    if statement == "commit":
+        pipeline.load("--run-date", DAY)
+        skip = [each.verb for each in redshift.log].index("copy")
+        skip = sum(each.verb == "commit" for each in redshift.log[:skip])
+        redshift.log.clear()
+    redshift.faults.append(conflict(rf"^{statement}", skip=skip))
+    pipeline.load("--run-date", DAY)
+    assert window(pipeline) == NEW
+    copies = [each for each in redshift.log if each.verb == "copy"]
+    assert len(copies) == 2
+    assert pipeline.value("select count(*) from raw_data.t where id > 1") == 2
+
+
+def test_a_conflict_that_does_not_end_leaves_the_old_rows(pipeline, redshift):
+    redshift.faults.append(conflict("^delete", times=4))
+    said = pipeline.fails("--run-date", DAY)
+    assert "1023 Serializable isolation violation" in said
+    assert window(pipeline) == OLD
+    assert landed(pipeline) == 1
+
+
+@pytest.mark.parametrize("statement", LANDING)
+@pytest.mark.parametrize("drop", ["before", "after"])
+def test_a_connection_that_drops_leaves_the_old_rows_or_the_new(
+    pipeline, redshift, statement, drop
+):
+    if statement == "commit":
+        redshift.faults.append(Fault("^insert into .*_loads", action=lambda: arm(redshift, drop)))
+    else:
+        redshift.faults.append(Fault(rf"^{statement}", drop=drop))
+    pipeline.load("--run-date", DAY)
+    assert window(pipeline) == NEW
+    assert landed(pipeline) == 2
+    assert pipeline.value("select count(*) from raw_data.t where id > 1") == 2
+
+
+def arm(redshift, drop):
+    """Let the next COMMIT, which is the landing's own, be the last that the session says."""
+    redshift.faults.append(Fault("^commit", drop=drop))
+
+
+def test_a_load_that_came_in_between_is_not_overwritten(pipeline, redshift):
+    """The lock is lost with the connection; a later load of the table lands before the retry."""
+
+    def another_load():
+        pipeline.query(
+            "insert into raw_data._loads (load_id, table_name, mode, started_at, outcome) "
+            "values ('29990101T000000000000-aaaaaa', 't', 'run_date', now(), 'landed')"
+        )
+
+    redshift.faults.append(Fault("^delete", drop="before", action=another_load))
+    said = pipeline.fails("--run-date", DAY)
+    assert "another load came in between" in said
+    assert window(pipeline) == OLD
+
+
+def restage(pipeline, redshift, change):
+    """Put other rows in the staged parts' place."""
+    for part in pipeline.staged():
+        if part.suffix == ".gz":
+            body = gzip.compress(change(gzip.decompress(part.read_bytes())))
+            key = str(part.relative_to(pipeline.bucket))
+            redshift.stage.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def test_a_bad_row_is_told_by_column_and_line(pipeline, redshift):
+    def spoil(text):
+        return text.replace(b"\t2\t", b"\ttwo\t", 1)
+
+    redshift.faults.append(Fault("^copy", action=lambda: restage(pipeline, redshift, spoil)))
+    said = pipeline.fails("--run-date", DAY)
+    assert "column v: Invalid integer format" in said
+    assert "line 1" in said
+    assert window(pipeline) == OLD
+
+
+def test_a_short_count_is_rolled_back(pipeline, redshift):
+    def shorten(text):
+        return text[text.index(b"\n") + 1 :]
+
+    redshift.faults.append(Fault("^copy", action=lambda: restage(pipeline, redshift, shorten)))
+    said = pipeline.fails("--run-date", DAY)
+    assert "2 counted in MySQL, 2 staged, 1 copied, 1 landed" in said
+    assert window(pipeline) == OLD
+
+
+def test_an_expired_token_is_not_tried_again(pipeline, redshift):
+    redshift.faults.append(
+        Fault(
+            "^copy", code="XX000",
+            text="S3ServiceException: The provided token has expired, Status 400, "
+            "Error ExpiredToken",
+        )
+    )  # fmt: skip
+    said = pipeline.fails("--run-date", DAY)
+    assert "ExpiredToken" in said
+    assert len([each for each in redshift.log if each.verb == "copy"]) == 1
+    assert window(pipeline) == OLD
+
+
+@pytest.mark.parametrize(
+    ("at", "kind"),
+    [
+        ("delete from", "conflict"),
+        ("insert into .*sessions_by_hour", "conflict"),
+        ("insert into .*sessions_by_hour", "dropped"),
+        ("_publications", "conflict"),
+    ],
+)
+def test_a_publish_that_fails_leaves_the_published_table(built, redshift, at, kind):
+    before = built.query(f"select * from {MART} order by 1")
+    built.query("delete from analytics.session_timestamp where session_id like '%7'")
+    pattern = rf"(?s)^(?!.*create).*{at}"
+    redshift.faults.append(
+        conflict(pattern) if kind == "conflict" else Fault(pattern, drop="before")
+    )
+    built.build_fails("run", "--select", "sessions_by_hour")
+    assert built.query(f"select * from {MART} order by 1") == before
+    built.build("run", "--select", "sessions_by_hour")
+    assert built.query(f"select * from {MART} order by 1") != before

@@ -1,0 +1,250 @@
+"""The stand-in is a fair judge: it refuses what Redshift refuses, and does what Redshift does."""
+
+import gc
+import json
+
+import psycopg2
+import pytest
+import redshift_connector
+from standin import copying, strict
+from standin.copying import CopyError
+from standin.relay import ROLE
+
+POSTGRESQL_ONLY = {
+    "DISTINCT ON": "select distinct on (a) a, b from t order by a, b",
+    "FILTER": "select count(*) filter (where a > 1) from t",
+    "LATERAL": "select * from t cross join lateral (select t.a) as l",
+    "ON CONFLICT": "insert into t values (1) on conflict do nothing",
+    "RETURNING": "delete from t returning a",
+    "VALUES as a table": "select * from (values (1), (2)) as v",
+    "IS DISTINCT FROM": "select a is distinct from b from t",
+    "ARRAY": "select array[1, 2] from t",
+    "a subscript": "select a[1] from t",
+    "->": "select a -> 'b' from t",
+    "->>": "select a ->> 'b' from t",
+    "UNNEST": "select * from unnest(a)",
+    "CONCAT of more than two": "select concat(a, b, c) from t",
+    "no ROWS frame": "select sum(a) over (order by b) from t",
+    "LAST_VALUE OVER": "select last_value(a) over (partition by b order by c) from t",
+    "RANGE": "select sum(a) over (order by b range unbounded preceding) from t",
+    "COUNT(DISTINCT ...) OVER": "select count(distinct a) over (partition by b) from t",
+    "EXCEPT ALL": "select a from t except all select a from u",
+    "TABLESAMPLE": "select * from t tablesample bernoulli (10)",
+    "FETCH FIRST": "select a from t fetch first 1 rows only",
+    "SAVEPOINT": "savepoint x",
+    "INDEX": "create index i on t (a)",
+    "SEQUENCE": "create sequence s",
+    "WITH before UPDATE or DELETE": "with x as (select 1) delete from t using x",
+    "current_timestamp with a table": "select current_timestamp from t",
+    "now()": "select now() from t",
+    "string_agg()": "select string_agg(a, ',') from t",
+    "array_agg()": "select array_agg(a) from t",
+    "generate_series()": "select * from generate_series(1, 2)",
+    "date_bin()": "select date_bin('1 day', a, b) from t",
+    "gen_random_uuid()": "select gen_random_uuid()",
+    "without its precision": "select cast(a as numeric) from t",
+    "the type JSONB": "select a::jsonb from t",
+    "the type UUID": "create table t (a uuid)",
+}  # fmt: skip
+REDSHIFTS_OWN = [
+    "select nvl(a, b), getdate(), len(c), dateadd(day, 1, d), datediff(day, d, e) from t",
+    "select left(a, 3), trunc(b), convert_timezone('UTC', c), date_trunc('month', c) from t",
+    "create table x.y diststyle key distkey (a) compound sortkey (a, b) as (select 1 as a, 2 as b)",
+    "create view a.b as (select 1 as c) with no schema binding",
+    "delete from a using b where a.id = b.id",
+    "select row_number() over (partition by a order by b) from t",
+    "select sum(a) over (order by b rows between unbounded preceding and current row) from t",
+    "merge into a.t using a.s on t.id = s.id when matched then update set x = s.x "
+    "when not matched then insert (id) values (s.id)",
+    "select * from a union all select * from b",
+    "with x (a) as (select 1) select a from x",
+    "lock a.t",
+    "grant select on all tables in schema a to group b",
+]
+
+
+@pytest.mark.parametrize("feature", POSTGRESQL_ONLY)
+def test_what_only_postgresql_has_is_refused_by_name(feature):
+    with pytest.raises(strict.RefusedByRedshiftError) as refused:
+        strict.check(POSTGRESQL_ONLY[feature])
+    assert feature.lower() in str(refused.value).lower()
+
+
+@pytest.mark.parametrize("statement", REDSHIFTS_OWN)
+def test_what_redshift_has_is_taken(statement):
+    strict.check(statement)
+
+
+def test_what_nobody_knows_is_refused_loudly():
+    with pytest.raises(strict.RefusedByRedshiftError):
+        strict.check("frobnicate the warehouse")
+
+
+def test_a_compiled_file_that_redshift_would_refuse_fails_the_check(tmp_path, capsys):
+    (tmp_path / "good.sql").write_text("select a from t")
+    assert strict.main([str(tmp_path)]) == 0
+    (tmp_path / "bad.sql").write_text("select distinct on (a) a from t")
+    assert strict.main([str(tmp_path)]) == 1
+    assert "bad.sql: DISTINCT ON is not Redshift's" in capsys.readouterr().out
+
+
+def copy(options="", columns="a", role=f"iam_role '{ROLE}'", source="s3://b/m.json"):
+    return (
+        f"copy t ({columns}) from '{source}' {role} manifest gzip delimiter '\\t' escape "
+        f"null as '\\\\N' dateformat 'auto' timeformat 'auto' maxerror 0 {options}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        (copy(role=""), "IAM_ROLE"),
+        (copy(role="iam_role 'arn:aws:iam::1:role/another'"), "IAM_ROLE"),
+        (copy(role="access_key_id 'x'"), "secret"),
+        (copy("truncatecolumns"), "TRUNCATECOLUMNS hides a loss"),
+        (copy("acceptinvchars"), "ACCEPTINVCHARS hides a loss"),
+        (copy("emptyasnull"), "EMPTYASNULL hides a loss"),
+        (copy("blanksasnull"), "BLANKSASNULL hides a loss"),
+        (copy("acceptanydate"), "ACCEPTANYDATE hides a loss"),
+        (copy("ignoreallerrors"), "IGNOREALLERRORS hides a loss"),
+        (copy().replace("maxerror 0", "maxerror 5"), "MAXERROR above 0"),
+        (copy().replace("timeformat 'auto'", ""), "fractions of a second"),
+        (copy("sortby x"), "does not know the option SORTBY"),
+        (copy(source="/tmp/file"), "s3://"),
+    ],
+)
+def test_copy_refuses_options_that_are_unknown_or_hide_a_loss(statement, why):
+    with pytest.raises(CopyError, match=why):
+        copying.parse(statement, ROLE)
+
+
+@pytest.fixture
+def connection(redshift, new_pipeline):
+    """The real driver, connected to the stand-in, in a database of its own."""
+    made = redshift_connector.connect(
+        host="127.0.0.1", port=redshift.port, user="warehouse", password="local", ssl=False,
+        database=new_pipeline([]).warehouse,
+    )  # fmt: skip
+    made.autocommit = True
+    yield made
+    made.close()
+
+
+def run(connection, statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+
+pytestmark = pytest.mark.only("redshift", because="it is the stand-in that is tested")
+
+
+def test_keys_are_declared_and_not_enforced(connection):
+    run(connection, "create table t (a integer primary key, b integer unique)")
+    run(connection, "insert into t values (1, 1), (1, 1)")
+    assert run(connection, "select count(*) from t") == [(2,)]
+
+
+def test_text_is_counted_in_bytes(connection):
+    run(connection, "create table t (a varchar(4))")
+    run(connection, "insert into t values ('éé')")
+    with pytest.raises(redshift_connector.Error, match="value too long"):
+        run(connection, "insert into t values ('ééé')")
+
+
+def test_types_without_a_size_have_redshifts(connection):
+    run(connection, "create table t (a varchar, b numeric, c text)")
+    types = run(
+        connection,
+        "select format_type(atttypid, atttypmod) from pg_attribute inner join pg_class "
+        "on pg_class.oid = attrelid where relname = 't' and attnum > 0 order by attnum",
+    )
+    text = "character varying(256)"
+    assert [kind for (kind,) in types] == [text, "numeric(18,0)", text]
+
+
+def test_the_mean_of_integers_is_an_integer(connection):
+    run(connection, "create table t (a integer)")
+    run(connection, "insert into t values (1), (2)")
+    assert run(connection, "select avg(a) from t") == [(1,)]
+
+
+def test_names_in_quotes_become_lower_case(connection):
+    run(connection, 'create table "T" ("Ab" integer)')
+    assert run(connection, "select ab from t") == []
+
+
+def test_truncate_commits(connection):
+    run(connection, "create table t (a integer)")
+    run(connection, "insert into t values (1)")
+    connection.autocommit = False
+    run(connection, "truncate t")
+    connection.rollback()
+    assert run(connection, "select count(*) from t") == [(0,)]
+
+
+def test_dist_and_sort_keys_are_kept_for_the_catalog(connection):
+    run(connection, "create table t (a integer, b date) diststyle key distkey (a) sortkey (b)")
+    design = run(connection, "select diststyle, sortkey1 from svv_table_info where \"table\" = 't'")
+    assert design == [("KEY(a)", "b")]
+
+
+def test_a_statement_that_is_refused_fails_its_transaction(connection):
+    connection.autocommit = False
+    run(connection, "create table t (a integer)")
+    with pytest.raises(redshift_connector.Error, match="DISTINCT ON"):
+        run(connection, "select distinct on (a) a from t")
+    connection.rollback()
+    assert run(connection, "select 1 from pg_class where relname = 't'") == []
+
+
+def staged(redshift, body, mandatory=True):
+    bucket = "raw-landing"
+    redshift.stage.put_object(Bucket=bucket, Key="x/p.gz", Body=copying.gzip.compress(body))
+    entry = {"url": f"s3://{bucket}/x/p.gz", "mandatory": mandatory}
+    manifest = json.dumps({"entries": [entry]}).encode()
+    redshift.stage.put_object(Bucket=bucket, Key="x/m.json", Body=manifest)
+    return f"s3://{bucket}/x/m.json"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"ok\n" + "ééé\n".encode(), "String length exceeds DDL length"),
+        (b"a\tb\n", r"Extra column\(s\) found"),
+    ],
+)
+def test_a_row_that_copy_cannot_take_leaves_a_detail_that_survives(redshift, connection, body, why):
+    run(connection, "create table t (a varchar(4))")
+    with pytest.raises(redshift_connector.Error, match="Load into table 't' failed"):
+        run(connection, copy(source=staged(redshift, body)))
+    detail = run(connection, "select column_name, error_message from sys_load_error_detail")
+    assert len(detail) == 1
+    assert copying.re.search(why, detail[0][1])
+    assert run(connection, "select count(*) from t") == [(0,)]
+
+
+def test_copy_reads_escapes_as_redshift_does_and_counts(redshift, connection):
+    run(connection, "create table t (a varchar(9), b integer)")
+    body = b"a\\\tb\t1\n\\\\N\t2\n\\N\t3\n\t\\N\n"
+    run(connection, copy(columns="a, b", source=staged(redshift, body)))
+    assert run(connection, "select pg_last_copy_count()") == [(4,)]
+    rows = sorted(run(connection, "select a, b from t"), key=str)
+    assert rows == sorted([("a\tb", 1), ("\\N", 2), (None, 3), ("", None)], key=str)
+
+
+def test_a_manifest_whose_entries_may_be_missing_is_refused(redshift, connection):
+    run(connection, "create table t (a varchar(4))")
+    with pytest.raises(redshift_connector.Error, match="not mandatory"):
+        run(connection, copy(source=staged(redshift, b"a\n", mandatory=False)))
+
+
+# The driver leaves the socket of a refused connection to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
+def test_a_wrong_password_is_refused(redshift, new_pipeline):
+    with pytest.raises((redshift_connector.Error, psycopg2.Error)):
+        redshift_connector.connect(
+            host="127.0.0.1", port=redshift.port, user="warehouse", password="no", ssl=False,
+            database=new_pipeline([]).warehouse,
+        )  # fmt: skip
+    gc.collect()
