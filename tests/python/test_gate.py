@@ -249,3 +249,10 @@ def test_every_declared_check_of_every_mart_is_tried_above_or_is_generic(changed
         if (word := line.strip()).startswith("- ") and not word.startswith("- name")
     }
     assert used <= declared
+
+
+def test_views_of_others_stay_when_a_view_is_built_again(built):
+    built.query("create view public.visits as select count(*) as visits from analytics.sessions")
+    before = built.query("select visits from public.visits")
+    built.build("run", "--select", "sessions", "pipeline_health")
+    assert built.query("select visits from public.visits") == before

@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from loader import cli, load, mysql, s3
+from loader.errors import SourceError
 from loader.local.s3 import BUCKET
 from loader.warehouse import base
 
@@ -261,6 +262,26 @@ def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
 
     monkeypatch.setattr(base, "datetime", Yesterday)
     assert pipeline.load("--run-date", DAY_1)["t"]["load_id"] > first
+
+
+def test_a_run_that_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
+    def land(job, route, watcher):
+        if job == "endless":
+            started.set()
+            assert route.stopping.wait(20)
+            ended.append(job)
+        assert started.wait(20)
+        return "landed"
+
+    started, ended = threading.Event(), []
+    monkeypatch.setattr(load, "land", land)
+    route = load.Route(settings=None, stage=None, new_warehouse=None)
+    outcomes = load.run_jobs(["endless", "short"], route, 2, None)
+    assert next(outcomes).job == "short"
+    outcomes.close()  # what an interrupt does to it
+    assert ended == ["endless"]
+    with pytest.raises(SourceError, match="interrupted"):
+        list(load._until(route.stopping, iter([[b"row"]])))
 
 
 # -- columns that come, go and grow --------------------------------------------------------------
