@@ -3,10 +3,14 @@
 import json
 import os
 import resource
+from dataclasses import replace
 
 import psutil
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
+from loader import cli, s3
+from loader.errors import StageError
 from loader.local.s3 import BUCKET
 
 TABLE = {"name": "t", "primary_key": ["id"]}
@@ -120,3 +124,61 @@ def test_memory_does_not_grow_with_the_table(pipeline):
         peaks.append(usage.ru_maxrss)
     assert peaks[1] < peaks[0] + 30_000  # kB
     assert pipeline.value("select count(*) from raw_data.t") == 10 * ROWS
+
+
+@pytest.fixture
+def client(pipeline):
+    """The loader's own S3 client."""
+    with pipeline.inside():
+        return s3.connect()
+
+
+def settings(pipeline, **changes):
+    with pipeline.inside():
+        return replace(cli.open_session(None).settings.stage, **changes)
+
+
+@pytest.mark.only("postgres", because="it ends before COPY")
+def test_a_large_part_whose_upload_fails_leaves_no_piece_behind(pipeline, client):
+    calls = []
+
+    def fail_the_second(model, **_):
+        calls.append(model.name)
+        if calls.count("UploadPart") == 2:
+            raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    client.meta.events.register("before-call.s3", fail_the_second)
+    stage = settings(pipeline, part_bytes=70_000_000)
+
+    def stage_one():
+        with s3.Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
+            staging.write(os.urandom(71_000_000), 1)
+            staging.finish()
+
+    with pytest.raises(StageError, match="Could not connect"):
+        stage_one()
+    assert "CreateMultipartUpload" in calls
+    assert "AbortMultipartUpload" in calls
+    assert "CompleteMultipartUpload" not in calls
+    assert pipeline.staged() == []
+
+
+@pytest.mark.only("postgres", because="it ends before COPY")
+def test_every_staged_file_asks_for_the_kms_key(pipeline, client):
+    asked = []
+
+    def note(params, **_):
+        headers = params["headers"]
+        asked.append(
+            (
+                headers.get("x-amz-server-side-encryption"),
+                headers.get("x-amz-server-side-encryption-aws-kms-key-id"),
+            )
+        )
+
+    client.meta.events.register("before-call.s3.PutObject", note)
+    stage = settings(pipeline, kms_key_id="key-1")
+    with s3.Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
+        staging.write(b"row\n", 1)
+        staging.finish()
+    assert asked == [("aws:kms", "key-1")] * 2  # the part and the manifest
