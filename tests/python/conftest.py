@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pymysql
 import pytest
-from pipeline import KINDS, ROOT, Pipeline, administer, copy_project, write_sources
+from pipeline import (
+    KINDS,
+    ROOT,
+    Pipeline,
+    administer,
+    copy_project,
+    mysql_administrator,
+    write_sources,
+)
 from standin.relay import Standin
 from xdist.scheduler import LoadScopeScheduling
 
@@ -144,13 +151,7 @@ def _new_warehouse(endpoints: Endpoints, server: Server, name: str = "") -> str:
 
 def _new_database(endpoints: Endpoints) -> str:
     name = f"source_{next(_NUMBERS)}"
-    with (
-        pymysql.connect(
-            host="127.0.0.1", port=endpoints.mysql_port, user="sample",
-            password=endpoints.admin_password, autocommit=True,
-        ) as connection,
-        connection.cursor() as cursor,
-    ):  # fmt: skip
+    with mysql_administrator(endpoints) as cursor:
         cursor.execute(f"create database {name} character set utf8mb4")
         cursor.execute(f"grant select on {name}.* to 'loader'@'%'")
     return name

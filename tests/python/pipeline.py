@@ -245,6 +245,19 @@ class Pipeline:
         return self.query(f"select {columns} from raw_data.{table} order by 1")
 
 
+@contextmanager
+def mysql_administrator(endpoints: Endpoints) -> Iterator[Any]:
+    """Give a cursor of MySQL's administrator."""
+    with (
+        pymysql.connect(
+            host="127.0.0.1", port=endpoints.mysql_port, user="sample",
+            password=endpoints.admin_password, autocommit=True,
+        ) as connection,
+        connection.cursor() as cursor,
+    ):  # fmt: skip
+        yield cursor
+
+
 def administer(endpoints: Endpoints, *statements: str, on: str = "postgres") -> None:
     """Run statements in one of PostgreSQL's databases as its administrator."""
     connection = psycopg2.connect(

@@ -9,9 +9,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-import pymysql
 import pytest
-from pipeline import BIN, DBT_FILES, ROOT
+from pipeline import BIN, DBT_FILES, ROOT, mysql_administrator
 
 from loader.errors import ConfigError
 from loader.local import mysql, processes, services
@@ -198,13 +197,7 @@ def test_a_process_that_got_the_same_number_is_not_ended(tmp_path):
 
 def test_a_mysql_that_somebody_else_runs_can_be_used(endpoints, tmp_path, monkeypatch):
     """What SAMPLE_MYSQL is for; the server of the tests stands for compose.yaml's."""
-    with (
-        pymysql.connect(
-            host="127.0.0.1", port=endpoints.mysql_port, user="sample",
-            password=endpoints.admin_password, autocommit=True,
-        ) as connection,
-        connection.cursor() as cursor,
-    ):  # fmt: skip
+    with mysql_administrator(endpoints) as cursor:
         cursor.execute("create or replace user root@'127.0.0.1' identified by 'local'")
         cursor.execute("grant all privileges on *.* to root@'127.0.0.1' with grant option")
         try:
