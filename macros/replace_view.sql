@@ -1,10 +1,10 @@
-{% materialization view, default %}
+{#-
+    A view that is replaced in place, so that grants stay and views of others that read it go
+    on working; dbt's own drops it with all that depends on it. Where its columns have changed,
+    or under --full-refresh, it is made anew.
+-#}
+{% macro replace_view() %}
 
-    {#-
-        A view that is replaced in place, so that grants stay and views of others that read it go
-        on working; dbt's own drops it with all that depends on it. Where its columns have changed,
-        or under --full-refresh, it is made anew.
-    -#}
     {%- set existing = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='view') -%}
 
@@ -32,4 +32,13 @@
 
     {{ return({'relations': [target_relation]}) }}
 
+{% endmacro %}
+
+{% materialization view, default %}
+    {{ return(replace_view()) }}
+{% endmaterialization %}
+
+{#- dbt-redshift brings a materialization of this name, which comes before any default. -#}
+{% materialization view, adapter='redshift' %}
+    {{ return(replace_view()) }}
 {% endmaterialization %}
