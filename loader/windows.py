@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from loader.errors import CommandLineError, ConfigError
@@ -91,24 +92,33 @@ def parse_zone(name: str) -> Zone:
         ) from None
 
 
-def requested_window(
-    run_date: str | None,
-    start_date: str | None,
-    end_date: str | None,
-    full_refresh: bool,
-    today: Callable[[], date],
-) -> Window | None:
+class Dates(NamedTuple):
+    """What the command line says of days: ISO dates, of which `end_date` is not included."""
+
+    run_date: str | None = None
+    start_date: str | None = None
+    end_date: str | None = None
+    full_refresh: bool = False
+
+    @property
+    def mode(self) -> str:
+        """What was asked for, as the ledger has it."""
+        if self.full_refresh:
+            return "full_refresh"
+        return "run_date" if self.run_date else "range" if self.start_date else "catch_up"
+
+
+def requested_window(dates: Dates, today: Callable[[], date]) -> Window | None:
     """The window that the command line asks for; None means catch-up.
 
     Args:
-        run_date, start_date, end_date: ISO dates; `end_date` is not included.
-        full_refresh: the unbounded window.
         today: the current day in the declared time zone.
 
     Raises:
         CommandLineError: options that exclude each other, a date that is none, an end that is not
             after its start, or a day that has not begun.
     """
+    run_date, start_date, end_date, full_refresh = dates
     given = [
         name
         for name, is_given in [

@@ -18,6 +18,7 @@ from dbt.cli.main import dbtRunner
 from standin.relay import ROLE, Standin
 
 from loader import cli
+from loader.cli.session import open_session
 from loader.local.s3 import BUCKET
 from loader.local.services import Endpoints
 from loader.warehouse.base import Warehouse
@@ -237,7 +238,7 @@ class Pipeline:
 
     def through_driver(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse through the loader's own connection."""
-        with self.inside(), closing(cli.open_session(None).warehouse()) as warehouse:
+        with self.inside(), closing(open_session(None).warehouse()) as warehouse:
             return warehouse.execute(statement)
 
     def raw(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:

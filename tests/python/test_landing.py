@@ -7,7 +7,8 @@ from datetime import date
 
 import pytest
 
-from loader import cli, load, mysql, s3
+from loader import load, mysql, s3
+from loader.cli.session import open_session
 from loader.errors import SourceError
 from loader.local.s3 import BUCKET
 from loader.warehouse import base
@@ -229,7 +230,7 @@ def test_a_second_load_of_the_same_table_waits_and_then_refuses(pipeline, monkey
     monkeypatch.setattr(base, "LOCK_SECONDS", 1)
     pipeline.load("--run-date", DAY_1)
     with pipeline.inside():
-        session = cli.open_session(None)
+        session = open_session(None)
         warehouse = session.warehouse()
         with warehouse.lock(session.tables["t"]):
             said = pipeline.fails("--run-date", DAY_2)
@@ -241,7 +242,7 @@ def test_a_second_load_of_the_same_table_waits_and_then_refuses(pipeline, monkey
 def test_a_second_load_goes_on_when_the_first_one_ends(pipeline):
     pipeline.load("--run-date", DAY_1)
     with pipeline.inside():
-        session = cli.open_session(None)
+        session = open_session(None)
         warehouse = session.warehouse()
         holder = warehouse.lock(session.tables["t"])
         first_id = holder.__enter__()

@@ -9,7 +9,8 @@ import psutil
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from loader import cli, s3
+from loader import s3
+from loader.cli.session import open_session
 from loader.errors import StageError
 from loader.local.s3 import BUCKET
 
@@ -135,7 +136,7 @@ def client(pipeline):
 
 def settings(pipeline, **changes):
     with pipeline.inside():
-        return replace(cli.open_session(None).settings.stage, **changes)
+        return replace(open_session(None).settings.stage, **changes)
 
 
 @pytest.mark.only("postgres", because="it ends before COPY")

@@ -7,6 +7,7 @@ import pytest
 from loader.errors import CommandLineError, ConfigError
 from loader.windows import (
     WHOLE,
+    Dates,
     Window,
     catch_up_window,
     parse_day,
@@ -18,7 +19,8 @@ TODAY = date(2026, 7, 31)
 
 
 def request(run_date=None, start_date=None, end_date=None, full_refresh=False):
-    return requested_window(run_date, start_date, end_date, full_refresh, today=lambda: TODAY)
+    dates = Dates(run_date, start_date, end_date, full_refresh)
+    return requested_window(dates, today=lambda: TODAY)
 
 
 def test_a_run_date_is_one_day():

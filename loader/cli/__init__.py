@@ -1,0 +1,34 @@
+"""The command line: parse, call, show progress, exit status.
+
+What a command needs is imported within it, so that `loader --help` answers at once.
+"""
+
+import sys
+
+import click
+
+from loader.cli import landing, looking
+from loader.errors import LoaderError
+
+
+def main() -> None:
+    """Run the command line; a failure that a person can act on ends without a traceback."""
+    try:
+        loader(prog_name="loader")
+    except LoaderError as error:
+        click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
+        sys.exit(error.exit_status)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mysql_to_redshift")
+def loader() -> None:
+    """Land MySQL tables in the warehouse's schema raw_data, through S3.
+
+    The tables are declared in the dbt source YAML (models/sources); the warehouse is the dbt
+    profile's. Run `loader check` before the first load.
+    """
+
+
+for command in (landing.load, landing.plan, looking.status, looking.check):
+    loader.add_command(command)

@@ -1,0 +1,103 @@
+"""The commands that land, or say what landing would do."""
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from loader.cli import options
+from loader.cli.session import Session, open_session
+from loader.windows import Dates
+
+if TYPE_CHECKING:
+    from loader.load import Job
+    from loader.warehouse import Warehouse
+
+
+@click.command(epilog="Example: loader load --run-date 2026-07-01 --select nps channel")
+@options.select
+@options.window
+@options.target
+@options.threads
+@options.as_json
+def load(
+    names: tuple[str, ...],
+    dates: Dates,
+    target: str | None,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Land a window of each table; without dates, every day since the last landed one.
+
+    A catch-up lands the declared look-back days again, for rows committed late, and stops at
+    yesterday. A table that was never landed is landed whole.
+    """
+    session = open_session(target)
+    from loader import console, s3
+    from loader.load import Route, run_jobs
+
+    with closing(session.warehouse()) as warehouse:
+        jobs = jobs_of(session, warehouse, names, dates)
+        warehouse.prepare()
+    show = console.quiet() if as_json else console.progress(jobs)
+    with show as watcher:
+        outcomes = []
+        route = Route(
+            settings=session.settings, stage=s3.connect(), new_warehouse=session.warehouse
+        )
+        for outcome in run_jobs(jobs, route, threads, watcher):
+            outcomes.append(outcome)
+            watcher.done(outcome)
+    if as_json:
+        click.echo(json.dumps(console.report(outcomes, watcher.said), indent=2))
+    elif not jobs:
+        click.echo("Nothing to do: every table is landed up to yesterday.")
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        sys.exit(1)
+
+
+@click.command(epilog="Example: loader plan --start-date 2026-07-01 --end-date 2026-08-01")
+@options.select
+@options.window
+@options.target
+@options.threads
+@options.as_json
+def plan(
+    names: tuple[str, ...],
+    dates: Dates,
+    target: str | None,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Say what `load` would do with the same arguments, and touch nothing."""
+    session = open_session(target)
+    from loader import console
+    from loader.plan import preview
+
+    with closing(session.warehouse()) as warehouse:
+        jobs = jobs_of(session, warehouse, names, dates)
+        previews = [preview(job, session.settings, warehouse) for job in jobs]
+    if as_json:
+        click.echo(json.dumps([console.as_json(each) for each in previews], indent=2))
+    else:
+        console.show_previews(previews)
+
+
+def jobs_of(
+    session: Session,
+    warehouse: "Warehouse",
+    names: tuple[str, ...],
+    dates: Dates,
+) -> "Sequence[Job]":
+    """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
+    from loader.load import jobs_for, today_in
+    from loader.tables import select_tables
+    from loader.windows import requested_window
+
+    tables = select_tables(session.tables, names)
+    requested = requested_window(dates, today=lambda: today_in(session.settings))
+    return list(jobs_for(tables, requested, dates.mode, warehouse, session.settings))

@@ -1,0 +1,50 @@
+"""The commands that look and change nothing."""
+
+import json
+import sys
+from contextlib import closing
+
+import click
+
+from loader.cli import options
+from loader.cli.session import open_session
+
+
+@click.command()
+@options.select
+@options.target
+@options.as_json
+def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
+    """Show what the ledger knows: last window, rows, age, failures, missing days."""
+    session = open_session(target)
+    from loader import console
+    from loader.status import table_status
+    from loader.tables import select_tables
+
+    tables = select_tables(session.tables, names)
+    with closing(session.warehouse()) as warehouse:
+        loads = warehouse.loads()
+    statuses = [table_status(table, loads, session.settings) for table in tables]
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
+    else:
+        console.show_status(statuses)
+
+
+@click.command()
+@options.select
+@options.target
+def check(names: tuple[str, ...], target: str | None) -> None:
+    """Test everything that a first load needs, one line each, with the remedy."""
+    session = open_session(target)
+    from loader import console
+    from loader.check import checks
+    from loader.tables import select_tables
+
+    tables = select_tables(session.tables, names)
+    passed = True
+    with closing(session.warehouse()) as warehouse:
+        for each in checks(tables, session.settings, warehouse):
+            console.show_check(each)
+            passed = passed and each.passed
+    sys.exit(0 if passed else 1)

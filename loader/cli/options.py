@@ -1,0 +1,60 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from loader.errors import CommandLineError
+from loader.windows import Dates
+
+Command = Callable[..., Any]
+
+
+def select(command: Command) -> Command:
+    """Add --select TABLE ..., as dbt has it."""
+
+    @click.option("--select", "-s", "selected", multiple=True, metavar="TABLE ...")
+    @click.argument("more", nargs=-1, metavar="")
+    @wraps(command)
+    def with_names(selected: tuple[str, ...], more: tuple[str, ...], **options: Any) -> Any:
+        if more and not selected:
+            raise CommandLineError(
+                f"Unexpected argument {more[0]}.", f"Did you mean --select {' '.join(more)}?"
+            )
+        names = tuple(name for text in (*selected, *more) for name in text.split())
+        if selected and not names:
+            raise CommandLineError("--select names no table.", "Name one, or leave it out.")
+        return command(names=names, **options)
+
+    return with_names
+
+
+def window(command: Command) -> Command:
+    """Add the options that say which days; the command gets them as `dates`."""
+
+    @click.option(
+        "--full-refresh", is_flag=True, help="The whole table, replaced in one transaction."
+    )
+    @click.option("--end-date", metavar="DATE", help="The day after the last; not included.")
+    @click.option("--start-date", metavar="DATE", help="The first day of a range.")
+    @click.option("--run-date", metavar="DATE", help="One day, such as 2026-07-01.")
+    @wraps(command)
+    def with_dates(
+        run_date: str | None,
+        start_date: str | None,
+        end_date: str | None,
+        full_refresh: bool,
+        **options: Any,
+    ) -> Any:
+        return command(dates=Dates(run_date, start_date, end_date, full_refresh), **options)
+
+    return with_dates
+
+
+target = click.option("--target", "-t", help="Target of the dbt profile; else the profile's own.")
+threads = click.option(
+    "--threads", type=click.IntRange(1), default=4, show_default=True, help="Tables at a time."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="One machine-readable report.")

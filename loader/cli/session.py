@@ -1,0 +1,49 @@
+"""What every command starts from."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loader.config import Settings
+    from loader.tables import Table
+    from loader.warehouse import Warehouse
+    from loader.warehouse.profile import Profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What every command starts from: the target, its settings and the declared tables."""
+
+    profile: "Profile"
+    settings: "Settings"
+    schema: str
+    tables: "dict[str, Table]"
+
+    def warehouse(self) -> "Warehouse":
+        """Make a warehouse with a connection of its own."""
+        from loader.warehouse import open_warehouse
+
+        return open_warehouse(self.profile, self.schema, self.settings)
+
+
+def open_session(target: str | None) -> Session:
+    """Read profile, settings and declarations; connects to nothing.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    from loader.config import environment, load_settings
+    from loader.tables import read_tables
+    from loader.warehouse.profile import load_profile, target_name
+
+    project_dir = Path.cwd()
+    name = target_name(project_dir, target)
+    env = environment(project_dir, name)
+    profile = load_profile(project_dir, name, env)
+    settings = load_settings(env, name)
+    schema, tables = read_tables(project_dir)
+    os.environ.clear()  # boto3 reads its settings there
+    os.environ.update(env)
+    return Session(profile=profile, settings=settings, schema=schema, tables=tables)
