@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg2
 import pymysql
@@ -244,6 +245,52 @@ class Pipeline:
     def raw(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """A raw table's rows, sorted."""
         return self.query(f"select {columns} from raw_data.{table} order by 1")
+
+
+class Forked:
+    """Runs a pipeline's commands in children that may have to die; see forked.py."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        script = Path(__file__).with_name("forked.py")
+        self._process = pipeline.start("python", str(script))
+        self.said = list[str]()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+        self._reader.join()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream:
+                stream.close()
+
+    def run(self, *command: str, **options: Any) -> int:
+        """Run a command to its end, or until it dies; returns its exit status.
+
+        Args:
+            options: `env`, what to change of the environment; `die_before`, a step's number.
+        """
+        return self.run_at_once({"command": command, **options})[0]
+
+    def run_at_once(self, *runs: Mapping[str, Any]) -> list[int]:
+        """Run several commands at once; returns their exit statuses."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self.said.clear()
+        self._process.stdin.write(json.dumps(runs) + "\n")
+        self._process.stdin.flush()
+        answer = next(line for line in self._process.stdout if line.startswith("ended"))
+        statuses: list[int] = json.loads(answer.removeprefix("ended"))
+        return statuses
+
+    def _read(self) -> None:
+        assert self._process.stderr
+        self.said.extend(self._process.stderr)
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """A load killed between any two of its steps leaves the old rows or the new; the next completes."""
 
 import signal
-from pathlib import Path
 
 import pytest
+from pipeline import Forked
 
-KILLER = Path(__file__).with_name("killed_at.py")
 DAY = "2026-07-01"
 
 
@@ -25,7 +24,7 @@ def test_killed_before_each_step(new_pipeline):
         return window, pipeline.value("select count(*) from raw_data._loads")
 
     outcomes = []
-    with pipeline.start("python", str(KILLER), "--run-date", DAY) as killer:
+    with Forked(pipeline) as forked:
         for step in range(1000):
             # A row changes, one goes, one comes: old and new windows differ in every way.
             pipeline.mysql(
@@ -35,10 +34,7 @@ def test_killed_before_each_step(new_pipeline):
             )
             source = pipeline.mysql(f"select id, v from t where day = '{DAY}' order by id")
             old_rows, old_loads = state()
-            killer.stdin.write(f"{step}\n")
-            killer.stdin.flush()
-            answer = next(line for line in killer.stdout if line.startswith("ended"))
-            ended = int(answer.split()[1])
+            ended = forked.run("loader", "load", "--run-date", DAY, die_before=step)
             rows, loads = state()
             if ended == 0:
                 break
@@ -49,8 +45,6 @@ def test_killed_before_each_step(new_pipeline):
             pipeline.load("--run-date", DAY)
             assert state()[0] == source
             assert pipeline.staged() == []
-        killer.stdin.close()
-        killer.wait()
     assert rows == source
     assert outcomes.count("old") > 10
     assert outcomes[-1] == "new"  # killed after COMMIT, while it cleaned up
