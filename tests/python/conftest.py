@@ -197,38 +197,39 @@ def kept() -> dict[tuple[str, str], Pipeline]:
     return {}
 
 
+@pytest.fixture(scope="session")
+def new_project(
+    endpoints: Endpoints, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Pipeline]:
+    """Make a copy of the whole project, in databases of its own."""
+
+    def new() -> Pipeline:
+        folder = tmp_path_factory.mktemp("project")
+        database = _new_database(endpoints)
+        return Pipeline(
+            folder=copy_project(folder, database),
+            database=database,
+            warehouse=_new_warehouse(endpoints, server),
+            target_folder=_dbt_folder(folder / "dbt"),
+            endpoints=endpoints,
+            standin=server,
+        )
+
+    return new
+
+
 @pytest.fixture
-def _project(
-    endpoints: Endpoints,
-    server: Server,
+def project(
+    new_project: Callable[[], Pipeline],
     warehouse_kind: str,
-    tmp_path_factory: pytest.TempPathFactory,
     kept: dict[tuple[str, str], Pipeline],
 ) -> Pipeline:
-    if found := kept.get(("project", warehouse_kind)):
-        return found
-    folder = tmp_path_factory.mktemp("project")
-    database = _new_database(endpoints)
-    kept["project", warehouse_kind] = made = Pipeline(
-        folder=copy_project(folder, database),
-        database=database,
-        warehouse=_new_warehouse(endpoints, server),
-        target_folder=_dbt_folder(folder / "dbt"),
-        endpoints=endpoints,
-        standin=server,
-    )
-    return made
-
-
-@pytest.fixture
-def project(_project: Pipeline) -> Pipeline:
     """The whole project with the sample's tables, empty; dbt parses it once a worker."""
-    _project.query("drop schema if exists raw_data, analytics, archive, adhoc cascade")
-    for table, columns in sample.TABLES.items():
-        _project.mysql(
-            f"drop table if exists {table}", f"create table {table} ({columns}) engine=InnoDB"
-        )
-    return _project
+    if ("project", warehouse_kind) not in kept:
+        kept["project", warehouse_kind] = new_project()
+    pipeline = kept["project", warehouse_kind]
+    pipeline.start_anew()
+    return pipeline
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from standin.relay import ROLE, Standin
 
 from loader import cli
 from loader.cli.session import open_session
+from loader.local import sample
 from loader.local.s3 import BUCKET
 from loader.local.services import Endpoints
 from loader.warehouse.base import Warehouse
@@ -227,6 +228,14 @@ class Pipeline:
                 return list(cursor.fetchall())
         finally:
             connection.close()
+
+    def start_anew(self) -> None:
+        """Leave nothing in the warehouse, and the sample's tables empty in MySQL."""
+        self.query("drop schema if exists raw_data, analytics, archive, adhoc cascade")
+        for table, columns in sample.TABLES.items():
+            self.mysql(
+                f"drop table if exists {table}", f"create table {table} ({columns}) engine=InnoDB"
+            )
 
     def staged(self) -> list[Path]:
         """The files that lie in the bucket under this pipeline's prefix."""

@@ -1,0 +1,74 @@
+"""A relay before a server, which ends a connection at a given byte."""
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Cutting:
+    """Passes bytes on both ways; the connection that carries the fatal one is ended.
+
+    Attributes:
+        port: where the relay listens.
+    """
+
+    def __init__(self, server: int) -> None:
+        self._to = ("127.0.0.1", server)
+        self._left: int | None = None
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_after(self, size: int | None) -> bool:
+        """End the connection that carries the so-manieth byte from now; None for never.
+
+        Returns:
+            Whether the cut that was asked for before has happened.
+        """
+        with self._lock:
+            happened, self._left = self._left is None, size
+        return happened
+
+    def close(self) -> None:
+        """Take no more connections."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(self._to)
+            except OSError:
+                client.close()
+                continue
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, reader: socket.socket, writer: socket.socket) -> None:
+        with suppress(OSError):
+            while data := reader.recv(1 << 16):
+                kept = self._kept(len(data))
+                writer.sendall(data[:kept])
+                if kept < len(data):
+                    break
+        for end in (reader, writer):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _kept(self, size: int) -> int:
+        """How many of so many bytes pass."""
+        with self._lock:
+            if self._left is None:
+                return size
+            if size <= self._left:
+                self._left -= size
+                return size
+            kept, self._left = self._left, None
+            return kept

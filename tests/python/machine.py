@@ -1,0 +1,379 @@
+"""A state machine that drives the whole pipeline on real services, and what must hold at its end.
+
+What happens to MySQL, to the loader and to dbt is drawn at random: changes, loads of any windows
+in any order and at once, builds, kills, cut connections, changed columns. A reader looks at the
+published tables all the while. At the end, a last load and build must make everything equal.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any
+
+import independent
+import psycopg2
+from cutting import Cutting
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from pipeline import Forked, Pipeline
+
+FIRST = date(2026, 7, 1)
+DAYS = 6
+CHANNELS = ("Google", "Organic", "Direct", "Naver")
+CURSORS = {
+    "nps": "updated_at",
+    "user_session_channel": "created_at",
+    "session_timestamp": "ts",
+    "session_transaction": "updated_at",
+}
+CORE = {
+    # core table: its columns, the source's in the same order
+    "nps": (
+        "response_id, user_id, score, cast(is_deleted as integer), answered_at, updated_at",
+        "id, user_id, score, is_deleted, created_at, updated_at",
+    ),
+    "user_session_channel": (
+        "session_id, user_id, channel_name, created_at", "sessionid, userid, channel, created_at"
+    ),
+    "session_timestamp": ("session_id, session_at", "sessionid, ts"),
+    "session_transaction": (
+        "session_id, amount, cast(is_refunded as integer), updated_at",
+        "sessionid, amount, refunded, updated_at",
+    ),
+    "channel": ("channel_name", "channelname"),
+}  # fmt: skip
+RUN = ("dbt", "run", "--no-version-check")
+
+days = st.integers(0, DAYS - 1).map(lambda n: FIRST + timedelta(days=n))
+windows = st.tuples(days, st.integers(1, DAYS)).map(
+    lambda drawn: (drawn[0], min(drawn[0] + timedelta(days=drawn[1]), FIRST + DAYS * timedelta(1)))
+)
+tables = st.lists(st.sampled_from([*CORE]), unique=True, max_size=3)
+KINDS_OF_CHANGE = ("answer", "visit", "updated_answer", "refund", "hard_delete", "changed_column")
+changes = st.tuples(st.sampled_from(KINDS_OF_CHANGE), st.integers(0, 29), days)
+places = st.sampled_from(["mysql", "s3", "warehouse"])
+
+
+class Reader:
+    """Looks at the published tables in a thread of its own, and keeps what it saw.
+
+    A table that was there once must always be there; its key must be unique; its content must be
+    one that some command left behind.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._stop = threading.Event()
+        self._seen = dict[str, set[tuple[Any, ...]]]()
+        self._left_behind = dict[str, set[tuple[Any, ...]]]()
+        self.violations = list[str]()
+        self.looks = 0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look once more, then end."""
+        self._stop.set()
+        self._thread.join()
+        self.note()
+        for name, seen in self._seen.items():
+            if odd := seen - self._left_behind.get(name, set()):
+                self.violations.append(f"{name} was seen as {odd}, which no command left behind")
+
+    def note(self) -> None:
+        """Keep what a command has left behind."""
+        with self._pipeline.warehouse_connection() as connection, connection.cursor() as cursor:
+            for name in self._tables(cursor):
+                content = self._content(cursor, name)
+                self._left_behind.setdefault(name, set()).add(content)
+
+    def _watch(self) -> None:
+        with self._pipeline.warehouse_connection() as connection, connection.cursor() as cursor:
+            while not self._stop.wait(0.01):
+                for name in {*self._tables(cursor), *self._seen}:
+                    try:
+                        content = self._content(cursor, name)
+                    except psycopg2.Error as error:
+                        self.violations.append(f"{name}: {error}")
+                        continue
+                    self._seen.setdefault(name, set()).add(content)
+                    self.looks += 1
+
+    def _tables(self, cursor: Any) -> list[str]:
+        cursor.execute(
+            "select relname from pg_class where relnamespace = to_regnamespace('analytics') "
+            "and relkind = 'r' and relname = any(%s)",
+            ([*CORE, *independent.MARTS],),
+        )
+        return [name for (name,) in cursor]
+
+    def _content(self, cursor: Any, name: str) -> tuple[Any, ...]:
+        key = independent.MARTS.get(name) or CORE[name][0].split(",")[0]
+        cursor.execute(
+            f"select count(*), count(distinct ({key})), "
+            "coalesce(sum(('x' || left(md5(seen::text), 8))::bit(32)::bigint), 0) "
+            f"from analytics.{name} as seen"
+        )
+        count, keys, digest = cursor.fetchone()
+        if count != keys:
+            self.violations.append(f"{name} has {count} rows of {keys} keys")
+        return count, digest
+
+
+class Pipelines(RuleBasedStateMachine):
+    """Everything that can happen to one pipeline; `pipeline` and `forked` are a subclass's."""
+
+    pipeline: Pipeline
+    forked: Forked
+    done: dict[str, int]
+
+    @initialize(progress=st.integers(0, 2))
+    def begin(self, progress: int) -> None:
+        """Start with a source that has a little of everything: landed, built, or neither."""
+        self.pipeline.start_anew()
+        self.reader = Reader(self.pipeline)
+        self.next_answer = self.next_visit = 1
+        self.clock = 0
+        self.hard_deleted = False
+        self.pipeline.mysql("insert into channel values ('Email')")
+        for number in range(4):
+            self._answer(number, FIRST + number * timedelta(days=1))
+            self._visit(number, FIRST + number * timedelta(days=1))
+        for command in (("dbt", "seed"), self.load_command(None, []), RUN)[: progress + 1]:
+            self.succeeds(*command)
+
+    def count(self, what: str) -> None:
+        """Keep a figure for the report."""
+        self.done[what] = self.done.get(what, 0) + 1
+
+    # -- the source ------------------------------------------------------------------------------
+
+    @rule(changes=st.lists(changes, min_size=1, max_size=6))
+    def change_source(self, changes: list[tuple[str, int, date]]) -> None:
+        """Things happen in MySQL."""
+        for kind, number, day in changes:
+            getattr(self, f"_{kind}")(number, day)
+            self.count(kind.replace("_", " "))
+
+    def _answer(self, number: int, day: date) -> None:
+        for _ in range(number % 5 + 1):
+            key = self.next_answer
+            self.next_answer += 1
+            score = "null" if key % 9 == 0 else key * 7 % 11
+            self.pipeline.mysql(
+                "insert into nps (id, user_id, score, created_at, updated_at) values "
+                f"({key}, {key % 5}, {score}, '{day} 08:{key % 60:02}:00', "
+                f"'{day} 08:00:00.{key:06}')"
+            )
+
+    def _visit(self, number: int, day: date) -> None:
+        """Some visits have no time, some a payment."""
+        for _ in range(number % 3 + 1):
+            key = self.next_visit
+            self.next_visit += 1
+            session, channel = f"{key:032}", CHANNELS[key % len(CHANNELS)]
+            self.pipeline.mysql(
+                f"insert into channel values ('{channel}') on duplicate key update "
+                "channelname = channelname",
+                "insert into user_session_channel values "
+                f"({key % 4}, '{session}', '{channel}', '{day} 10:00:00')",
+            )
+            if key % 5:
+                self.pipeline.mysql(
+                    f"insert into session_timestamp values ('{session}', '{day} 1{key % 10}:00')"
+                )
+            if key % 3 == 0:
+                self.pipeline.mysql(
+                    "insert into session_transaction values "
+                    f"('{session}', 0, {key}.50, '{day} 12:00:00')"
+                )
+
+    def _updated_answer(self, number: int, day: date) -> None:
+        """Its cursor moves on or back, and some are withdrawn."""
+        self.clock += 1
+        self.pipeline.mysql(
+            f"update nps set score = {self.clock % 11}, is_deleted = {int(number % 6 == 0)}, "
+            f"updated_at = '{day} 20:00:00.{self.clock:06}' where id = {number}"
+        )
+
+    def _refund(self, number: int, day: date) -> None:
+        self.pipeline.mysql(
+            f"update session_transaction set refunded = 1, updated_at = '{day} 23:00:00' "
+            f"where sessionid = '{number // 3 * 3:032}'"
+        )
+
+    def _hard_delete(self, number: int, day: date) -> None:
+        """Rows vanish without a trace, among them a channel that nobody came through."""
+        self.hard_deleted = True
+        self.pipeline.mysql(
+            f"delete from nps where id = {number}",
+            *(
+                f"delete from {table} where sessionid = '{number:032}'"
+                for table in CORE
+                if table not in ("nps", "channel")
+            ),
+            "delete from channel where channelname not in "
+            "(select channel from user_session_channel)",
+        )
+
+    def _changed_column(self, number: int, day: date) -> None:
+        """A column is added, dropped, or made wider."""
+        name = f"extra_{self.clock}"
+        match number % 3:
+            case 0:
+                self.clock += 1
+                self.pipeline.mysql(
+                    f"alter table nps add column extra_{self.clock} varchar(20) default 'new'"
+                )
+            case 1:
+                self.pipeline.mysql(f"alter table nps drop column if exists {name}")
+            case 2:
+                self.pipeline.mysql("alter table nps modify score smallint")
+
+    # -- loads -----------------------------------------------------------------------------------
+
+    def load_command(self, window: tuple[date, date] | None, tables: list[str]) -> list[str]:
+        """Write the command that loads a window, or everything."""
+        dates = ["--full-refresh"]
+        if window:
+            dates = ["--start-date", str(window[0]), "--end-date", str(window[1])]
+        return ["loader", "load", *dates, *(["--select", *tables] if tables else [])]
+
+    def succeeds(self, *command: str) -> None:
+        """Run a command that nothing stands against."""
+        status = self.forked.run(*command)
+        assert status == 0, f"{command} ended with {status}:\n{''.join(self.forked.said)}"
+        self.reader.note()
+
+    def may_fail(self, *runs: dict[str, Any]) -> list[int]:
+        """Run commands that something may come between."""
+        statuses = self.forked.run_at_once(*runs)
+        assert not {3} & set(statuses), "".join(self.forked.said)
+        self.reader.note()
+        return statuses
+
+    @rule(window=windows, tables=tables)
+    def load(self, window: tuple[date, date], tables: list[str]) -> None:
+        """Load a window."""
+        self.succeeds(*self.load_command(window, tables))
+        self.count("loads")
+
+    @rule(tables=tables)
+    def load_whole(self, tables: list[str]) -> None:
+        """Load tables whole."""
+        self.succeeds(*self.load_command(None, tables))
+        self.count("full loads")
+
+    @rule(one=windows, other=st.none() | windows)
+    def load_two_at_once(self, one: tuple[date, date], other: tuple[date, date] | None) -> None:
+        """Two loads of the same tables; one waits for the other."""
+        statuses = self.may_fail(*(
+            {"command": self.load_command(window, ["nps", "channel"])} for window in (one, other)
+        ))  # fmt: skip
+        assert statuses == [0, 0], "".join(self.forked.said)
+        self.count("loads at once")
+
+    @rule(window=st.none() | windows, tables=tables, step=st.integers(0, 120))
+    def load_killed(self, window: tuple[date, date] | None, tables: list[str], step: int) -> None:
+        """A load dies before one of its steps."""
+        command = self.load_command(window, tables)
+        status = self.may_fail({"command": command, "die_before": step})[0]
+        assert status in (0, -9), "".join(self.forked.said)
+        self.count("kills of the loader" if status else "loads")
+
+    @rule(window=st.none() | windows, place=places, size=st.integers(0, 60_000))
+    def load_cut(self, window: tuple[date, date] | None, place: str, size: int) -> None:
+        """A connection of a load ends at some byte."""
+        with self.cut(place, size) as env:
+            command = self.load_command(window, ["nps", "channel"])
+            self.may_fail({"command": command, "env": env})
+        self.count(f"cuts of {place}")
+
+    @contextmanager
+    def cut(self, place: str, size: int) -> Iterator[dict[str, str]]:
+        """Put a relay before a server; yields what to change of the environment."""
+        env = self.pipeline.env
+        if place == "s3":
+            name, form = "AWS_ENDPOINT_URL_S3", "http://127.0.0.1:{}"
+            server = int(env[name].rsplit(":", 1)[1])
+        else:
+            name = "LOADER_MYSQL_PORT" if place == "mysql" else self.pipeline.setting("PORT")
+            form, server = "{}", int(env[name])
+        relay = Cutting(server)
+        relay.cut_after(size)
+        yield {name: form.format(relay.port)}
+        relay.close()
+
+    # -- builds ----------------------------------------------------------------------------------
+
+    @property
+    def landed(self) -> bool:
+        """Whether there is something to build from."""
+        found = self.pipeline.query("select to_regclass('raw_data._loads') is not null")
+        if found != [(True,)]:
+            return False
+        landed = self.pipeline.value(
+            "select count(distinct table_name) from raw_data._loads where outcome = 'landed'"
+        )
+        return landed == len(CORE)
+
+    @precondition(lambda self: self.landed)
+    @rule(refresh=st.sampled_from([(), (), ("--full-refresh",)]))
+    def build(self, refresh: tuple[str, ...]) -> None:
+        """Build what has landed since the last build."""
+        self.succeeds(*RUN, *refresh)
+        self.count("builds")
+
+    @precondition(lambda self: self.landed)
+    @rule(window=windows)
+    def build_window(self, window: tuple[date, date]) -> None:
+        """Build one window."""
+        self.succeeds(*RUN, "--vars", f"{{start_date: {window[0]}, end_date: {window[1]}}}")
+        self.count("builds")
+
+    @precondition(lambda self: self.landed)
+    @rule(step=st.integers(0, 150), refresh=st.sampled_from([(), ("--full-refresh",)]))
+    def build_killed(self, step: int, refresh: tuple[str, ...]) -> None:
+        """A build dies before one of its statements."""
+        status = self.may_fail({"command": [*RUN, *refresh], "die_before": step})[0]
+        assert status in (0, -9), "".join(self.forked.said)
+        self.count("kills of dbt" if status else "builds")
+
+    @precondition(lambda self: self.landed)
+    @rule(size=st.integers(0, 300_000))
+    def build_cut(self, size: int) -> None:
+        """A connection of a build ends at some byte."""
+        with self.cut("warehouse", size) as env:
+            self.may_fail({"command": [*RUN], "env": env})
+        self.count("cuts of warehouse")
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Load and build once more; now everything must be equal."""
+        if not hasattr(self, "reader"):
+            return
+        window = None if self.hard_deleted else (FIRST, FIRST + DAYS * timedelta(days=1))
+        try:
+            self.succeeds(*self.load_command(window, []))
+            self.succeeds(
+                "dbt", "build", "--no-version-check", "--exclude-resource-type", "unit_test"
+            )
+            assert_core_equals_source(self.pipeline)
+            independent.assert_marts_equal(self.pipeline)
+            assert self.pipeline.staged() == []
+        finally:
+            self.reader.stop()
+        assert self.reader.violations == []
+        self.done["looks of the reader"] = (
+            self.done.get("looks of the reader", 0) + self.reader.looks
+        )
+        self.count("runs")
+
+
+def assert_core_equals_source(pipeline: Pipeline) -> None:
+    """Compare every core table with what the source holds."""
+    for table, (columns, in_mysql) in CORE.items():
+        built = pipeline.query(f"select {columns} from analytics.{table} order by 1")
+        assert built == pipeline.mysql(f"select {in_mysql} from {table} order by 1"), table
