@@ -6,7 +6,7 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test test-everywhere lint docs lock
+.PHONY: help demo up play down clean test test-everywhere soak lint docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
@@ -28,6 +28,11 @@ test: .venv/installed-dev  ## run every test on PostgreSQL, and Redshift's on it
 
 test-everywhere: .venv/installed-dev  ## run every test on both warehouses
 	@.venv/bin/python -m pytest --everywhere
+
+soak: export SOAK_RUNS ?= 100
+soak: export SOAK_STEPS ?= 25
+soak: .venv/installed-dev  ## drive the pipeline at random, SOAK_RUNS times on each warehouse
+	@.venv/bin/python -m pytest --everywhere --timeout 0 -rP tests/python/test_machine.py
 
 lint docs: export DBT_TARGET := local
 lint docs: export DBT_PROFILES_DIR := $(CURDIR)

@@ -20,6 +20,7 @@ from standin.relay import ROLE, Standin
 
 from loader import cli
 from loader.cli.session import open_session
+from loader.ledger import Load
 from loader.local import sample
 from loader.local.s3 import BUCKET
 from loader.local.services import Endpoints
@@ -245,6 +246,11 @@ class Pipeline:
     def bucket(self) -> Path:
         """Where the S3 server keeps the bucket's files."""
         return self.endpoints.folder / "s3" / "data" / BUCKET
+
+    def loads(self) -> list[Load]:
+        """The ledger's rows; none before anything was loaded."""
+        with self.inside(), closing(open_session(None).warehouse()) as warehouse:
+            return warehouse.loads()
 
     def through_driver(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the warehouse through the loader's own connection."""
