@@ -1,7 +1,8 @@
 """Settings from the environment, checked at start."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,9 @@ LOCAL_ENV = Path(".local/local.env")
 """What `make up` writes: how to reach the embedded services; it rules the target `local`."""
 
 KEEP = ("never", "on_failure", "always")
+TLS = ("auto", "verify", "off")
+LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+_WEBHOOK = re.compile(r"https://[!-~]+|http://(127\.0\.0\.1|localhost)(:\d+)?/[!-~]*")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,14 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_PART_MB": Setting("size of one staged file after compression, in MB", "8"),
     "LOADER_IAM_ROLE": Setting("role that Redshift's COPY reads the bucket with", ""),
     "LOADER_TIMEZONE": Setting("time zone whose days the windows are", "UTC"),
+    "LOADER_SLACK_WEBHOOK": Setting("Slack's incoming webhook; a secret", ""),
+    "LOADER_EMAIL_TO": Setting("addresses to write to, with commas between", ""),
+    "LOADER_SMTP_HOST": Setting("server that takes the e-mail", ""),
+    "LOADER_SMTP_PORT": Setting("its port; on 465 TLS comes first, else by STARTTLS", "587"),
+    "LOADER_SMTP_TLS": Setting("verify, off, or auto: verify unless it is this machine", "auto"),
+    "LOADER_SMTP_USER": Setting("its user, where it asks for one", ""),
+    "LOADER_SMTP_PASSWORD": Setting("that user's password", ""),
+    "LOADER_SMTP_FROM": Setting("address to write from", ""),
 }  # fmt: skip
 
 
@@ -63,6 +75,27 @@ class StageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MailSettings:
+    """Whom to write to, and through which server."""
+
+    to: tuple[str, ...]
+    sender: str
+    host: str
+    port: int
+    tls: bool
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellSettings:
+    """Who is told of a run; nobody by default."""
+
+    slack_webhook: str = field(repr=False)
+    mail: MailSettings | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that the environment decides, the warehouse's connection aside."""
 
@@ -70,6 +103,7 @@ class Settings:
     stage: StageSettings
     iam_role: str
     zone: Zone
+    tell: TellSettings
 
 
 def environment(project_dir: Path, target: str) -> dict[str, str]:
@@ -112,16 +146,13 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
     def value(name: str) -> str:
         return env.get(name) or SETTINGS[name].default or ""
 
-    host = value("LOADER_MYSQL_HOST")
-    tls = _one_of("LOADER_MYSQL_TLS", value("LOADER_MYSQL_TLS"), ("auto", "verify", "off"))
-    is_local = host in ("127.0.0.1", "::1", "localhost")
     return Settings(
         mysql=MySQLSettings(
-            host=host,
+            host=value("LOADER_MYSQL_HOST"),
             port=_positive("LOADER_MYSQL_PORT", value("LOADER_MYSQL_PORT")),
             user=value("LOADER_MYSQL_USER"),
             password=value("LOADER_MYSQL_PASSWORD"),
-            tls=tls == "verify" or (tls == "auto" and not is_local),
+            tls=_tls("LOADER_MYSQL", value),
             tls_ca=value("LOADER_MYSQL_TLS_CA"),
         ),
         stage=StageSettings(
@@ -133,7 +164,59 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
         ),
         iam_role=value("LOADER_IAM_ROLE"),
         zone=parse_zone(value("LOADER_TIMEZONE")),
+        tell=TellSettings(slack_webhook=_webhook(value), mail=_mail(value)),
     )
+
+
+Value = Callable[[str], str]
+
+
+def _webhook(value: Value) -> str:
+    text = value("LOADER_SLACK_WEBHOOK")
+    if text and not _WEBHOOK.fullmatch(text):
+        raise ConfigError(
+            "LOADER_SLACK_WEBHOOK is no https address.",
+            "Set it to the address that Slack shows under Incoming Webhooks, or to nothing.",
+        )
+    return text
+
+
+def _mail(value: Value) -> MailSettings | None:
+    to = [each.strip() for each in value("LOADER_EMAIL_TO").split(",") if each.strip()]
+    if not to:
+        return None
+    host, user = value("LOADER_SMTP_HOST"), value("LOADER_SMTP_USER")
+    if not host:
+        raise ConfigError(
+            "LOADER_EMAIL_TO is set and LOADER_SMTP_HOST is not.", "Set both, or neither."
+        )
+    tls = _tls("LOADER_SMTP", value)
+    if user and not tls and host not in LOCAL_HOSTS:
+        raise ConfigError(
+            f"LOADER_SMTP_TLS is off, so that {host} would be sent a password in clear.",
+            "Set it to auto, or remove LOADER_SMTP_USER and LOADER_SMTP_PASSWORD.",
+        )
+    return MailSettings(
+        to=tuple(_address("LOADER_EMAIL_TO", each) for each in to),
+        sender=_address("LOADER_SMTP_FROM", value("LOADER_SMTP_FROM") or to[0]),
+        host=host,
+        port=_positive("LOADER_SMTP_PORT", value("LOADER_SMTP_PORT")),
+        tls=tls,
+        user=user,
+        password=value("LOADER_SMTP_PASSWORD"),
+    )
+
+
+def _address(name: str, text: str) -> str:
+    if re.fullmatch(r"[\w.%+-]+@[\w.-]+", text, re.ASCII):
+        return text
+    raise ConfigError(f"{name} has {text!r}.", "Write an address as name@example.com.")
+
+
+def _tls(prefix: str, value: Value) -> bool:
+    """Whether a connection is to be encrypted and its certificate verified."""
+    tls = _one_of(f"{prefix}_TLS", value(f"{prefix}_TLS"), TLS)
+    return tls == "verify" or (tls == "auto" and value(f"{prefix}_HOST") not in LOCAL_HOSTS)
 
 
 def _positive(name: str, text: str) -> int:

@@ -1,4 +1,4 @@
-"""The ledger, `raw_data._loads`: one row per load, landed or failed."""
+"""The ledgers: `raw_data._loads`, a row per load, and `raw_data._runs`, a row per run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +28,21 @@ LEDGER_COLUMNS = {
     "outcome": "varchar(16) not null",
     "error": "varchar(8192)",
 }
+
+RUNS = "_runs"
+RUN_COLUMNS = {
+    "run_id": "varchar(64) not null",
+    "started_at": "timestamp not null",
+    "ended_at": "timestamp not null",
+    "outcome": "varchar(16) not null",
+    "failed_step": "varchar(16)",
+    "dbt_failures": "integer not null",
+    "dbt_warnings": "integer not null",
+    "verify_findings": "bigint not null",
+    "stale_tables": "integer not null",
+}
+
+LEDGERS = {LEDGER: LEDGER_COLUMNS, RUNS: RUN_COLUMNS}
 
 
 @dataclass(frozen=True, kw_only=True)

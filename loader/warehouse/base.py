@@ -3,14 +3,14 @@
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from loader.config import Settings
 from loader.errors import LandingError
-from loader.ledger import LEDGER, LEDGER_COLUMNS, Load, compare_counts, next_load_id
+from loader.ledger import LEDGER, LEDGER_COLUMNS, LEDGERS, Load, compare_counts, next_load_id
 from loader.s3 import PartsReader
 from loader.tables import Table
 from loader.types import Landed
@@ -87,21 +87,23 @@ class Warehouse(RawTables):
         return hashlib.sha256(place.encode()).hexdigest()[:6]
 
     def prepare(self) -> None:
-        """Make sure of the raw schema and its ledger.
+        """Make sure of the raw schema and its ledgers.
 
         Raises:
             LandingError: no right to create them.
         """
-        columns = ", ".join(f"{name} {kind}" for name, kind in LEDGER_COLUMNS.items())
-        try:
-            with self.transaction():
-                if not self.raw_columns(LEDGER):
-                    self.execute(f"create schema if not exists {quote(self.schema)}")
-                    self.execute(f"create table if not exists {self.relation(LEDGER)} ({columns})")
-        except LandingError:
-            # Another first run may have made them at the same time.
-            if not self.raw_columns(LEDGER):
-                raise
+        for ledger, kinds in LEDGERS.items():
+            columns = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+            try:
+                with self.transaction():
+                    if not self.raw_columns(ledger):
+                        self.execute(f"create schema if not exists {quote(self.schema)}")
+                        relation = self.relation(ledger)
+                        self.execute(f"create table if not exists {relation} ({columns})")
+            except LandingError:
+                # Another first run may have made them at the same time.
+                if not self.raw_columns(ledger):
+                    raise
 
     def check_rights(self) -> None:
         """See whether the target's user may create what landing creates.
@@ -142,12 +144,12 @@ class Warehouse(RawTables):
             self._insert(load)
 
     def _insert(self, load: Load) -> None:
-        values = [getattr(load, name) for name in LEDGER_COLUMNS]
-        places = ", ".join(["%s"] * len(values))
-        self.execute(
-            f"insert into {self.relation(LEDGER)} ({', '.join(LEDGER_COLUMNS)}) values ({places})",
-            values,
-        )
+        self.insert(LEDGER, {name: getattr(load, name) for name in LEDGER_COLUMNS})
+
+    def insert(self, ledger: str, row: Mapping[str, object]) -> None:
+        """Write a row into a ledger, within the caller's transaction."""
+        into, places = f"{self.relation(ledger)} ({', '.join(row)})", ", ".join(["%s"] * len(row))
+        self.execute(f"insert into {into} values ({places})", list(row.values()))
 
     # -- landing ---------------------------------------------------------------------------------
 
