@@ -27,6 +27,7 @@ WHOLE_SECONDS = 60
 
 _TEXT_MOST = 3000  # [Slack: Text object]
 _BLOCKS_MOST = 50  # [Slack: Blocks]
+_PART_MOST = 50_000  # of an e-mail, in characters
 _LINE_MOST = 500  # at most 2,500 when each character is escaped: one line always fits
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 _TLS_FROM_THE_START = 465
@@ -64,7 +65,9 @@ def send(message: Message, settings: TellSettings) -> dict[str, str]:
     secret = [settings.slack_webhook.rpartition("/")[2], settings.mail and settings.mail.password]
     failures = {place: _within_bounds(way) for place, way in ways.items()}
     return {
-        place: "its answer holds a secret" if any(each and each in why for each in secret) else why
+        place: "its answer holds a secret"
+        if any(one and one in why for one in secret)
+        else why[:200]
         for place, why in failures.items()
     }
 
@@ -79,7 +82,19 @@ def _clean(message: Message) -> Message:
 
 def one_line(text: str) -> str:
     """A text without line breaks, control characters, marks of direction and half characters."""
-    return "".join(each if each.isprintable() else " " for each in text).rstrip()
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else " " for each in text)
+    return text.rstrip()
+
+
+def _fitting(lines: Sequence[str], room: int) -> Iterator[str]:
+    """As many lines as there is room for, in characters, and how many there are more."""
+    for number, line in enumerate(lines):
+        room -= len(line) + 1
+        if room < 0:
+            yield f"… and {len(lines) - number:,} lines more"
+            return
+        yield line
 
 
 def _within_bounds(way: Callable[[], None]) -> str:
@@ -129,7 +144,7 @@ def _why_no_mail(error: smtplib.SMTPException) -> str:
         case smtplib.SMTPResponseException():
             told = error.smtp_error  # bytes, whatever its type says
             text = told.decode(errors="replace") if isinstance(told, bytes) else told
-            return one_line(f"it answered {error.smtp_code} {text}")[:200]
+            return one_line(f"it answered {error.smtp_code} {text}")
         case smtplib.SMTPNotSupportedError():
             return f"it cannot do what is asked of it: {error}"
         case _:
@@ -197,7 +212,7 @@ def slack_payload(message: Message) -> dict[str, Any]:
     """
     blocks = [_section(f"*{_escaped(message.subject)}*")]
     for heading, lines in message.parts[: _BLOCKS_MOST - 1]:
-        shown = "\n".join(_fitting(lines))
+        shown = "\n".join(_fitting([_escaped(line) for line in lines], _TEXT_MOST - 200))
         blocks.append(_section(f"*{_escaped(heading)}*\n```\n{shown}\n```"))
     return {"text": _escaped(message.subject), "blocks": blocks}
 
@@ -210,18 +225,6 @@ def _escaped(text: str) -> str:
     cut = text if len(text) <= _LINE_MOST else text[: _LINE_MOST - 1] + "…"
     plain = cut.replace("`", "'")  # three of them would end the code block
     return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _fitting(lines: Sequence[str]) -> Iterator[str]:
-    """As many lines as a block holds, and how many there are more."""
-    room = _TEXT_MOST - 200  # for the heading, the fences and the last line
-    for number, line in enumerate(lines):
-        escaped = _escaped(line)
-        room -= len(escaped) + 1
-        if room < 0:
-            yield f"… and {len(lines) - number:,} lines more"
-            return
-        yield escaped
 
 
 # -- e-mail ----------------------------------------------------------------------------------------
@@ -255,6 +258,8 @@ def email(settings: MailSettings, message: Message) -> EmailMessage:
     mail["Date"] = formatdate()
     mail["Message-ID"] = make_msgid(domain=settings.sender.partition("@")[2])
     mail["Auto-Submitted"] = "auto-generated"  # asks for no reply of an absent one [RFC 3834]
-    parts = ("\n  ".join([heading, *lines]) for heading, lines in message.parts)
+    parts = (
+        "\n  ".join([heading, *_fitting(lines, _PART_MOST)]) for heading, lines in message.parts
+    )
     mail.set_content("\n\n".join([message.subject, *parts]) + "\n")
     return mail

@@ -104,7 +104,7 @@ def _parts(report: Report) -> Iterator[tuple[str, list[str]]]:
             _published(each, report["ended_at"]) for each in report["published"]
         ]
         or ["nothing that this run could see"],
-        "To look": list(_looking(report)),
+        "To look": list(looking(report)),
         "To run it again": [] if report["ok"] else [_again(report)],
         "Run": [
             f"{report['run_id']}, {_time(report['started_at'])} to {_time(report['ended_at'])}"
@@ -156,15 +156,15 @@ def _what(report: Report) -> str:
     return "run"
 
 
-def _looking(report: Report) -> Iterator[str]:
+def looking(report: Report) -> Iterator[str]:
     """The commands that show the state, and the rows of the first checks that failed."""
     target = f"--target {shlex.quote(report['target'])}"
     yield f"loader status {target}"
-    yield f"dbt show --select pipeline_health {target}"
+    yield f"dbt show --select pipeline_health --output json --limit 100 {target}"
     found = [*nodes(report, "failures"), *nodes(report, "warnings")]
     tests = [node["node"].split(".")[2] for node in found if node["node"].startswith("test.")]
     for test in tests[:_CHECKS_MOST]:
-        yield f"dbt show --select {shlex.quote(test)} {target}"
+        yield f"dbt show --select {shlex.quote(test)} --output json {target}"
 
 
 def _again(report: Report) -> str:

@@ -43,7 +43,11 @@ def test_no_secret_is_in_anything_that_a_load_leaves(new_pipeline, secrets, monk
             {"LOADER_S3_BUCKET": "nowhere"},
             {pipeline.setting("PORT"): "1"},
             {"LOADER_S3_BUCKET": None},
+            {"LOADER_SLACK_WEBHOOK": secrets[0]},
         )
+    ]
+    said += [
+        pipeline.loader("tell", LOADER_SLACK_WEBHOOK=f"http://localhost:1/{secrets[0]}").stdout
     ]
     said += [str(path) for path in pipeline.staged()]
     said += [path.read_text() for path in pipeline.staged() if path.name == "manifest.json"]

@@ -1,0 +1,57 @@
+"""What became of the daily runs is counted in the warehouse, for pipeline_runs to show."""
+
+from contextlib import closing
+
+import pytest
+from reports import failed, report
+
+from loader.cli.session import open_session
+from loader.errors import LandingError
+from loader.runs import record_run
+from loader.tell import looking
+
+COUNTS = "failed_runs, dbt_failures, dbt_warnings, verify_findings, stale_tables"
+STATEMENT = (
+    "select cast(run_on as varchar), last_outcome, last_failed_step, runs, "
+    f"{COUNTS}, cast(last_ended_at as varchar) from analytics.pipeline_runs order by 1"
+)
+
+
+def test_runs_are_counted_per_day_and_a_run_that_is_recorded_twice_once(built):
+    """The view was built by a `dbt build` that found no run yet."""
+    assert built.query(STATEMENT) == []
+    with built.inside(), closing(open_session(None).warehouse()) as warehouse:
+        for _ in range(2):
+            record_run(warehouse, failed())
+        late = {"started_at": "2026-11-21T23:00:00-02:00", "ended_at": "2026-11-22T01:10:00.5"}
+        record_run(warehouse, report(run_id="2", **late))
+    assert built.query(STATEMENT) == [
+        ("2026-11-21", "failed", "build", 1, 1, 2, 1, 1204, 2, "2026-11-21 03:10:00"),
+        ("2026-11-22", "succeeded", None, 1, 0, 0, 0, 0, 0, "2026-11-22 01:10:00.5"),
+    ]
+
+
+def test_the_commands_that_a_message_tells_people_to_look_with_work(built):
+    now = failed(target=built.kind)
+    commands = [command.split() for command in looking(now)]
+    assert [words[:2] for words in commands] == [["loader", "status"]] + 3 * [["dbt", "show"]]
+    done = built.loader(*commands[0][1:])
+    assert done.returncode == 0, done.stderr
+    assert "last_landed_at" in built.build(*commands[1][1:])
+    assert "not_null_nps_summary_responses" in built.build(*commands[2][1:])
+
+
+def test_a_run_is_recorded_where_nothing_was_ever_loaded(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
+    with pipeline.inside(), closing(open_session(None).warehouse()) as warehouse:
+        record_run(warehouse, report())
+    assert pipeline.query("select run_id, outcome from raw_data._runs") == [
+        (report()["run_id"], "succeeded")
+    ]
+    wrong = {pipeline.setting("PORT"): "1"}
+    with (
+        pipeline.inside(**wrong),
+        closing(open_session(None).warehouse()) as warehouse,
+        pytest.raises(LandingError, match="Cannot connect to the warehouse"),
+    ):
+        record_run(warehouse, report())
