@@ -192,9 +192,10 @@ def _try_exclusion(connection: Source, table: Table, reading: Reading) -> None:
     except pymysql.err.Error as error:
         if error.args[0] >= _CLIENT_ERRORS:
             raise
+        told = " ".join(str(error.args[-1]).split())
         raise SourceError(
             f"{table.database}.{table.source}: MySQL refuses exclude_rows "
-            f"{table.exclude_rows!r}: {error.args[-1]}. No row was read.",
+            f"{table.exclude_rows!r}: {told}. No row was read.",
             f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
         ) from None
 
