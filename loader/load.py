@@ -140,8 +140,8 @@ def land(job: Job, route: Route, watcher: Watcher) -> Load:
         The ledger's row, committed with the rows.
 
     Raises:
-        SourceError, StageError, LandingError: the window is as it was; the ledger has a row that
-            says why, if the warehouse can be reached.
+        ConfigError, SourceError, StageError, LandingError: the window is as it was; the ledger
+            has a row that says why, if the warehouse can be reached.
     """
     warehouse = route.new_warehouse()
     with warehouse.lock(job.table) as load_id:
@@ -193,14 +193,13 @@ def _read_stage_land(
             # What cannot be done stops here, before anything is read.
             mask = masking(job.table, read, settings.mask_salt)
             progress.load = load = replace(load, salt_id=salt_id(read, settings.mask_salt))
-            check_salt(load, warehouse.loads(job.table.name) if mask else [])
+            check_salt(load, warehouse.loads(job.table.name) if load.salt_id else [])
             warehouse.column_changes(job.table, read.columns)
             warehouse.release()
             with mysql.snapshot(source):
                 load = replace(load, source_rows=mysql.count_window(source, job.table, read))
                 progress.load = load
-                batches = _until(route.stopping, mysql.stream(source, read))
-                batches = mask(batches) if mask else batches
+                batches = mask(_until(route.stopping, mysql.stream(source, read)))
                 load = _stage(load, job.table, read, batches, staging, watcher.rows)
         progress.load = load = replace(
             load,

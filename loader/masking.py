@@ -20,21 +20,20 @@ SETTING = "LOADER_MASK_SALT"
 Masking = Callable[[Iterable[list[bytes]]], Iterator[list[bytes]]]
 
 
-def masking(table: Table, reading: Reading, salt: str) -> Masking | None:
-    """Make the step that puts the salt into a table's hashes; None for a table without any.
+def masking(table: Table, reading: Reading, salt: str) -> Masking:
+    """Make the step that puts the salt into a table's hashes, batch by batch.
 
-    Args:
-        salt: the setting; any text.
+    Rows of a table without any pass as they are, at no cost.
 
     Raises:
         ConfigError: there is no salt; names table, columns and setting.
     """
     if not reading.hashed:
-        return None
+        return iter
     if not salt:
         raise ConfigError(
-            f"{table.database}.{table.source}: {', '.join(reading.hashed)}: masked by a hash, and "
-            f"{SETTING} is not set. No row was read.",
+            f"{table.database}.{table.source}: {SETTING} is not set, and `mask: hash` is declared "
+            f"for {', '.join(reading.hashed)}. No row was read.",
             f"Set {SETTING} to a secret of 16 characters or more, always the same one.",
         )
     key, width = _bytes(salt), len(reading.fields)

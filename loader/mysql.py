@@ -22,7 +22,7 @@ from loader.types import Column
 
 Source: TypeAlias = "pymysql.Connection[Cursor]"
 _BATCH_BYTES = 1_000_000
-_CLIENT_ERRORS = 2000  # from here on, such as a lost connection [MySQL: Client Error Messages]
+_CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
 _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
 
 
@@ -190,7 +190,7 @@ def _try_exclusion(connection: Source, table: Table, reading: Reading) -> None:
         if reading.trial:
             _scalar(connection, reading.trial)
     except pymysql.err.Error as error:
-        if error.args[0] >= _CLIENT_ERRORS:
+        if error.args[0] in _CLIENT_ERRORS:
             raise
         told = " ".join(str(error.args[-1]).split())
         raise SourceError(

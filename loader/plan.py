@@ -33,7 +33,7 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     """Say what `land` would do, and touch nothing.
 
     Raises:
-        SourceError, LandingError: what would stop the load before it reads.
+        ConfigError, SourceError, LandingError: what would stop the load before it reads.
     """
     table = job.table
     with mysql.connect(settings.mysql) as source:
@@ -54,7 +54,7 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
         manifest=f"s3://{settings.stage.bucket}/"
         f"{s3.folder_of(settings.stage, table.name, '<load_id>')}/manifest.json",
     )
-    check_salt(load, warehouse.loads(table.name) if read.hashed else [])
+    check_salt(load, warehouse.loads(table.name) if load.salt_id else [])
     landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields)
     changes = warehouse.column_changes(table, read.columns)
     return Preview(

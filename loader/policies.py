@@ -1,6 +1,6 @@
 """What a column's declaration says of its values: how they land, masked, or not at all."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -9,6 +9,24 @@ from loader.errors import ConfigError
 UNREPRESENTABLE = ("fail", "null", "strip", "truncate", "text")
 MASKS = ("hash", "drop", "none")
 _KNOWN = ("on_unrepresentable", "mask", "exclude")
+_NEEDED = (
+    # What the loader and the models need the values of: key, name, why, remedy.
+    (
+        "cursor",
+        "cursor, which windows are cut by",
+        "Declare `mask: none` for it, or another cursor, or none.",
+    ),
+    (
+        "deleted",
+        "soft-delete flag, which models tell deleted rows by",
+        "Declare `mask: none` for it, or no `deleted`.",
+    ),
+    (
+        "primary_key",
+        "primary key, which rows are told apart by",
+        "Declare `mask: hash` for it: equal keys have equal hashes.",
+    ),
+)
 _WAYS = "`mask: hash`, `mask: drop` or `exclude: true`; `mask: none` lands it as it is"
 
 Wrong: TypeAlias = Callable[[str, str], ConfigError]
@@ -72,32 +90,14 @@ def column_policies(declared: Mapping[str, Any], wrong: Wrong) -> dict[str, Poli
         if name in policies:
             raise wrong(f"column {name} is declared twice.", "Keep one of them.")
         policies[name] = _policy(name, column, wrong)
-    for use, loss, remedy, names in _uses(loader_of(declared)):
-        for name in names:
+    for key, use, remedy in _NEEDED:
+        named = loader_of(declared).get(key) or []
+        for name in [named] if isinstance(named, str) else named:
             policy = policies.get(name.lower(), Policy())
-            if policy.is_left_out or (policy.is_hashed and use != "primary_key"):
-                raise wrong(
-                    f"column {name} is the {use}, {loss}; it cannot be "
-                    f"{'left out' if policy.is_left_out else 'masked'}.",
-                    remedy,
-                )
+            if policy.is_left_out or (policy.is_hashed and key != "primary_key"):
+                what = "left out" if policy.is_left_out else "masked"
+                raise wrong(f"column {name} is the {use}, so it cannot be {what}.", remedy)
     return policies
-
-
-def _uses(loader: Mapping[str, Any]) -> Iterator[tuple[str, str, str, list[str]]]:
-    """What the loader and the models need values of: the use, why, a remedy, the columns."""
-    for use, loss in (
-        ("cursor", "which windows are cut by"),
-        ("deleted", "which models tell deleted rows by"),
-    ):
-        names = [loader[use]] if loader.get(use) else []
-        yield use, loss, f"Declare `mask: none` for it, or another column as {use}.", names
-    yield (
-        "primary_key",
-        "which rows are told apart by",
-        "Declare `mask: hash` for it: equal keys have equal hashes.",
-        list(loader.get("primary_key") or []),
-    )
 
 
 def _policy(name: str, column: Mapping[str, Any], wrong: Wrong) -> Policy:

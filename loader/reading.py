@@ -88,12 +88,16 @@ def check_declaration(table: Table, description: Description, dialect: Dialect) 
 
     Raises:
         ConfigError: a column is personal, and nothing says how its values may land.
-        SourceError: a key, cursor or soft-delete column is not there or not fit for its use, or
-            a column's name is the loader's own or too long.
+        SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
+            a column's name is the loader's own or too long, or no column is left to read.
     """
     where = f"{table.database}.{table.source}"
     check_consent(where, table.policies)
-    for column in _read_columns(table, description):
+    if not (read := _read_columns(table, description)):
+        raise SourceError(
+            f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
+        )
+    for column in read:
         if column.name.lower() in LOADER_NAMES or len(column.name.encode()) > dialect.name_bytes:
             raise SourceError(
                 f"{where}: the name of column {column.name} is the loader's own, or longer than "
@@ -156,11 +160,10 @@ def reading(
         within = _within(cursor, window, zone)
         no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
         missed = f"select count(*) from {source}{_where(no_day, kept)}"
-    if any(c.data_type in _LONG_TYPES and not table.policy(c.name).is_hashed for c in read):
-        # One value a field: a row of these could pass max_allowed_packet as one string.
-        selected = ", ".join(expressions)
-    else:
-        selected = f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(expressions)})"
+    selected = ", ".join(expressions)
+    if not any(column.data_type in _LONG_TYPES for column in read):
+        # Else one value a field: a row of these could pass max_allowed_packet as one string.
+        selected = f"concat_ws(0x{SEPARATOR.hex()}, {selected})"
     return Reading(
         columns=tuple(columns),
         fields=tuple(fields),

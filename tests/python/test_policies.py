@@ -243,7 +243,7 @@ def test_a_missing_or_short_salt_is_named_before_anything_is_read(watched, monke
         done = pipeline.loader(*command, "--select", "accounts")
         said = done.stdout + done.stderr
         assert done.returncode == 1
-        assert ".accounts: owner: masked by a hash, and LOADER_MASK_SALT is not set" in said
+        assert ".accounts: LOADER_MASK_SALT is not set, and `mask: hash` is declared for" in said
         assert "Set LOADER_MASK_SALT to a secret" in said
         done = pipeline.loader(*command, LOADER_MASK_SALT="short-1")
         assert done.returncode == 1
@@ -481,12 +481,18 @@ TABLE = {
         ),
         ([{"name": "v", "meta": {"loader": "hash"}}], "column v: meta.loader has no key hash"),
         ([column("v", mask="hash"), column("V")], "column v is declared twice"),
-        ([column("Updated_At", mask="hash")], "column updated_at is the cursor.*be masked"),
+        ([column("Updated_At", mask="hash")], "column updated_at is the cursor, .*be masked"),
         ([column("updated_at", exclude=True)], "column updated_at is the cursor.*be left out"),
-        ([column("is_deleted", mask="drop")], "column is_deleted is the deleted.*be left out"),
-        ([column("is_deleted", mask="hash")], "column is_deleted is the deleted.*be masked"),
-        ([column("ID", mask="drop")], "column id is the primary_key.*be left out"),
-        ([column("id", exclude=True)], "column id is the primary_key.*be left out"),
+        (
+            [column("is_deleted", mask="drop")],
+            "column is_deleted is the soft-delete .*be left out",
+        ),
+        (
+            [column("is_deleted", mask="hash")],
+            "column is_deleted is the soft-delete .*be masked",
+        ),
+        ([column("ID", mask="drop")], "column id is the primary key, .*be left out"),
+        ([column("id", exclude=True)], "column id is the primary key, .*be left out"),
     ],
 )
 def test_a_wrong_policy_is_named_with_its_table_and_column(tmp_path, columns, message):
@@ -526,6 +532,10 @@ def test_a_column_whose_name_is_the_loaders_own_can_be_left_out(new_pipeline):
     left_out = [column(name, exclude=True) for name in ("_load_id", "v")]
     write_sources(pipeline.folder, pipeline.database, [{**table, "columns": left_out}])
     assert pipeline.load()["t"]["landed_rows"] == 1
+    nothing = [*left_out, column("id", exclude=True)]
+    declared = {**table, "primary_key": [], "columns": nothing}
+    write_sources(pipeline.folder, pipeline.database, [declared])
+    assert f"{pipeline.database}.t: every column is left out." in pipeline.fails()
 
 
 def test_the_example_in_the_docs_works(new_pipeline):
