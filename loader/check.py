@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from loader import mysql, s3
 from loader.config import Settings
 from loader.errors import LoaderError
+from loader.masking import masking
 from loader.reading import check_declaration, reading
 from loader.tables import Table
 from loader.warehouse import Warehouse
@@ -56,6 +57,7 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect)
             read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
+            masking(table, read, settings.mask_salt)
             mysql.check_cursor(source, table, read)
         warehouse.column_changes(table, read.columns)
         warehouse.release()

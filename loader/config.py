@@ -16,6 +16,7 @@ KEEP = ("never", "on_failure", "always")
 TLS = ("auto", "verify", "off")
 LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 _WEBHOOK = re.compile(r"https://[!-~]+|http://(127\.0\.0\.1|localhost)(:\d+)?/[!-~]*")
+_SECRET_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_KEEP_PARTS": Setting("when staged files stay: never, on_failure, always", "never"),
     "LOADER_PART_MB": Setting("size of one staged file after compression, in MB", "8"),
     "LOADER_IAM_ROLE": Setting("role that Redshift's COPY reads the bucket with", ""),
+    "LOADER_MASK_SALT": Setting("secret that hashes of masked columns are made with", ""),
     "LOADER_TIMEZONE": Setting("time zone whose days the windows are", "UTC"),
     "LOADER_SLACK_WEBHOOK": Setting("Slack's incoming webhook; a secret", ""),
     "LOADER_EMAIL_TO": Setting("addresses to write to, with commas between", ""),
@@ -102,6 +104,7 @@ class Settings:
     mysql: MySQLSettings
     stage: StageSettings
     iam_role: str
+    mask_salt: str = field(repr=False)
     zone: Zone
     tell: TellSettings
 
@@ -163,6 +166,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
             keep=_one_of("LOADER_KEEP_PARTS", value("LOADER_KEEP_PARTS"), KEEP),
         ),
         iam_role=value("LOADER_IAM_ROLE"),
+        mask_salt=_long_enough("LOADER_MASK_SALT", value("LOADER_MASK_SALT")),
         zone=parse_zone(value("LOADER_TIMEZONE")),
         tell=TellSettings(slack_webhook=_webhook(value), mail=_mail(value)),
     )
@@ -223,6 +227,15 @@ def _positive(name: str, text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
     raise ConfigError(f"{name} is {text!r}.", "Set it to a whole number above 0.")
+
+
+def _long_enough(name: str, secret: str) -> str:
+    if secret and len(secret) < _SECRET_LENGTH:
+        raise ConfigError(
+            f"{name} has {len(secret)} characters, which can be guessed.",
+            f"Set it to {_SECRET_LENGTH} random ones or more.",
+        )
+    return secret
 
 
 def _one_of(name: str, text: str, known: tuple[str, ...]) -> str:

@@ -27,7 +27,7 @@ from loader.status import TableStatus
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
 OUT = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
-_MISSING_SHOWN = 3
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
 
 def load_line(load: Load, width: int) -> str:
     """One landed load as a line that a person can read."""
-    changed = f"  {load.changed_values:,} values changed" if load.changed_values else ""
+    changed = f"  values changed: {_changes(load)}" if load.changed_values else ""
     return (
         f"{load.table_name:{width}}  {load.window!s:24}  {load.landed_rows or 0:>12,} rows"
         f"  {_bytes(load.staged_bytes or 0):>8}  {load.seconds:6.1f} s{changed}"
@@ -148,16 +148,18 @@ def show_previews(previews: Sequence[Preview]) -> None:
 def show_status(statuses: Sequence[TableStatus]) -> None:
     """Print the ledger's state, a line per table."""
     grid = Grid(
-        "table", "last window", "rows", "landed", "failures since", "missing days", box=None
-    )
+        "table", "last window", "rows", "changed values", "landed", "failures since",
+        "missing days", box=None,
+    )  # fmt: skip
     for status in statuses:
         last, missing = status.last, status.missing_days
-        shown = ", ".join(str(day) for day in missing[:_MISSING_SHOWN])
-        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+        shown = ", ".join(str(day) for day in missing[:_SHOWN])
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         grid.add_row(
             status.table,
             str(last.window) if last else "never landed",
             f"{last.landed_rows:,}" if last else "",
+            escape(_changes(last)) if last else "",
             _age(status.age.total_seconds()) if status.age is not None else "",
             str(status.failures or ""),
             shown + more,
@@ -175,6 +177,14 @@ def show_check(check: Check) -> None:
         OUT.print(f"[green]ok[/green]    {told}")
     else:
         OUT.print(f"[red]wrong[/red] {told}\n      {escape(check.remedy)}")
+
+
+def _changes(load: Load) -> str:
+    """How many values a policy changed, and in which columns, as a person reads it."""
+    shown = [f"{column} {values:,}" for column, values in load.changes.items()]
+    shown[_SHOWN:] = [f"{len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+    where = f" ({', '.join(shown)})" if shown else ""
+    return f"{load.changed_values:,}{where}" if load.changed_values else ""
 
 
 def _bytes(size: float) -> str:

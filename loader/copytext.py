@@ -6,6 +6,7 @@ be mistaken for them. COPY's text form is PostgreSQL's, which is also Redshift's
 it data. [PostgreSQL: COPY, "Text Format"; Redshift: COPY, "Data conversion parameters"]
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,17 @@ def to_copy_text(
     except UnicodeDecodeError:
         raise _refusal(rows, columns, key, "is not valid UTF-8") from None
     return CopyText(chunk, changed)
+
+
+def changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str]:
+    """Count the values that a policy changed, by column; slow, and most batches have none."""
+    return Counter(
+        column
+        for row in rows
+        if CHANGED in row
+        for column, value in zip(columns, row.split(SEPARATOR), strict=False)
+        if value.startswith(CHANGED)
+    )
 
 
 def _fields_begin_with(mark: bytes, chunk: bytes) -> bool:

@@ -1,6 +1,7 @@
 """The ledgers: `raw_data._loads`, a row per load, and `raw_data._runs`, a row per run."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from loader.errors import LandingError
 from loader.windows import Window, Zone
 
 LEDGER = "_loads"
+_CHANGED_COLUMNS_BYTES = 8192
 LEDGER_COLUMNS = {
     "load_id": "varchar(32) not null",
     "table_name": "varchar(127) not null",
@@ -20,6 +22,8 @@ LEDGER_COLUMNS = {
     "copied_rows": "bigint",
     "landed_rows": "bigint",
     "changed_values": "bigint",
+    "changed_columns": f"varchar({_CHANGED_COLUMNS_BYTES})",
+    "salt_id": "varchar(16)",
     "staged_bytes": "bigint",
     "files": "integer",
     "manifest": "varchar(2048)",
@@ -60,6 +64,8 @@ class Load:
     copied_rows: int | None = None
     landed_rows: int | None = None
     changed_values: int | None = None
+    changed_columns: str | None = None
+    salt_id: str | None = None
     staged_bytes: int | None = None
     files: int | None = None
     manifest: str | None = None
@@ -77,12 +83,34 @@ class Load:
         """How long the load took."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else 0.0
 
+    @property
+    def changes(self) -> dict[str, int]:
+        """How many values a policy changed, by column."""
+        return json.loads(self.changed_columns) if self.changed_columns else {}
+
     def as_json(self) -> dict[str, Any]:
         """The row with dates as ISO text."""
-        return {
+        row = {
             name: value.isoformat() if isinstance(value, date) else value
             for name, value in asdict(self).items()
         }
+        return {**row, "changed_columns": self.changes}
+
+
+def changed_columns(changes: Mapping[str, int]) -> str | None:
+    """Write how many values were changed by column, as the ledger has it: most first, as JSON.
+
+    What its column does not hold is added up as the one called `...`.
+    """
+    most = sorted(changes, key=lambda name: (-changes[name], name))
+    for shown in range(len(most), 0, -1):
+        told = {name: changes[name] for name in most[:shown]}
+        if shown < len(most):
+            told["..."] = sum(changes[name] for name in most[shown:])
+        text = json.dumps(told, ensure_ascii=False)
+        if len(text.encode()) <= _CHANGED_COLUMNS_BYTES:
+            return text
+    return None
 
 
 def next_load_id(newest: str | None, now: datetime, owner: str) -> str:

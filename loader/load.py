@@ -1,6 +1,7 @@
 """One table, one window, end to end: the only place that knows source, stage and warehouse."""
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from loader import mysql, s3
 from loader.config import Settings
-from loader.copytext import to_copy_text
+from loader.copytext import changed_values, to_copy_text
 from loader.errors import LoaderError, SourceError
-from loader.ledger import Load, covered_end, day_in
+from loader.ledger import Load, changed_columns, covered_end, day_in
+from loader.masking import check_salt, masking, salt_id
 from loader.reading import Reading, check_declaration, reading
 from loader.tables import Table
 from loader.warehouse import Landing, Warehouse
@@ -138,8 +140,8 @@ def land(job: Job, route: Route, watcher: Watcher) -> Load:
         The ledger's row, committed with the rows.
 
     Raises:
-        SourceError, StageError, LandingError: the window is as it was; the ledger has a row that
-            says why, if the warehouse can be reached.
+        ConfigError, SourceError, StageError, LandingError: the window is as it was; the ledger
+            has a row that says why, if the warehouse can be reached.
     """
     warehouse = route.new_warehouse()
     with warehouse.lock(job.table) as load_id:
@@ -188,13 +190,16 @@ def _read_stage_land(
             description = mysql.describe(source, job.table)
             check_declaration(job.table, description, warehouse.dialect)
             read = reading(job.table, description, job.window, settings.zone, warehouse.dialect)
-            # A change that cannot be made stops here, before anything is read.
+            # What cannot be done stops here, before anything is read.
+            mask = masking(job.table, read, settings.mask_salt)
+            progress.load = load = replace(load, salt_id=salt_id(read, settings.mask_salt))
+            check_salt(load, warehouse.loads(job.table.name) if load.salt_id else [])
             warehouse.column_changes(job.table, read.columns)
             warehouse.release()
             with mysql.snapshot(source):
                 load = replace(load, source_rows=mysql.count_window(source, job.table, read))
                 progress.load = load
-                batches = _until(route.stopping, mysql.stream(source, read))
+                batches = mask(_until(route.stopping, mysql.stream(source, read)))
                 load = _stage(load, job.table, read, batches, staging, watcher.rows)
         progress.load = load = replace(
             load,
@@ -234,7 +239,7 @@ def _stage(  # noqa: PLR0913, PLR0917 - what a staged line is made of
         "_loaded_at": f"{load.started_at:%Y-%m-%d %H:%M:%S.%f}",
     }
     suffix = "".join(f"\t{own[name]}" for name in loader_fields(read.fields)) + "\n"
-    rows, changed = 0, 0
+    rows, changed = 0, Counter[str]()
     total = load.source_rows or 0
     watch(table.name, 0, total)
     key = [name.lower() for name in table.primary_key]
@@ -243,11 +248,17 @@ def _stage(  # noqa: PLR0913, PLR0917 - what a staged line is made of
             text = to_copy_text(batch, read.fields, key, suffix.encode())
             staging.write(text.data, len(batch))
             rows += len(batch)
-            changed += text.changed
+            if text.changed:
+                changed += changed_values(batch, read.fields)
             watch(table.name, rows, total)
     except SourceError as error:
         raise SourceError(f"{table.database}.{table.source}: {error.fact}", error.remedy) from None
-    return replace(load, staged_rows=rows, changed_values=changed)
+    return replace(
+        load,
+        staged_rows=rows,
+        changed_values=changed.total(),
+        changed_columns=changed_columns(changed),
+    )
 
 
 def now() -> datetime:

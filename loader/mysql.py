@@ -22,6 +22,7 @@ from loader.types import Column
 
 Source: TypeAlias = "pymysql.Connection[Cursor]"
 _BATCH_BYTES = 1_000_000
+_CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
 _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
 
 
@@ -160,11 +161,13 @@ def version(connection: Source) -> str:
 
 
 def check_cursor(connection: Source, table: Table, reading: Reading) -> None:
-    """Refuse a table that has rows which no window holds, and a zone that MySQL does not know.
+    """Refuse what no window of a table could be read with.
 
     Raises:
-        SourceError: says how many rows every window would miss, or which zone it is.
+        SourceError: MySQL refuses `exclude_rows`, or does not know the time zone; or the table
+            has rows that every window would miss: says how many.
     """
+    _try_exclusion(connection, table, reading)
     if reading.zone and _scalar(connection, reading.zone) == "None":
         raise SourceError(
             "MySQL does not know the time zone that LOADER_TIMEZONE names: its time zone tables "
@@ -180,6 +183,21 @@ def check_cursor(connection: Source, table: Table, reading: Reading) -> None:
             f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
             "declaration to copy the table whole.",
         )
+
+
+def _try_exclusion(connection: Source, table: Table, reading: Reading) -> None:
+    try:
+        if reading.trial:
+            _scalar(connection, reading.trial)
+    except pymysql.err.Error as error:
+        if error.args[0] in _CLIENT_ERRORS:
+            raise
+        told = " ".join(str(error.args[-1]).split())
+        raise SourceError(
+            f"{table.database}.{table.source}: MySQL refuses exclude_rows "
+            f"{table.exclude_rows!r}: {told}. No row was read.",
+            f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
+        ) from None
 
 
 def count_window(connection: Source, table: Table, reading: Reading) -> int:

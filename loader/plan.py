@@ -6,6 +6,7 @@ from loader import mysql, s3
 from loader.config import Settings
 from loader.ledger import Load
 from loader.load import Job, now
+from loader.masking import check_salt, masking, salt_id
 from loader.reading import Description, check_declaration, reading
 from loader.warehouse import Landing, Warehouse
 
@@ -32,13 +33,14 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     """Say what `land` would do, and touch nothing.
 
     Raises:
-        SourceError, LandingError: what would stop the load before it reads.
+        ConfigError, SourceError, LandingError: what would stop the load before it reads.
     """
     table = job.table
     with mysql.connect(settings.mysql) as source:
         description = mysql.describe(source, table)
         check_declaration(table, description, warehouse.dialect)
         read = reading(table, description, job.window, settings.zone, warehouse.dialect)
+        masking(table, read, settings.mask_salt)
         with mysql.snapshot(source):
             rows = mysql.count_window(source, table, read)
     load = Load(
@@ -48,9 +50,11 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
         window_start=job.window.start,
         window_end=job.window.end,
         started_at=now(),
+        salt_id=salt_id(read, settings.mask_salt),
         manifest=f"s3://{settings.stage.bucket}/"
         f"{s3.folder_of(settings.stage, table.name, '<load_id>')}/manifest.json",
     )
+    check_salt(load, warehouse.loads(table.name) if load.salt_id else [])
     landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields)
     changes = warehouse.column_changes(table, read.columns)
     return Preview(

@@ -5,8 +5,18 @@ from datetime import UTC
 
 from loader.copytext import NULL, SEPARATOR
 from loader.errors import SourceError
+from loader.policies import Policy, check_consent
 from loader.tables import Table
-from loader.types import Column, Dialect, Landed, landed, quote_mysql
+from loader.types import (
+    Column,
+    Dialect,
+    Landed,
+    as_bytes,
+    exact_text,
+    inexact,
+    landed,
+    quote_mysql,
+)
 from loader.windows import Window, Zone
 
 RUN_DATE, LOAD_ID, LOADED_AT = LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at")
@@ -15,6 +25,9 @@ RUN_DATE, LOAD_ID, LOADED_AT = LOADER_NAMES = ("_run_date", "_load_id", "_loaded
 # takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
 _FIRST = {"date": "1000-01-01", "datetime": "1000-01-01", "timestamp": "1970-01-01 00:00:01"}
 _LONG_TYPES = {"mediumtext", "longtext", "mediumblob", "longblob", "json"}
+_HASH = "char(64)"
+"""The raw type of a hash. No other column has it, and it is no wider type of any other, so
+hashes never land beside values that were landed as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +60,13 @@ class Reading:
     """How one window of one table is counted and read.
 
     Attributes:
-        columns: how each column of the table lands.
+        columns: how each column of the table lands that is not left out.
         fields: the names of the fields of a row: the columns, and `_run_date` with a cursor.
-        count: the statement that counts the window's rows.
+        hashed: those of them that MySQL answers a hash of, which wants the salt yet.
+        kept: the condition of a row that the declaration does not leave out, for every statement
+            on the table; empty where none is.
+        trial: the statement that MySQL refuses if that condition is wrong; empty without.
+        count: the one that counts the window's rows.
         missed: the one that counts the rows that no window holds; empty without a cursor.
         zone: the one that asks whether MySQL knows the time zone; empty if it need not.
         rows: the one that reads the rows.
@@ -57,6 +74,9 @@ class Reading:
 
     columns: tuple[Landed, ...]
     fields: tuple[str, ...]
+    hashed: tuple[str, ...]
+    kept: str
+    trial: str
     count: str
     missed: str
     zone: str
@@ -67,19 +87,25 @@ def check_declaration(table: Table, description: Description, dialect: Dialect) 
     """Compare a declaration with what MySQL has, and its names with what the warehouse takes.
 
     Raises:
-        SourceError: a key, cursor or soft-delete column is not there or not fit for its use, or
-            a column's name is the loader's own or too long.
+        ConfigError: a column is personal, and nothing says how its values may land.
+        SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
+            a column's name is the loader's own or too long, or no column is left to read.
     """
     where = f"{table.database}.{table.source}"
-    for column in description.columns:
+    check_consent(where, table.policies)
+    if not (read := _read_columns(table, description)):
+        raise SourceError(
+            f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
+        )
+    for column in read:
         if column.name.lower() in LOADER_NAMES or len(column.name.encode()) > dialect.name_bytes:
             raise SourceError(
                 f"{where}: the name of column {column.name} is the loader's own, or longer than "
                 f"the {dialect.name_bytes} bytes that {dialect.name} takes.",
-                "Rename it in MySQL, or copy a view that does.",
+                "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
             )
     named = [*table.primary_key, *filter(None, (table.cursor, table.deleted))]
-    named += [name for name, policy in table.policies.items() if policy != "fail"]
+    named += [name for name, policy in table.policies.items() if policy != Policy()]
     for name in named:
         if description.column(name) is None:
             raise SourceError(
@@ -114,48 +140,69 @@ def reading(
     Raises:
         SourceError: a column's type has no equal in the warehouse; names table and column.
     """
-    columns = _landed_columns(table, description, dialect)
+    read = _read_columns(table, description)
+    columns = [_landed(table, column, dialect) for column in read]
     source = f"{quote_mysql(table.database)}.{quote_mysql(table.source)}"
     expressions = [
         f"if({quote_mysql(column.name)} is null, 0x{NULL.hex()}, {lands.text})"
         if column.nullable
         else lands.text
-        for lands, column in zip(columns, description.columns, strict=True)
+        for lands, column in zip(columns, read, strict=True)
     ]
     fields = [lands.name for lands in columns]
-    where, missed = "", ""
+    # A condition that is neither true nor false leaves no row out.
+    kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
+    within, missed = "", ""
     if table.cursor and (cursor := description.column(table.cursor)):
         quoted = quote_mysql(cursor.name)
         expressions.append(f"cast({_day(cursor, zone)} as binary)")
         fields.append(RUN_DATE)
-        where = _within(cursor, window, zone)
-        first = _FIRST[cursor.data_type]
-        missed = f"select count(*) from {source} where {quoted} is null or {quoted} < '{first}'"
-    if any(column.data_type in _LONG_TYPES for column in description.columns):
-        # One value a field: a row of these could pass max_allowed_packet as one string.
-        selected = ", ".join(expressions)
-    else:
-        selected = f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(expressions)})"
+        within = _within(cursor, window, zone)
+        no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
+        missed = f"select count(*) from {source}{_where(no_day, kept)}"
+    selected = ", ".join(expressions)
+    if not any(column.data_type in _LONG_TYPES for column in read):
+        # Else one value a field: a row of these could pass max_allowed_packet as one string.
+        selected = f"concat_ws(0x{SEPARATOR.hex()}, {selected})"
     return Reading(
         columns=tuple(columns),
         fields=tuple(fields),
-        count=f"select count(*) from {source}{where}",
+        hashed=tuple(name for name in fields if table.policy(name).is_hashed),
+        kept=kept,
+        trial=f"select 1 from {source}{_where(kept)} limit 0" if kept else "",
+        count=f"select count(*) from {source}{_where(within, kept)}",
         missed=missed,
         zone="" if zone.name == "UTC" else "select " + _in_zone("'2026-01-01'", zone),
-        rows=f"select {selected} from {source}{where}",
+        rows=f"select {selected} from {source}{_where(within, kept)}",
     )
 
 
-def _landed_columns(table: Table, description: Description, dialect: Dialect) -> list[Landed]:
-    columns = []
-    for column in description.columns:
-        try:
-            columns.append(landed(column, dialect, table.policies.get(column.name.lower(), "fail")))
-        except SourceError as error:
-            raise SourceError(
-                f"{table.database}.{table.source}: {error.fact}", error.remedy
-            ) from None
-    return columns
+def _read_columns(table: Table, description: Description) -> list[Column]:
+    """Leave out the columns that the declaration does."""
+    return [each for each in description.columns if not table.policy(each.name).is_left_out]
+
+
+def _landed(table: Table, column: Column, dialect: Dialect) -> Landed:
+    policy = table.policy(column.name)
+    if policy.is_hashed:
+        return _hashed(column)
+    try:
+        return landed(column, dialect, policy.on_unrepresentable)
+    except SourceError as error:
+        where = f"{table.database}.{table.source}"
+        raise SourceError(f"{where}: {error.fact}", error.remedy) from None
+
+
+def _hashed(column: Column) -> Landed:
+    """Read a hash instead of the value: of its text in UTF-8 as it would land, of bytes themselves.
+
+    So values that are equal have equal hashes, whatever their columns' types and character sets.
+    Text that has no equal in UTF-8 is hashed as the bytes that it is, not as a question mark.
+    """
+    text = as_bytes(exact_text(column, quote_mysql(column.name)))
+    if condition := inexact(column, exact_text(column, quote_mysql(column.name))):
+        text = f"if({condition}, {as_bytes(quote_mysql(column.name))}, {text})"
+    return Landed(name=column.name.lower(), type=_HASH, text=as_bytes(f"sha2({text}, 256)"))
 
 
 def _day(cursor: Column, zone: Zone) -> str:
@@ -179,4 +226,9 @@ def _within(cursor: Column, window: Window, zone: Zone) -> str:
     form = "%Y-%m-%d" if is_date else "%Y-%m-%d %H:%M:%S"
     start, end = (bound.strftime(form) for bound in bounds)
     quoted = quote_mysql(cursor.name)
-    return f" where {quoted} >= '{start}' and {quoted} < '{end}'"
+    return f"{quoted} >= '{start}' and {quoted} < '{end}'"
+
+
+def _where(*conditions: str) -> str:
+    """Join the conditions that there are; the window's comes first, on its bare column."""
+    return f" where {joined}" if (joined := " and ".join(filter(None, conditions))) else ""

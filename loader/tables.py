@@ -1,6 +1,6 @@
 """The tables to copy, read from the dbt source YAML that documents and tests them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from loader.errors import CommandLineError, ConfigError
+from loader.policies import Policy, Wrong, column_policies, loader_of
 
 SOURCE = "raw_data"
-POLICIES = ("fail", "null", "strip", "truncate", "text")
-_KNOWN = {"source", "primary_key", "cursor", "deleted", "lookback_days"}
+_KNOWN = {"source", "primary_key", "cursor", "deleted", "lookback_days", "exclude_rows"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class Table:
         cursor: the column that says when a row was last written; None means always copied whole.
         deleted: the column that says a row was deleted softly.
         lookback_days: how many landed days a catch-up lands again, for late commits.
-        policies: per column, what to do with a value the warehouse cannot hold.
+        exclude_rows: a MySQL condition; the rows that it holds for are left out. Empty for none.
+        policies: per column that is declared, by its name in lower case, how its values land.
     """
 
     name: str
@@ -35,7 +36,12 @@ class Table:
     cursor: str | None = None
     deleted: str | None = None
     lookback_days: int = 0
-    policies: Mapping[str, str] = field(default_factory=dict)
+    exclude_rows: str = ""
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+
+    def policy(self, column: str) -> Policy:
+        """How a column's values land; names do not differ by case."""
+        return self.policies.get(column.lower(), Policy())
 
 
 def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
@@ -57,7 +63,7 @@ def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
                 continue
             schema = source.get("schema", schema)
             for declared in source.get("tables") or []:
-                if loader := _loader(declared):
+                if loader := loader_of(declared):
                     table = _table(file.relative_to(project_dir), declared, loader)
                     tables[table.name] = table
     if not tables:
@@ -88,13 +94,6 @@ def _sources(file: Path) -> list[dict[str, Any]]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not YAML: {error}", "Mend it; dbt reads it too.") from None
     return (content.get("sources") or []) if isinstance(content, dict) else []
-
-
-def _loader(declared: dict[str, Any]) -> dict[str, Any]:
-    """What a table or column declares under `config: meta: loader:`; empty without."""
-    config = declared.get("config") or {}
-    loader = (config.get("meta") or {}).get("loader")
-    return loader if isinstance(loader, dict) else {"": loader} if loader else {}
 
 
 def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Table:
@@ -133,11 +132,12 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         cursor=loader.get("cursor"),
         deleted=loader.get("deleted"),
         lookback_days=lookback,
-        policies=_policies(declared, wrong),
+        exclude_rows=_condition(loader, wrong),
+        policies=column_policies(declared, wrong),
     )
 
 
-def _check_columns(loader: dict[str, Any], wrong: Callable[[str, str], ConfigError]) -> None:
+def _check_columns(loader: dict[str, Any], wrong: Wrong) -> None:
     key, cursor, deleted = (loader.get(name) for name in ("primary_key", "cursor", "deleted"))
     if odd := [each for each in (cursor, deleted) if not isinstance(each, str | None)]:
         raise wrong(f"{odd[0]!r} is not a column's name.", "Write one name.")
@@ -150,15 +150,10 @@ def _check_columns(loader: dict[str, Any], wrong: Callable[[str, str], ConfigErr
         )
 
 
-def _policies(declared: dict[str, Any], wrong: Callable[[str, str], ConfigError]) -> dict[str, str]:
-    policies = {
-        str(column.get("name")).lower(): _loader(column).get("on_unrepresentable", "fail")
-        for column in declared.get("columns") or []
-    }
-    for column, policy in policies.items():
-        if policy not in POLICIES:
-            raise wrong(
-                f"column {column}: on_unrepresentable is {policy!r}.",
-                f"Use one of: {', '.join(POLICIES)}.",
-            )
-    return policies
+def _condition(loader: dict[str, Any], wrong: Wrong) -> str:
+    condition = loader.get("exclude_rows", "")
+    if not isinstance(condition, str) or ("exclude_rows" in loader and not condition.strip()):
+        raise wrong(
+            f"exclude_rows is {condition!r}.", 'Write a condition of MySQL, such as "is_test = 1".'
+        )
+    return condition.strip()

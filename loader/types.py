@@ -123,16 +123,16 @@ def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
     if policy == "text" and column.data_type not in _TEXTS:
         quoted = quote_mysql(column.name)
         is_bytes = column.data_type in _BINARIES
-        value = f"hex({quoted})" if is_bytes else _expression(column, quoted)
+        value = f"hex({quoted})" if is_bytes else exact_text(column, quoted)
         too_long = f"length({value}) > {dialect.text_bytes}" if dialect.text_bytes else ""
-        text = _if_refused([too_long], _as_bytes(value), "fail")
+        text = _if_refused([too_long], as_bytes(value), "fail")
         return Landed(name=name, type=_text_type(dialect, None), text=text)
     kind = _type(column, dialect)
     if kind is None:
         raise SourceError(
             f"column {column.name} is {column.column_type}, which {dialect.name} has no equal of",
-            "Declare `on_unrepresentable: text` for it under the column's "
-            "`config: meta: loader:` to land it as text.",
+            "Declare `on_unrepresentable: text` under the column's `config: meta: loader:` "
+            "to land it as text, or `exclude: true` to leave it out.",
         )
     return Landed(name=name, type=kind, text=_marked(column, dialect, policy))
 
@@ -173,7 +173,7 @@ def _text_type(dialect: Dialect, size: int | None) -> str:
     return f"varchar({min(max(size or dialect.text_bytes, 1), dialect.text_bytes)})"
 
 
-def _expression(column: Column, quoted: str) -> str:
+def exact_text(column: Column, quoted: str) -> str:
     """The value as something that casts to its exact text."""
     match column.data_type:
         case "float" | "double":
@@ -197,8 +197,8 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
     unless a policy has to change it.
     """
     quoted = quote_mysql(column.name)
-    value = _expression(column, quoted)
-    text = _as_bytes(value)
+    value = exact_text(column, quoted)
+    text = as_bytes(value)
     if column.data_type in _DATES:
         # Neither 0000-00-00 nor 2024-00-10 is a day; no warehouse has a year 0.
         # Nor is 2024-02-31, which a server takes under ALLOW_INVALID_DATES.
@@ -206,26 +206,26 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
         refused = [f"{text} like '0000%'", f"{text} like '%-00%'", f"day({quoted}) > {in_month}"]
         return _if_refused(refused, text, policy)
     if column.data_type in _BINARIES:
-        text = _as_bytes(f"concat({dialect.binary_prefix}, hex({quoted}))")
+        text = as_bytes(f"concat({dialect.binary_prefix}, hex({quoted}))")
         return _if_refused([_longer(quoted, column.length, dialect.binary_bytes)], text, policy)
     if column.data_type not in _TEXTS:
         return text
     has_nul = f"locate(0x00, {text}) > 0"
     bytes_at_most = column.length and column.length * _CHARACTER_BYTES  # MySQL 8: None for JSON
     too_long = _longer(value, bytes_at_most, dialect.text_bytes)
-    refused = [_inexact(column, value), too_long]
+    refused = [inexact(column, value), too_long]
     if policy == "null":
         return _if_refused([has_nul, *refused], text, policy)
     if policy == "truncate" and too_long:
         cut = f"left({value}, {(dialect.text_bytes or 0) // _CHARACTER_BYTES})"
-        text, refused = f"if({too_long}, {_changed(_as_bytes(cut))}, {text})", refused[:1]
+        text, refused = f"if({too_long}, {_changed(as_bytes(cut))}, {text})", refused[:1]
     if policy == "strip":
         stripped = _changed(f"replace({text}, 0x00, '')")
         text = f"if({has_nul}, {stripped}, {text})"
     return _if_refused(refused, text, policy)
 
 
-def _as_bytes(expression: str) -> str:
+def as_bytes(expression: str) -> str:
     """Cast, so that MySQL converts no character set when it joins the row."""
     return f"cast({expression} as binary)"
 
@@ -234,15 +234,15 @@ def _changed(expression: str) -> str:
     return f"concat(0x{CHANGED.hex()}, {expression})"
 
 
-def _inexact(column: Column, value: str) -> str:
+def inexact(column: Column, value: str) -> str:
     """The condition that a value's characters have no equal in UTF-8; empty if all have.
 
     MySQL puts a question mark in their place and says nothing. [MySQL: CONVERT()]
     """
     if column.charset is None or column.charset in _EXACT:
         return ""
-    back = _as_bytes(f"convert({value} using {column.charset})")
-    return f"{back} <> {_as_bytes(quote_mysql(column.name))}"
+    back = as_bytes(f"convert({value} using {column.charset})")
+    return f"{back} <> {as_bytes(quote_mysql(column.name))}"
 
 
 def _longer(value: str, length: int | None, longest: int | None) -> str:

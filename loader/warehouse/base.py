@@ -87,22 +87,18 @@ class Warehouse(RawTables):
         return hashlib.sha256(place.encode()).hexdigest()[:6]
 
     def prepare(self) -> None:
-        """Make sure of the raw schema and its ledgers.
+        """Make sure of the raw schema and its ledgers, which an older loader may have made.
 
         Raises:
             LandingError: no right to create them.
         """
-        for ledger, kinds in LEDGERS.items():
-            columns = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+        for ledger, columns in LEDGERS.items():
             try:
                 with self.transaction():
-                    if not self.raw_columns(ledger):
-                        self.execute(f"create schema if not exists {quote(self.schema)}")
-                        relation = self.relation(ledger)
-                        self.execute(f"create table if not exists {relation} ({columns})")
+                    self.make_own_table(ledger, columns)
             except LandingError:
-                # Another first run may have made them at the same time.
-                if not self.raw_columns(ledger):
+                # Another run may have made them at the same time.
+                if columns.keys() - self.raw_columns(ledger):
                     raise
 
     def check_rights(self) -> None:
@@ -128,15 +124,17 @@ class Warehouse(RawTables):
     def loads(self, table: str | None = None) -> list[Load]:
         """Read the ledger, oldest load first; empty where nothing was ever loaded."""
         with self.transaction():
-            if not self.raw_columns(LEDGER):
+            existing = self.raw_columns(LEDGER)
+            if not existing:
                 return []
-            names = ", ".join(LEDGER_COLUMNS)
+            names = [name for name in LEDGER_COLUMNS if name in existing]
             condition = "where table_name = %s" if table else ""
             rows = self.execute(
-                f"select {names} from {self.relation(LEDGER)} {condition} order by load_id",
+                f"select {', '.join(names)} from {self.relation(LEDGER)} {condition} "
+                "order by load_id",
                 (table,) if table else (),
             )
-        return [Load(**dict(zip(LEDGER_COLUMNS, row, strict=True))) for row in rows]
+        return [Load(**dict(zip(names, row, strict=True))) for row in rows]
 
     def record(self, load: Load) -> None:
         """Write a failed load into the ledger."""

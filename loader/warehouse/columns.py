@@ -1,7 +1,7 @@
 """The raw tables' columns: created, added and widened by the loader, never narrowed or dropped."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from loader.errors import LandingError
@@ -61,6 +61,24 @@ class RawTables(Session, ABC):
         )
         return {name: _type_name(kind) for name, kind in rows}
 
+    def make_own_table(self, table: str, columns: Mapping[str, str]) -> None:
+        """Create a table of the loader's own, or add the columns that an older loader had not.
+
+        Args:
+            columns: their types, by name.
+
+        Raises:
+            LandingError: no right to, or somebody was faster.
+        """
+        relation, existing = self.relation(table), self.raw_columns(table)
+        if not existing:
+            listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            self.execute(f"create schema if not exists {quote(self.schema)}")
+            self.execute(f"create table if not exists {relation} ({listed})")
+            return
+        for name in columns.keys() - existing:
+            self.execute(f"alter table {relation} add column {name} {columns[name]}")
+
     def column_changes(
         self, table: Table, columns: Sequence[Landed]
     ) -> list[tuple[str, list[str]]]:
@@ -92,9 +110,14 @@ class RawTables(Session, ABC):
                     land_anew(self.schema, table),
                 )
         for name in set(existing) - {column.name for column in LOADER_COLUMNS}:
-            changes.append(
-                (f"{table.name}: column {name} is gone from MySQL; new rows hold NULL", [])
-            )
+            where = f"{table.name}: column {name}"
+            sentence = f"{where} is gone from MySQL; new rows hold NULL"
+            if table.policy(name).is_left_out:
+                sentence = (
+                    f"{where} is left out by its declaration; new rows hold NULL, rows landed "
+                    "earlier what they held"
+                )
+            changes.append((sentence, []))
         return changes
 
 
@@ -107,6 +130,7 @@ def land_anew(schema: str, table: Table) -> str:
 
 
 _SHORT = {
+    "character": "char",
     "character varying": "varchar",
     "binary varying": "varbyte",
     "timestamp without time zone": "timestamp",

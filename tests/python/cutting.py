@@ -10,10 +10,12 @@ class Cutting:
 
     Attributes:
         port: where the relay listens.
+        heard: everything that has passed, if asked for.
     """
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, heard: bytearray | None = None) -> None:
         self._to = ("127.0.0.1", server)
+        self.heard = heard
         self._left: int | None = None
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -53,6 +55,8 @@ class Cutting:
     def _pass_on(self, reader: socket.socket, writer: socket.socket) -> None:
         with suppress(OSError):
             while data := reader.recv(1 << 16):
+                if self.heard is not None:
+                    self.heard += data
                 kept = self._kept(len(data))
                 writer.sendall(data[:kept])
                 if kept < len(data):
