@@ -14,7 +14,9 @@
 
 {% macro check_vars() %}
 
-    {%- set known = ['run_date', 'start_date', 'end_date', 'nps_low_sample', 'analysts'] -%}
+    {%- set known = [
+        'run_date', 'start_date', 'end_date', 'nps_low_sample', 'analysts', 'keep_published'
+    ] -%}
     {%- for name in invocation_args_dict.get('vars', {}) if name not in known -%}
         {{ wrong_var('no var is called ' ~ name ~ '.', 'Known vars: ' ~ known | join(', ') ~ '.') }}
     {%- endfor -%}
@@ -28,6 +30,7 @@
             'the var nps_low_sample is ' ~ var('nps_low_sample') ~ '.', 'Write a number of answers.'
         ) }}
     {%- endif -%}
+    {%- do keep_published() -%}
     {%- do build_window() -%}
 
 {% endmacro %}

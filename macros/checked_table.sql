@@ -6,8 +6,6 @@
 
         The published table is never dropped or renamed: in one transaction its rows are deleted
         and the candidate's inserted, so that grants stay and views that read it go on working.
-        The statements go out as one call, because dbt-redshift may repeat a single call on a new
-        connection, where the transaction's first half would be lost.
 
         While it is checked the candidate bears the run's own name, so that no other run can put
         its rows in between.
@@ -45,14 +43,7 @@
         {%- do adapter.commit() -%}
         {%- do refuse_if_failed(failed, published, candidate, rejected) -%}
     {%- endif -%}
-    {%- call statement('publish') -%}
-        {%- if published is none -%}
-            alter table {{ candidate }} rename to {{ adapter.quote(this.identifier) }};
-        {%- else -%}
-            {{ replace_rows(published, candidate) }}
-        {%- endif -%}
-        {{ record_publication(target_relation) }}
-    {%- endcall -%}
+    {%- do publish(target_relation, candidate, is_first=published is none) -%}
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=true) -%}
     {%- do persist_docs(target_relation, model) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
@@ -60,6 +51,7 @@
 
     {%- if published is not none -%}
         {{ drop_relation_if_exists(candidate) }}
+        {%- do drop_old_versions(target_relation) -%}
     {%- endif -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
 
@@ -71,13 +63,7 @@
 {% macro replace_rows(published, candidate) %}
 
     {#- A column that is new or has another type is made again: every row is replaced anyway. -#}
-    {%- set old, new = {}, {} -%}
-    {%- for column in adapter.get_columns_in_relation(published) -%}
-        {%- do old.update({column.name: column.data_type}) -%}
-    {%- endfor -%}
-    {%- for column in adapter.get_columns_in_relation(candidate) -%}
-        {%- do new.update({column.name: column.data_type}) -%}
-    {%- endfor -%}
+    {%- set old, new = column_types(published), column_types(candidate) -%}
     {%- set names = [] -%}
     {%- for name in new -%}{%- do names.append(adapter.quote(name)) -%}{%- endfor -%}
 
@@ -97,15 +83,21 @@
 {% macro create_publications() %}
 
     {#- Before anything is built, because models that are published side by side would all try. -#}
-    {%- set publications = publications_relation() -%}
-    {%- if execute and flags.WHICH in ['build', 'run'] and not load_relation(publications) -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] -%}
+        {%- set publications = publications_relation() -%}
         {%- call statement('create_publications') -%}
-            create table if not exists {{ publications }} (
-                model_name varchar(127),
-                published_at timestamp,
-                row_count bigint,
-                invocation_id varchar(64)
-            )
+            {%- if not load_relation(publications) -%}
+                create table if not exists {{ publications }} (
+                    model_name varchar(127),
+                    published_at timestamp,
+                    row_count bigint,
+                    invocation_id varchar(64),
+                    version varchar(14)
+                );
+            {%- elif 'version' not in column_types(publications) -%}
+                alter table {{ publications }} add column version varchar(14);
+            {%- endif -%}
+            create schema if not exists {{ adapter.quote(generate_schema_name('archive') | trim) }};
         {%- endcall -%}
         {%- do adapter.commit() -%}
     {%- endif -%}
@@ -113,14 +105,16 @@
 {% endmacro %}
 
 
-{% macro record_publication(relation) %}
+{% macro record_publication(relation, version, moment) %}
 
     insert into {{ publications_relation() }}
+        (model_name, published_at, row_count, invocation_id, version)
     select
         '{{ relation.identifier }}',
-        {{ utc_now() }},
+        cast('{{ moment }}' as timestamp),
         count(*),
-        '{{ invocation_id }}'
+        '{{ invocation_id }}',
+        '{{ version }}'
     from {{ relation }};
 
 {% endmacro %}

@@ -2,7 +2,8 @@
 
     {#-
         The analysts' group may read raw_data and analytics, and make its own in adhoc. Default privileges
-        cover the tables that this user makes later.
+        cover the tables that this user makes later. The archive is the owner's alone: it holds
+        what may since have been deleted.
     -#}
     {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot'] -%}
         {%- set group = var('analysts') -%}

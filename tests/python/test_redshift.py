@@ -275,7 +275,7 @@ def test_an_expired_token_is_not_tried_again(pipeline, redshift):
         ("delete from", "conflict"),
         ("insert into .*sessions_by_hour", "conflict"),
         ("insert into .*sessions_by_hour", "dropped"),
-        ("_publications", "conflict"),
+        ("insert into .*_publications", "conflict"),
     ],
 )
 def test_a_publish_that_fails_leaves_the_published_table(built, redshift, at, kind):

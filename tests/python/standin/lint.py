@@ -48,7 +48,8 @@ def main() -> int:
 
 def _check_all(scratch: Path) -> int:
     warehouse_statements = list(_loader_statements())
-    for command in (["compile"], ["run-operation", "prune_raw_data"]):
+    operations = (["run-operation", name] for name in ("prune_raw_data", "list_published"))
+    for command in (["compile"], *operations):
         result = dbtRunner().invoke(["--quiet", "--no-use-colors", *command])
         if not result.success:
             print(f"dbt {command[0]} on the stand-in: {result.exception or 'failed'}")

@@ -1,0 +1,55 @@
+{% macro list_published(model=none) %}
+
+    {#-
+        Print the versions of every summary, or of one, that are there to be put back.
+
+        dbt run-operation list_published --args '{model: nps_summary}'
+    -#}
+    {%- for name, published in checked_tables(model).items() -%}
+        {%- set versions = published_versions(published) if publications_exist() else [] -%}
+        {%- do log(name ~ ('' if versions else ': no publication is on record'), info=true) -%}
+        {%- for version in versions -%}
+            {%- do log('  ' ~ describe_version(version), info=true) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+
+{% endmacro %}
+
+
+{% macro describe_version(version) %}
+
+    {{ return(
+        version.version ~ ', published ' ~ version.published_at.strftime('%Y-%m-%d %H:%M:%S')
+        ~ ', {:,} rows'.format(version.row_count) ~ (', current' if version.is_current else '')
+    ) }}
+
+{% endmacro %}
+
+
+{% macro checked_tables(model=none) %}
+
+    {#- Where each summary is published, by its model's name; or only the one that is asked for. -#}
+    {%- set known = {} -%}
+    {%- for node in graph.nodes.values() if node.config.materialized == 'checked_table' -%}
+        {%- do known.update({node.name: node_relation(node)}) -%}
+    {%- endfor -%}
+    {%- if model is none -%}
+        {{ return(known) }}
+    {%- endif -%}
+    {%- if model | string not in known -%}
+        {{ exceptions.raise_compiler_error(
+            'no summary is called ' ~ model ~ '. Known: ' ~ known | sort | join(', ')
+            ~ '. Nothing was changed.'
+        ) }}
+    {%- endif -%}
+    {{ return({model: known[model]}) }}
+
+{% endmacro %}
+
+
+{% macro publications_exist() %}
+
+    {%- set publications = load_relation(publications_relation()) -%}
+    {{ return(publications is not none and 'version' in column_types(publications)) }}
+
+{% endmacro %}

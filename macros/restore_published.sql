@@ -1,0 +1,73 @@
+{% macro restore_published(model=none, version=none, dry_run=false) %}
+
+    {#-
+        Put an earlier version of a summary back, by the same publish that a build makes: grants and
+        views stay. What it displaces is kept whatever keep_published says, so that it can be put
+        back in turn. Its rows passed their checks when they were published, and are not checked
+        again.
+
+        version: as list_published prints it; none is the version before the current one.
+
+        dbt run-operation restore_published --args '{model: nps_summary, dry_run: true}'
+    -#}
+    {%- if model is none -%}
+        {{ exceptions.raise_compiler_error(
+            "restore_published needs a model. Known: " ~ checked_tables() | sort | join(', ')
+            ~ '. Nothing was changed.'
+        ) }}
+    {%- endif -%}
+    {%- set published = checked_tables(model)[model] -%}
+    {%- set versions = published_versions(published) if publications_exist() else [] -%}
+    {%- set chosen = version_to_restore(model, versions, version) -%}
+    {%- if load_relation(published) is none -%}
+        {{ exceptions.raise_compiler_error(
+            published ~ ' is not there, so no rows can be replaced. `dbt build --select ' ~ model
+            ~ '` publishes it. Nothing was changed.'
+        ) }}
+    {%- endif -%}
+
+    {%- if chosen.is_current -%}
+        {%- do log(model ~ ' is at version ' ~ chosen.version ~ '. Nothing was changed.', info=true) -%}
+    {%- elif dry_run -%}
+        {%- set changes = row_changes(published, chosen.kept) -%}
+        {%- do log(model ~ ' would go back to version ' ~ describe_version(chosen) ~ '.', info=true) -%}
+        {%- do log(
+            'Their columns differ.' if changes is none else
+            'Rows that would go: {:,}; that would come: {:,}.'.format(changes.gone, changes.come),
+            info=true
+        ) -%}
+    {%- else -%}
+        {#- What has been read is no part of the publish's transaction. -#}
+        {%- do adapter.commit() -%}
+        {%- set done = publish(published, chosen.kept, restored=chosen.version) -%}
+        {%- do adapter.commit() -%}
+        {{ drop_relation_if_exists(chosen.kept) }}
+        {%- do log(model ~ ' is back at version ' ~ describe_version(chosen) ~ '.', info=true) -%}
+        {%- if done.displaced -%}
+            {%- do log(
+                'What it showed until now is kept as version ' ~ done.displaced
+                ~ '. The next build publishes anew.', info=true
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro version_to_restore(model, versions, version) %}
+
+    {%- set earlier = versions | rejectattr('is_current') | list -%}
+    {%- for known in (earlier if version is none else versions) -%}
+        {%- if version is none or known.version == version | string -%}
+            {{ return(known) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ exceptions.raise_compiler_error(
+        (
+            model ~ ' has no version ' ~ version ~ '. Known: '
+            ~ versions | map(attribute='version') | join(', ') if earlier
+            else 'no earlier version of ' ~ model ~ ' is kept'
+        ) ~ '. Nothing was changed.'
+    ) }}
+
+{% endmacro %}

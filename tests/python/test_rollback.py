@@ -1,0 +1,270 @@
+"""A wrong publish is put back with one command: rows, grants and views as they were."""
+
+import re
+import shlex
+import time
+
+import pytest
+from pipeline import ROOT
+from standin.relay import conflict
+
+MART = "analytics.nps_summary"
+NAME = "nps_summary"
+
+
+@pytest.fixture
+def changed(built):
+    """The built warehouse, a view on the summary, and other answers than it was built from."""
+    built.query(f"create view public.report as select sum(responses) as responses from {MART}")
+    built.query("update analytics.nps set score = 10")
+    return built
+
+
+def rows(pipeline):
+    """The summary's rows by column; a column that was put back comes last."""
+    with pipeline.warehouse_connection() as connection, connection.cursor() as cursor:
+        cursor.execute(f"select * from {MART} order by answered_on")
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def readers_have(pipeline):
+    """What a reader of the summary has: rows, columns, rights, the view, its place on disk."""
+    return (
+        rows(pipeline),
+        pipeline.query(
+            "select attname, format_type(atttypid, atttypmod) from pg_attribute "
+            f"where attrelid = '{MART}'::regclass and attnum > 0 and not attisdropped order by 1"
+        ),
+        pipeline.query(f"select relacl, oid from pg_class where oid = '{MART}'::regclass"),
+        pipeline.query("select * from public.report"),
+    )
+
+
+def everything(pipeline):
+    """All that a publish or a restore changes."""
+    return readers_have(pipeline), kept(pipeline), publications(pipeline)
+
+
+def kept(pipeline):
+    """The versions in the archive, the oldest first."""
+    return [
+        name.removeprefix(f"{NAME}__")
+        for (name,) in pipeline.query(
+            "select tablename from pg_tables where schemaname = 'archive' order by 1"
+        )
+    ]
+
+
+def publications(pipeline):
+    return pipeline.query(
+        "select version, row_count from analytics._publications "
+        f"where model_name = '{NAME}' order by published_at"
+    )
+
+
+def publish(pipeline, *options):
+    return pipeline.build("run", "--select", NAME, *options)
+
+
+def as_the_readme_says(command):
+    """The arguments of the README's one command of that name."""
+    text = (ROOT / "README.md").read_text()
+    (typed,) = re.findall(rf"`dbt (run-operation {command}[^`]*)`", text)
+    return shlex.split(typed)
+
+
+def restore(pipeline, arguments=f"{{model: {NAME}}}"):
+    return pipeline.build("run-operation", "restore_published", "--args", arguments)
+
+
+def pretend_published(pipeline, version, published_at):
+    """Put an earlier version on record, and into the archive."""
+    pipeline.query(
+        f"create table archive.{NAME}__{version} as select * from {MART} limit 1;"
+        f"insert into analytics._publications values "
+        f"('{NAME}', '{published_at}', 1, '', '{version}')"
+    )
+
+
+def test_a_wrong_publish_is_put_back_byte_for_byte_and_so_is_the_restore(changed, superuser):
+    superuser("drop role if exists reader", "create role reader")
+    changed.query(f"grant select on {MART} to reader")
+    right = readers_have(changed)
+    publish(changed)
+    wrong = readers_have(changed)
+    assert wrong[0] != right[0]
+    (first, _), (second, _) = publications(changed)
+    assert kept(changed) == [first]
+
+    said = changed.build(*as_the_readme_says("list_published"))
+    versions = said.split(f"{NAME}\n")[1].split("_monthly")[0]
+    assert f"{second}, published {second[:4]}" in versions
+    assert re.findall(r"(\d{14}), .* 730 rows(, current)?", versions) == [
+        (second, ", current"), (first, ""),
+    ]  # fmt: skip
+
+    before = everything(changed)
+    said = restore(changed, f"{{model: {NAME}, dry_run: true}}")
+    assert f"would go back to version {first}" in said
+    assert "Rows that would go: 730; that would come: 730." in said
+    assert everything(changed) == before
+
+    said = changed.build(*as_the_readme_says("restore_published"))
+    assert readers_have(changed) == right
+    assert f"kept as version {second}" in said
+    assert kept(changed) == [second]
+    assert publications(changed)[2:] == [(first, 730)]
+
+    restore(changed)
+    assert readers_have(changed) == wrong
+    assert kept(changed) == [first]
+    restore(changed, f"{{model: {NAME}, version: {first}}}")
+    assert readers_have(changed) == right
+    before = everything(changed)
+    said = restore(changed, f"{{model: {NAME}, version: '{first}'}}")
+    assert "Nothing was changed" in said
+    assert everything(changed) == before
+    changed.query(f"revoke all on {MART} from reader")
+    superuser("drop role reader")
+
+
+def test_as_many_versions_stay_as_asked_and_equal_rows_are_none(changed):
+    """The last that readers had stay: a restored one stays longer than its name says."""
+    changed.query("create schema if not exists archive")
+    pretend_published(changed, "20240101000000", "2025-06-01")  # restored since
+    for year in ("2024", "2025"):
+        pretend_published(changed, f"{year}0201000000", f"{year}-02-01")
+    publish(changed)
+    (first, _), (second, _) = publications(changed)[-2:]
+    assert kept(changed) == ["20240101000000", "20250201000000", first]
+    for said in (
+        "has_schema_privilege('analytics_users', 'archive', 'usage')",
+        f"has_table_privilege('analytics_users', 'archive.{NAME}__{first}', 'select')",
+    ):
+        assert changed.value(f"select {said}") is False
+
+    publish(changed)
+    assert publications(changed)[-2:] == [(second, 730), (second, 730)]
+    assert len(kept(changed)) == 3
+
+    # A publication comes after the one before, even if the clock does not say so.
+    changed.query(
+        f"update analytics._publications set published_at = '2999-01-01' where version = '{second}'"
+    )
+    changed.query("update analytics.nps set score = 0")
+    publish(changed, "--vars", "keep_published: 0")
+    assert publications(changed)[-1][0] != second
+    assert kept(changed) == []
+
+
+def test_a_rejected_candidate_and_a_failed_publish_make_no_version(changed):
+    changed.query("alter table analytics.nps_summary add column extra integer")
+    changed.query(f"create view public.extra as select extra from {MART}")
+    before = everything(changed)
+    said = changed.build_fails("run", "--select", NAME)
+    assert "because other objects depend on it" in said
+    assert everything(changed) == before
+    changed.query(
+        "update analytics.nps set answered_at = '2025-01-01' where answered_at > '2025-01-01'"
+    )
+    said = changed.build_fails("run", "--select", NAME)
+    assert "row_change_within_nps_summary_20: 1" in said
+    assert everything(changed) == before
+
+
+def test_a_version_with_other_columns_is_put_back_unless_a_view_forbids_it(changed):
+    """And the record of what was published before versions were kept is taken along."""
+    changed.query("alter table analytics._publications drop column version")
+    changed.query(f"alter table {MART} add column extra integer default 7")
+    changed.query(f"alter table {MART} alter column promoters type numeric(12, 1)")
+    right = readers_have(changed)
+    said = changed.build("run-operation", "list_published")
+    assert f"{NAME}: no publication is on record" in said
+    publish(changed)
+    wrong = rows(changed)
+    assert "extra" not in wrong[0]
+
+    changed.query(f"create view public.promoted as select promoters from {MART}")
+    before = everything(changed)
+    said = changed.build_fails(*as_the_readme_says("restore_published"))
+    assert "because other objects depend on it" in said
+    assert everything(changed) == before
+
+    changed.query("drop view public.promoted")
+    said = restore(changed, f"{{model: {NAME}, dry_run: true}}")
+    assert "Their columns differ." in said
+    restore(changed)
+    assert readers_have(changed) == right
+
+    # Where the record is lost, the versions are not.
+    changed.query("delete from analytics._publications")
+    before = kept(changed)
+    said = changed.build("run-operation", "list_published", "--args", f"{{model: {NAME}}}")
+    assert re.findall(r"(\d{14}), .* 730 rows(, current)?", said) == [(before[0], "")]
+    restore(changed)
+    assert rows(changed) == wrong
+    restore(changed)
+    assert readers_have(changed) == right
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(changed):
+    changed.query("create schema if not exists archive")
+    pretend_published(changed, "20240101000000", "2024-01-01")
+    before = everything(changed)
+    models = "Known: active_users_monthly, channel_performance, channel_summary, nps_summary, "
+    versions = f"Known: {publications(changed)[-1][0]}, 20240101000000."
+    for command, arguments, expected in (
+        ("restore_published", "{model: nps}", f"no summary is called nps. {models}"),
+        ("restore_published", "{}", f"restore_published needs a model. {models}"),
+        ("restore_published", f"{{model: {NAME}, version: x}}", f"has no version x. {versions}"),
+        ("restore_published", f"{{model: {NAME}_monthly}}", "no earlier version of nps_summary_mo"),
+        ("list_published", "{model: 1}", f"no summary is called 1. {models}"),
+    ):
+        said = changed.build_fails("run-operation", command, "--args", arguments)
+        assert expected in said
+        assert "Nothing was changed." in said
+    assert everything(changed) == before
+
+
+@pytest.mark.only("postgres", because="Redshift itself ends the second of two that write a table")
+def test_a_restore_waits_for_a_publish_that_has_begun(changed):
+    publish(changed)
+    with changed.warehouse_connection() as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute(f"create table public.others as select * from {MART}")
+        cursor.execute(f"delete from {MART}")
+        cursor.execute(f"insert into {MART} select * from public.others")
+        restoring = changed.start(
+            "dbt", "run-operation", "restore_published", "--args", f"{{model: {NAME}}}"
+        )
+        waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        while not changed.value(waits):
+            assert restoring.poll() is None, restoring.communicate()
+            time.sleep(0.1)
+        connection.commit()
+    said, _ = restoring.communicate(timeout=60)
+    assert restoring.returncode == 0, said
+    assert changed.value(f"select count(*) from {MART}") == 730
+
+
+@pytest.mark.only("redshift", because="it reads the stand-in's log and makes it fail")
+def test_a_restore_is_one_transaction_that_happens_or_does_not(changed, redshift):
+    publish(changed)
+    before = everything(changed)
+    redshift.faults.append(conflict("insert into .*_publications"))
+    changed.build_fails("run-operation", "restore_published", "--args", f"{{model: {NAME}}}")
+    assert everything(changed) == before
+
+    redshift.log.clear()
+    restore(changed)
+    verbs = [each.verb for each in redshift.log]
+    delete = verbs.index("delete")
+    assert verbs[delete - 1 : delete + 3] == ["create", "delete", "insert", "insert"]
+    ends = [n for n, verb in enumerate(verbs) if verb in ("begin", "commit")]
+    begin = max(n for n in ends if n < delete)
+    commit = min(n for n in ends if n > delete)
+    assert (verbs[begin], verbs[commit]) == ("begin", "commit")
+    # Redshift would call it a conflict with summaries that are published at the same time.
+    reads = [each.text for each in redshift.log[begin:commit] if each.verb == "select"]
+    assert not any(re.search(r"from \S*_publications", text) for text in reads)
