@@ -14,7 +14,9 @@
 
 {% macro check_vars() %}
 
-    {%- set known = ['run_date', 'start_date', 'end_date', 'nps_low_sample', 'analysts'] -%}
+    {%- set known = [
+        'run_date', 'start_date', 'end_date', 'nps_low_sample', 'minimum_rows_scale', 'analysts'
+    ] -%}
     {%- for name in invocation_args_dict.get('vars', {}) if name not in known -%}
         {{ wrong_var('no var is called ' ~ name ~ '.', 'Known vars: ' ~ known | join(', ') ~ '.') }}
     {%- endfor -%}
@@ -26,6 +28,12 @@
     {%- if var('nps_low_sample') is not integer -%}
         {{ wrong_var(
             'the var nps_low_sample is ' ~ var('nps_low_sample') ~ '.', 'Write a number of answers.'
+        ) }}
+    {%- endif -%}
+    {%- set scale = var('minimum_rows_scale') -%}
+    {%- if scale is not number or scale <= 0 or scale > 1 -%}
+        {{ wrong_var(
+            'the var minimum_rows_scale is ' ~ scale ~ '.', 'Write a number above 0, at most 1.'
         ) }}
     {%- endif -%}
     {%- do build_window() -%}

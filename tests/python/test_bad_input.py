@@ -334,6 +334,7 @@ def test_dbt_before_anything_was_landed(project):
         ("{start_date: 2026-07-01, end_date: 2999-07-01}", "has not begun"),
         ("run_date:", "the var run_date is empty"),
         ("nps_low_sample: abc", "nps_low_sample is abc"),
+        ("minimum_rows_scale: 0", "minimum_rows_scale is 0"),
     ],
 )
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
