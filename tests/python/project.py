@@ -1,5 +1,6 @@
 """The repository's dbt project, and copies of it."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -18,3 +19,9 @@ def copy_project(folder: Path, database: str) -> Path:
     sources = folder / "models" / "sources" / "_raw_data__sources.yml"
     sources.write_text(sources.read_text().replace("source: prod.", f"source: {database}."))
     return folder
+
+
+def your_own(language: str) -> list[str]:
+    """The blocks of one language that docs/your-own.md tells people to paste."""
+    text = (ROOT / "docs" / "your-own.md").read_text()
+    return re.findall(rf"(?s)```{language}\n(.*?)```", text)

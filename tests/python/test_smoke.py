@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pipeline import ROOT, mysql_administrator
+from pipeline import ROOT, administer, mysql_administrator
+from project import your_own
 from smoke import steps
 from smoke.making import new_place
 from smoke.place import SmokeError
@@ -16,11 +17,21 @@ from standin.relay import Fault, conflict
 pytestmark = pytest.mark.only("redshift", because="it is for those who have a cluster")
 ASKED = re.compile("(REDSHIFT|AWS)_|LOADER_(IAM_ROLE|S3_BUCKET|S3_PREFIX)|PATH|HOME|NO_PROXY")
 
+PASSWORD = "a-password-0fits-Redshift"
+AS_GRANTED = {"REDSHIFT_USER": "pipeline", "REDSHIFT_PASSWORD": PASSWORD}
+
 
 @pytest.fixture(scope="module")
-def own(module_pipeline):
-    """A database of the stand-in's."""
-    return module_pipeline([])
+def own(module_pipeline, endpoints):
+    """A database of the stand-in's, and a user who has what docs/your-own.md grants."""
+    pipeline = module_pipeline([])
+    _, redshift = your_own("sql")
+    group, user, grant = redshift.strip().split("\n")
+    assert group == "create group analytics_users;"  # which PostgreSQL's has already
+    grant = grant.replace("database warehouse", f"database {pipeline.warehouse}")
+    administer(endpoints, user.replace("…", PASSWORD), grant)
+    yield pipeline
+    administer(endpoints, f"drop database {pipeline.warehouse} with (force)", "drop role pipeline")
 
 
 @pytest.fixture
@@ -31,7 +42,7 @@ def start(own, redshift, endpoints):
     def start():
         return subprocess.Popen(
             [sys.executable, "-m", "smoke", "--home", str(endpoints.folder)],
-            cwd=ROOT, env={**asked, "PYTHONPATH": "tests/python"},
+            cwd=ROOT, env={**asked, **AS_GRANTED, "PYTHONPATH": "tests/python"},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
@@ -137,7 +148,7 @@ def test_what_is_missing_is_told_in_one_sentence(tmp_path, given, missing):
 @pytest.fixture(scope="module")
 def place(own, endpoints):
     """A place where everything has been landed."""
-    with own.inside(), new_place(endpoints.folder, print) as place:
+    with own.inside(**AS_GRANTED), new_place(endpoints.folder, print) as place:
         steps.land_everything(place)
         yield place
         place.drop()
@@ -151,16 +162,17 @@ RESCORE = "update {} set score = -1 where _run_date = '2026-07-31'"
 @pytest.mark.parametrize(
     ("step", "behind_its_back", "complaint"),
     [
-        (steps.land_twice, ("^insert into .*_loads", DUPLICATE), "is not what MySQL has"),
-        (steps.watch_landing, ("^copy", RESCORE), "Another session saw"),
-        (steps.refuse_bad_row, ("^copy", RESCORE), "are not what they were"),
-        (steps.roll_back, ("^copy", RESCORE), "are not what they were"),
+        # Behind each table's landing, because any may be the last one.
+        (steps.land_twice, ("^insert into .*_loads", DUPLICATE, 5), "is not what MySQL has"),
+        (steps.watch_landing, ("^copy", RESCORE, 1), "Another session saw"),
+        (steps.refuse_bad_row, ("^copy", RESCORE, 1), "are not what they were"),
+        (steps.roll_back, ("^copy", RESCORE, 1), "are not what they were"),
     ],
 )
 def test_a_step_notices_what_is_not_so(place, redshift, step, behind_its_back, complaint):
-    at, change = behind_its_back
-    table = f"{place.schema('raw_data')}.nps"
-    redshift.faults.append(Fault(at, action=lambda: place.ask(change.format(table))))
+    at, change, times = behind_its_back
+    change = change.format(f"{place.schema('raw_data')}.nps")
+    redshift.faults.append(Fault(at, action=lambda: place.ask(change), times=times))
     with pytest.raises(SmokeError, match=complaint):
         step(place)
     place.load("--full-refresh", "--select", "nps")
