@@ -6,7 +6,7 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test test-everywhere soak lint docs lock
+.PHONY: help demo up play down clean test test-everywhere soak smoke-redshift lint docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
@@ -33,6 +33,9 @@ soak: export SOAK_RUNS ?= 100
 soak: export SOAK_STEPS ?= 25
 soak: .venv/installed-dev  ## drive the pipeline at random, SOAK_RUNS times on each warehouse
 	@.venv/bin/python -m pytest --everywhere --timeout 0 -rP tests/python/test_machine.py
+
+smoke-redshift: .venv/installed  ## try every step on your own Redshift, and drop it all again
+	@PYTHONPATH=tests/python .venv/bin/python -m smoke
 
 lint docs: export DBT_TARGET := local
 lint docs: export DBT_PROFILES_DIR := $(CURDIR)

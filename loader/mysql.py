@@ -40,7 +40,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
             host=settings.host,
             port=settings.port,
             user=settings.user,
-            password=settings.password,
+            password=settings.password.encode(),  # PyMySQL itself would take it for latin1
             charset="utf8mb4",
             ssl=context,
             ssl_disabled=context is None,

@@ -15,7 +15,8 @@
 {% macro check_vars() %}
 
     {%- set known = [
-        'run_date', 'start_date', 'end_date', 'nps_low_sample', 'analysts', 'keep_published'
+        'run_date', 'start_date', 'end_date', 'nps_low_sample', 'minimum_rows_scale', 'analysts',
+        'keep_published'
     ] -%}
     {%- for name in invocation_args_dict.get('vars', {}) if name not in known -%}
         {{ wrong_var('no var is called ' ~ name ~ '.', 'Known vars: ' ~ known | join(', ') ~ '.') }}
@@ -31,6 +32,12 @@
         ) }}
     {%- endif -%}
     {%- do keep_published() -%}
+    {%- set scale = var('minimum_rows_scale') -%}
+    {%- if scale is not number or scale <= 0 or scale > 1 -%}
+        {{ wrong_var(
+            'the var minimum_rows_scale is ' ~ scale ~ '.', 'Write a number above 0, at most 1.'
+        ) }}
+    {%- endif -%}
     {%- do build_window() -%}
 
 {% endmacro %}

@@ -106,18 +106,23 @@ def count(address: Address, table: str) -> int:
     return int(rows)
 
 
-def fill(address: Address, folder: Path, say: Callable[[str, int], None]) -> None:
+def fill(
+    address: Address,
+    folder: Path,
+    say: Callable[[str, int], None],
+    first_day: date = FIRST_DAY,
+) -> None:
     """Write the sample from nothing, by bulk load.
 
     Args:
         folder: where the files that MySQL loads are written for a moment.
         say: told each table's name and rows.
+        first_day: where it begins; it ends on LAST_DAY.
     """
     random = Random(2024)  # noqa: S311 - no secret
-    sessions = [
-        session for day in _days() for session in _sessions(random, day, SESSIONS_PER_DAY, f"{day}")
-    ]
-    answers = [answer for day in _days() for answer in _answers(random, day)]
+    days = [first_day + n * DAY for n in range((LAST_DAY - first_day).days + 1)]
+    sessions = [each for day in days for each in _sessions(random, day, SESSIONS_PER_DAY, f"{day}")]
+    answers = [answer for day in days for answer in _answers(random, day)]
     rows: dict[str, list[tuple[object, ...]]] = {
         "channel": [(name,) for name in (*CHANNELS, _QUIET_CHANNEL)],
         "nps": [(number, *answer) for number, answer in enumerate(answers, start=1)],
@@ -209,10 +214,6 @@ class _Session:
             return None
         at = self.refunded_at if self.refunded else self.at
         return (self.id, int(self.refunded), f"{self.amount:.2f}", at)
-
-
-def _days() -> Iterator[date]:
-    return (FIRST_DAY + n * DAY for n in range((LAST_DAY - FIRST_DAY).days + 1))
 
 
 def _instant(random: Random, day: date) -> datetime:

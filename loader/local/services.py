@@ -40,7 +40,7 @@ def up(folder: Path, say: Callable[[str], None]) -> Endpoints:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     registry = Registry(folder)
-    secret = _secrets(folder)
+    secret = passwords(folder)
     mysql_port = mysql.start(folder, registry, secret, say)
     postgres_port = postgres.start(folder, registry, secret)
     s3_port = s3.start(folder, registry, secret)
@@ -110,8 +110,8 @@ def profile_is_ours(project_dir: Path) -> bool:
     return ours == theirs
 
 
-def _secrets(folder: Path) -> dict[str, str]:
-    """Make passwords once and keep them where only this user reads."""
+def passwords(folder: Path) -> dict[str, str]:
+    """Make the services' passwords once and keep them where only this user reads."""
     file = folder / "secrets"
     if not file.exists():
         names = ("loader", "sample", "postgres", "s3")

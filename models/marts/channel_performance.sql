@@ -1,3 +1,5 @@
+{{ config(dist='all', sort='session_month') }}
+
 with
 
 sessions as (

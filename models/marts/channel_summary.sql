@@ -1,3 +1,5 @@
+{{ config(dist='user_id', sort='last_session_at') }}
+
 with
 
 sessions as (

@@ -1,3 +1,5 @@
+{{ config(dist='all', sort='answered_month') }}
+
 with
 
 answers as (

@@ -1,3 +1,5 @@
+{{ config(dist='all', sort='hour_of_day') }}
+
 with
 
 sessions as (

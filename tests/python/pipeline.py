@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any, Self
 import psycopg2
 import pymysql
 from dbt.cli.main import dbtRunner
+from project import DBT_FILES, ROOT, copy_project  # noqa: F401 - tests take them from here
 from standin.relay import ROLE, Standin
 
 from loader import cli
@@ -29,9 +29,7 @@ from loader.warehouse.postgres import Postgres
 from loader.warehouse.redshift import Redshift
 
 KINDS = ("postgres", "redshift")
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-DBT_FILES = ("dbt_project.yml", "models", "macros", "tests", "seeds", "snapshots")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,19 +330,6 @@ def administer(endpoints: Endpoints, *statements: str, on: str = "postgres") -> 
         for statement in statements:
             cursor.execute(statement)
     connection.close()
-
-
-def copy_project(folder: Path, database: str) -> Path:
-    """Copy the dbt project, reading from another MySQL database."""
-    for name in DBT_FILES:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("python"))
-        else:
-            shutil.copy(source, folder / name)
-    sources = folder / "models" / "sources" / "_raw_data__sources.yml"
-    sources.write_text(sources.read_text().replace("source: prod.", f"source: {database}."))
-    return folder
 
 
 def write_sources(folder: Path, database: str, tables: Sequence[dict[str, Any]]) -> Path:

@@ -335,6 +335,7 @@ def test_dbt_before_anything_was_landed(project):
         ("run_date:", "the var run_date is empty"),
         ("nps_low_sample: abc", "nps_low_sample is abc"),
         ("keep_published: -1", "keep_published is -1"),
+        ("minimum_rows_scale: 0", "minimum_rows_scale is 0"),
     ],
 )
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")

@@ -53,12 +53,12 @@ def test_the_demos_packages_are_among_the_tests_packages():
 
 def test_ci_calls_what_the_readme_tells_people_to_call():
     readme = (ROOT / "README.md").read_text()
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for script in (ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "ci.yml"):
-        called = set(re.findall(r"\bmake ([a-z]+)", script.read_text()))
+        called = set(re.findall(r"\bmake ([a-z-]+)", script.read_text()))
         assert {"test", "lint"} <= called <= targets
         assert all(f"make {target}" in readme for target in called)
-    assert set(re.findall(r"\bmake ([a-z]+)", readme)) <= targets
+    assert set(re.findall(r"\bmake ([a-z-]+)", readme)) <= targets
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():
@@ -133,6 +133,38 @@ def test_every_model_says_its_grain(manifest):
         for node in nodes[kind].values():
             if node["resource_type"] in ("model", "seed", "snapshot", "source"):
                 assert "One row per " in node["description"], node["unique_id"]
+
+
+KINDS_OF_TUNING = {
+    "view": "how_views_are_replaced",
+    "incremental": "how_core_is_merged",
+    "checked_table": "how_marts_are_published",
+}
+
+
+def test_every_model_says_how_it_is_tuned(manifest):
+    nodes, _ = manifest
+    blocks = {
+        doc["name"]: " ".join(doc["block_contents"].split()) for doc in nodes["docs"].values()
+    }
+    models = [node for node in nodes["nodes"].values() if node["resource_type"] == "model"]
+    assert len(models) > 15
+    for model in models:
+        said, config = " ".join(model["description"].split()), model["config"]
+        own, _, rest = said.partition("**On Redshift.** ")[2].partition(" **")
+        assert own, f"{model['name']} does not say how it is tuned"
+        assert blocks[KINDS_OF_TUNING[config["materialized"]]] in f"**{rest}"
+        for topic in ("grants", "views", "VACUUM", "ANALYZE", "query group"):
+            assert topic in rest, f"{model['name']}: {topic}"
+        if config["materialized"] != "view":
+            spread = "on every node" if config["dist"] == "all" else f"`{config['dist']}`"
+            assert spread in own, f"{model['name']}: {spread}"
+            assert f"`{config['sort']}`" in own, f"{model['name']}: {config['sort']}"
+        elif model["fqn"][1] == "staging":
+            (source,) = (nodes["sources"][name] for name in model["depends_on"]["nodes"])
+            key = source["config"]["meta"]["loader"]["primary_key"][0]
+            assert f"spread by `{key}`" in own, model["name"]
+            assert blocks["how_staging_views_are_built"] in rest
 
 
 def test_every_key_is_tested_and_every_model_has_an_owner(manifest):

@@ -1,0 +1,119 @@
+"""MySQL's types with their edge values: what is written, and what is to arrive."""
+
+import struct
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+# column type, the literals that are written, what arrives
+ROUND_TRIPS: list[tuple[str, list[str], list[object]]] = [
+    ("tinyint", ["-128", "127"], [-128, 127]),
+    ("tinyint(1)", ["2", "127"], [2, 127]),
+    ("tinyint unsigned", ["0", "255"], [0, 255]),
+    ("smallint", ["-32768", "32767"], [-32768, 32767]),
+    ("smallint unsigned", ["65535"], [65535]),
+    ("mediumint", ["-8388608", "8388607"], [-8388608, 8388607]),
+    ("mediumint unsigned", ["16777215"], [16777215]),
+    ("int", ["-2147483648", "2147483647"], [-2147483648, 2147483647]),
+    ("int unsigned", ["4294967295"], [4294967295]),
+    ("int(5) zerofill", ["42"], [42]),
+    ("bigint", ["-9223372036854775808", "9223372036854775807"], [-(2**63), 2**63 - 1]),
+    ("bigint unsigned", ["18446744073709551615"], [Decimal(2**64 - 1)]),
+    ("bit(1)", ["b'0'", "b'1'"], [0, 1]),
+    ("bit(63)", ["9223372036854775807"], [2**63 - 1]),
+    ("bit(64)", ["18446744073709551615"], [Decimal(2**64 - 1)]),
+    ("decimal(10,2)", ["-99999999.99", "0.10"], [Decimal("-99999999.99"), Decimal("0.10")]),
+    ("decimal(38,37)", ["9." + "1234567" * 5 + "12"], [Decimal("9." + "1234567" * 5 + "12")]),
+    ("decimal(38,0)", ["9" * 38], [Decimal("9" * 38)]),
+    ("float", ["0.1", "16777217", "3.4028234e38", "1e-40"], [0.1, 16777216.0, 3.4028234e38, 1e-40]),
+    ("float(7,3)", ["1234.567"], [1234.567]),
+    ("double", ["0.1", "1.7976931348623157e308"], [0.1, 1.7976931348623157e308]),
+    ("double", ["5e-324", "-2.5"], [5e-324, -2.5]),
+    ("double(10,3)", ["1234567.891"], [1234567.891]),
+    ("char(5)", ["'ab'", "''"], ["ab", ""]),
+    ("varchar(200)", ["''", "'NULL'", "'\\\\N'"], ["", "NULL", "\\N"]),
+    ("varchar(100)", ["'  padded  '"], ["  padded  "]),
+    ("varchar(20) character set latin1", ["'café €'"], ["café €"]),
+    ("varchar(20) character set utf8mb3", ["'é漢'"], ["é漢"]),
+    ("varchar(20) character set ucs2", ["'é漢'"], ["é漢"]),
+    ("varchar(20) character set ascii", ["'plain'"], ["plain"]),
+    ("tinytext", ["'t'"], ["t"]),
+    ("text", ["repeat('é', 32767)"], ["é" * 32767]),
+    ("mediumtext", ["repeat('x', 70000)"], ["x" * 70000]),
+    ("longtext", ["repeat('漢', 70000)"], ["漢" * 70000]),
+    ("enum('a','b b','ü')", ["'b b'", "'ü'"], ["b b", "ü"]),
+    ("set('x','y','z')", ["'x,z'", "''"], ["x,z", ""]),
+    ("json", ["""'{"b": 1.10, "a": [null, "é"]}'"""], ['{"b": 1.10, "a": [null, "é"]}']),
+    ("binary(4)", ["x'00ff5c0a'"], [b"\x00\xff\\\n"]),
+    ("varbinary(10)", ["x'fefdfcfb'", "''"], [b"\xfe\xfd\xfc\xfb", b""]),
+    ("tinyblob", ["x'00'"], [b"\0"]),
+    ("blob", ["repeat(x'ff', 65535)"], [b"\xff" * 65535]),
+    ("mediumblob", ["repeat(x'0a', 70000)"], [b"\n" * 70000]),
+    ("longblob", ["x'09'"], [b"\t"]),
+    ("date", ["'1000-01-01'", "'9999-12-31'"], [date(1000, 1, 1), date(9999, 12, 31)]),
+    ("date", ["'2024-02-29'"], [date(2024, 2, 29)]),
+    ("datetime", ["'2026-07-01 23:59:59'"], [datetime(2026, 7, 1, 23, 59, 59)]),
+    ("datetime(6)", ["'9999-12-31 23:59:59.999999'"], [datetime(9999, 12, 31, 23, 59, 59, 999999)]),
+    ("datetime(3)", ["'2026-07-01 00:00:00.120'"], [datetime(2026, 7, 1, 0, 0, 0, 120000)]),
+    ("timestamp null", ["'1970-01-01 00:00:01'"], [datetime(1970, 1, 1, 0, 0, 1)]),
+    ("timestamp(6) null", ["'2038-01-19 03:14:07.5'"], [datetime(2038, 1, 19, 3, 14, 7, 500000)]),
+    ("time", ["'-838:59:59'", "'00:00:00'"], ["-838:59:59", "00:00:00"]),
+    ("time(6)", ["'838:59:58.999999'"], ["838:59:58.999999"]),
+    ("year", ["1901", "2155", "0"], [1901, 2155, 0]),
+]  # fmt: skip
+LONG = ("mediumtext", "longtext", "mediumblob", "longblob", "json")
+
+
+Trip = tuple[str, list[str], list[object]]
+
+
+def fits_redshift(trip: Trip) -> bool:
+    """Whether its texts fit Redshift's VARCHAR, which ends at 65,535 bytes."""
+    _, _, values = trip
+    sizes = [len(value.encode()) for value in values if isinstance(value, str)]
+    return max(sizes, default=0) <= 65_535
+
+
+def table_statements(table: str, trips: Sequence[Trip]) -> list[str]:
+    """Write the statements that make a table in MySQL: a column a trip, a last row of NULLs."""
+    columns = ", ".join(f"c{n} {kind}" for n, (kind, _, _) in enumerate(trips))
+    rows = max(len(literals) for _, literals, _ in trips)
+    return [
+        f"create table {table} (id int primary key, {columns}) character set utf8mb4",
+        *(
+            f"insert into {table} values ({row}, "
+            + ", ".join(
+                literals[row] if row < len(literals) else "null" for _, literals, _ in trips
+            )
+            + ")"
+            for row in range(rows)
+        ),
+        f"insert into {table} (id) values ({rows})",
+    ]
+
+
+def landed_columns(trips: Sequence[Trip], kind: str) -> str:
+    """Write what is selected of the landed table; drivers disagree over Redshift's bytes."""
+    return ", ".join(
+        f"from_varbyte(c{n}, 'hex')" if kind == "redshift" and _is_bytes(values) else f"c{n}"
+        for n, (_, _, values) in enumerate(trips)
+    )
+
+
+def arrives(trip: Trip, column: Sequence[Any]) -> bool:
+    """Whether a landed column holds exactly what was written, and NULL after it."""
+    kind, _, values = trip
+    seen = [bytes(value) if isinstance(value, memoryview) else value for value in column]
+    if _is_bytes(values) and isinstance(seen[0], str):
+        seen = [value if value is None else bytes.fromhex(value) for value in seen]
+    if kind.startswith("float"):  # compared as what they are: floats of 32 bits
+        seen, values = (
+            [value and struct.pack("f", value) for value in side] for side in (seen, values)
+        )
+    missing = len(seen) - len(values)
+    return missing > 0 and seen == values + [None] * missing
+
+
+def _is_bytes(values: Sequence[object]) -> bool:
+    return isinstance(values[0], bytes)
