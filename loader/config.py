@@ -36,6 +36,9 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_PART_MB": Setting("size of one staged file after compression, in MB", "8"),
     "LOADER_IAM_ROLE": Setting("role that Redshift's COPY reads the bucket with", ""),
     "LOADER_TIMEZONE": Setting("time zone whose days the windows are", "UTC"),
+    "LOADER_RETRIES": Setting("how often a step of `loader run` is tried again", "2"),
+    "LOADER_RETRY_SECONDS": Setting("how long it waits before that", "60"),
+    "LOADER_REPORTS": Setting("folder of the runs' reports", ".local/runs"),
 }  # fmt: skip
 
 
@@ -63,6 +66,19 @@ class StageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How `loader run` tries again, and where it reports.
+
+    Attributes:
+        retries: how often a step is tried again that failed for a passing reason; 0 for never.
+    """
+
+    retries: int
+    retry_seconds: int
+    reports: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that the environment decides, the warehouse's connection aside."""
 
@@ -70,6 +86,7 @@ class Settings:
     stage: StageSettings
     iam_role: str
     zone: Zone
+    run: RunSettings
 
 
 def environment(project_dir: Path, target: str) -> dict[str, str]:
@@ -133,13 +150,22 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
         ),
         iam_role=value("LOADER_IAM_ROLE"),
         zone=parse_zone(value("LOADER_TIMEZONE")),
+        run=RunSettings(
+            retries=_whole("LOADER_RETRIES", value("LOADER_RETRIES")),
+            retry_seconds=_whole("LOADER_RETRY_SECONDS", value("LOADER_RETRY_SECONDS")),
+            reports=Path(value("LOADER_REPORTS")),
+        ),
     )
 
 
 def _positive(name: str, text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) > 0:
+    return _whole(name, text, least=1)
+
+
+def _whole(name: str, text: str, least: int = 0) -> int:
+    if text.isascii() and text.isdigit() and int(text) >= least:
         return int(text)
-    raise ConfigError(f"{name} is {text!r}.", "Set it to a whole number above 0.")
+    raise ConfigError(f"{name} is {text!r}.", f"Set it to a whole number, {least} or more.")
 
 
 def _one_of(name: str, text: str, known: tuple[str, ...]) -> str:

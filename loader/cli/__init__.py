@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from loader.cli import landing, looking
+from loader.cli import landing, looking, run
 from loader.errors import LoaderError
 
 
@@ -30,5 +30,5 @@ def loader() -> None:
     """
 
 
-for command in (landing.load, landing.plan, looking.status, looking.check):
+for command in (run.run, landing.load, landing.plan, looking.status, looking.check):
     loader.add_command(command)

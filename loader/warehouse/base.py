@@ -3,10 +3,11 @@
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from loader.config import Settings
 from loader.errors import LandingError
@@ -86,21 +87,23 @@ class Warehouse(RawTables):
         place = f"{self.profile.place}/{self.schema}"
         return hashlib.sha256(place.encode()).hexdigest()[:6]
 
-    def prepare(self) -> None:
-        """Make sure of the raw schema and its ledger.
+    def prepare(
+        self, table: str = LEDGER, columns: Mapping[str, str] = MappingProxyType(LEDGER_COLUMNS)
+    ) -> None:
+        """Make sure of the raw schema and of one of the loader's own tables.
 
         Raises:
             LandingError: no right to create them.
         """
-        columns = ", ".join(f"{name} {kind}" for name, kind in LEDGER_COLUMNS.items())
+        listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         try:
             with self.transaction():
-                if not self.raw_columns(LEDGER):
+                if not self.raw_columns(table):
                     self.execute(f"create schema if not exists {quote(self.schema)}")
-                    self.execute(f"create table if not exists {self.relation(LEDGER)} ({columns})")
+                    self.execute(f"create table if not exists {self.relation(table)} ({listed})")
         except LandingError:
             # Another first run may have made them at the same time.
-            if not self.raw_columns(LEDGER):
+            if not self.raw_columns(table):
                 raise
 
     def check_rights(self) -> None:
@@ -204,7 +207,7 @@ class Warehouse(RawTables):
             try:
                 return self._land_once(landing, say)
             except LandingError as error:
-                if not is_transient(error):
+                if self.terminated or not is_transient(error):
                     raise
                 say(f"{landing.table.name}: trying again in {seconds} s: {error.fact}")
             time.sleep(seconds)
@@ -285,6 +288,7 @@ def busy(table: Table) -> LandingError:
         f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
         "this one has changed nothing.",
         "Wait for it to end, then run again.",
+        transient=True,
     )
 
 
