@@ -1,5 +1,6 @@
 """What is to be landed, and landing it: several tables at a time, each one's windows in order."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ TERMINATE_SECONDS = 2
 GIVE_UP_SECONDS = 10
 """How long a load that is to stop is waited for."""
 _LOOK_SECONDS = 0.2
+_THREADS = "load"
 _Running: TypeAlias = dict[Future[Outcome], deque[Job]]
 
 
@@ -69,7 +71,7 @@ def run_jobs(
     Yields:
         Outcomes in the order in which the jobs end; none for a job that was never begun.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="load")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=_THREADS)
 
     def begin(queue: deque[Job]) -> None:
         if queue:
@@ -125,3 +127,11 @@ def _stopped(running: _Running, route: Route) -> Iterator[Outcome]:
         for future in wait(running, _LOOK_SECONDS, FIRST_COMPLETED).done:
             del running[future]
             yield future.result()
+
+
+def is_under_way() -> bool:
+    """Whether a load goes on that was to stop and did not."""
+    left = [thread for thread in threading.enumerate() if thread.name.startswith(_THREADS)]
+    for thread in left:
+        thread.join(1)
+    return any(thread.is_alive() for thread in left)

@@ -110,7 +110,7 @@ class Lease:
                 say(f"Going on where run {run_id} left off.")
                 found: datetime = since
                 return found
-        say(f"There is no backfill from {days[0]} to {days[1]} to go on with; this is a new one.")
+        say(f"There is no backfill from {days[0]} to {days[1]} to go on with.")
         return self.claim.now
 
     def _insert(self, warehouse: Warehouse) -> None:
@@ -189,6 +189,9 @@ def kept(lease: Lease) -> Iterator[None]:
     thread.start()
     try:
         yield
+    except StoppedError as stopped:
+        lease.outcome = "interrupted" if stopped.by_signal else "lost"
+        raise
     finally:
         lease.give_back()
         thread.join(_LOOK_SECONDS)

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import threading
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -56,6 +55,7 @@ def run(
     session = open_session(target)
     from loader import console, report
     from loader.backlog import Order
+    from loader.jobs import is_under_way
     from loader.load import now
     from loader.run import Run
     from loader.stop import Stop, asked_by_signals
@@ -93,8 +93,7 @@ def run(
         click.echo(json.dumps(told, indent=2))
     else:
         console.show_run(told, file)
-    if threading.active_count() > 1:
-        # A load that could not be stopped would be waited for; its connections end with us.
-        sys.stdout.flush()
+    if stop.event.is_set() and is_under_way():
+        sys.stdout.flush()  # Python would wait for that load; its connections end with the process
         os._exit(this.exit_status)
     sys.exit(this.exit_status)

@@ -42,8 +42,9 @@ FUNCTIONS = _words(
     timeofday timestamp_cmp timestamp_cmp_date timestamptz_cmp timezone to_char to_date to_hex
     to_number to_timestamp to_varbyte translate trim trunc try_cast upper validate_json
     variance var_pop var_samp width_bucket
-    pg_backend_pid pg_last_copy_count pg_last_copy_id pg_last_query_id current_database
-    current_user session_user user version current_setting set_config
+    pg_backend_pid pg_cancel_backend pg_terminate_backend pg_last_copy_count pg_last_copy_id
+    pg_last_query_id current_database current_user session_user user version current_setting
+    set_config
     """
 )
 LEADER_NODE = _words(
