@@ -68,13 +68,19 @@ class Dbt:
             self._process.wait()
         self._answers.close()
 
-    def tell(self, *arguments: str, quiet: bool = False) -> str:
+    def parse(self) -> None:
+        """Let dbt read the project, and say nothing but warnings and errors."""
+        self._tell(["--log-level", "warn", "parse", *self._options])
+
+    def tell(self, arguments: Sequence[str]) -> str:
         """Give dbt a command; returns it as a person would type it."""
-        before = [*self._global, "--quiet"] if quiet else self._global
         command = [*arguments, *self._options]
-        with suppress(BrokenPipeError):  # the answer says why
-            self._commands.write(json.dumps([*before, *command]).encode() + b"\n")
+        self._tell(command)
         return " ".join(["dbt", *(f"'{each}'" if " " in each else each for each in command)])
+
+    def _tell(self, command: Sequence[str]) -> None:
+        with suppress(BrokenPipeError):  # the answer says why
+            self._commands.write(json.dumps([*self._global, *command]).encode() + b"\n")
 
     def answer(self) -> dict[str, Any]:
         """Wait for the answer to the oldest command.
@@ -126,9 +132,15 @@ class Build:
         nodes: what became of each node, by unique id.
     """
 
-    def __init__(self, dbt: Dbt, arguments: Sequence[str]) -> None:
+    def __init__(self, dbt: Dbt, arguments: Sequence[str], parsed: Mapping[str, Any]) -> None:
+        """Prepare it.
+
+        Args:
+            parsed: dbt's answer about the project.
+        """
         self._dbt = dbt
         self._arguments = arguments
+        self._parsed = parsed
         self.nodes: dict[str, Mapping[str, Any]] = {}
 
     def attempt(self, tell: Callable[[str], None]) -> None:
@@ -140,21 +152,17 @@ class Build:
         Raises:
             RunError: something failed; transient if the warehouse was in the way of all the rest.
         """
+        _check(self._parsed)
         left = [
             name
             for name, node in self.nodes.items()
             if node["status"] in (*_FAILED, "skipped") and not name.startswith("operation.")
         ]
         again = ["retry", "--state", RESULTS] if left else self._arguments
-        tell(f"$ {self._dbt.tell(*again)}")
+        tell(f"$ {self._dbt.tell(again)}")
         answer = self._dbt.answer()
         self.nodes |= {node["node"]: node for node in answer.get("nodes", [])}
-        if answer["message"]:
-            raise RunError(
-                f"dbt: {answer['message'].strip()}",
-                "Mend it; dbt build shows it again. Nothing else was built.",
-                transient=is_transient_text(answer["message"]),
-            )
+        _check(answer)
         if failed := self.failures:
             raise _failed(failed, len(self.nodes))
 
@@ -167,6 +175,16 @@ class Build:
     def warnings(self) -> list[Mapping[str, Any]]:
         """The tests that only warn."""
         return [node for node in self.nodes.values() if node["status"] == "warn"]
+
+
+def _check(answer: Mapping[str, Any]) -> None:
+    """Raise what kept dbt from doing anything."""
+    if answer["message"]:
+        raise RunError(
+            f"dbt: {answer['message'].strip()}",
+            "Mend it, then run again; what is published is as it was.",
+            transient=is_transient_text(answer["message"]),
+        )
 
 
 def _failed(failed: Sequence[Mapping[str, Any]], count: int) -> RunError:

@@ -53,6 +53,8 @@ def main() -> None:
                 ended.result.write(f"{results}/run_results.json")
                 answer["nodes"] = [_node(each) for each in ended.result.results]
             answers.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # nothing is left to do, and Python would take its time to clear up
 
 
 def _read(commands: "SimpleQueue[list[str]]") -> None:

@@ -122,11 +122,11 @@ class _Progress:
     load: Load
 
 
-def unexpected(error: Exception) -> LoaderError:
+def unexpected(error: Exception, left: str = "nothing was landed") -> LoaderError:
     """A fault of the loader's own; its text is not shown, because nobody knows what it holds."""
     at = traceback.extract_tb(error.__traceback__)[-1]
     return LoaderError(
-        f"{type(error).__name__} at {at.filename}:{at.lineno}; nothing was landed.",
+        f"{type(error).__name__} at {at.filename}:{at.lineno}; {left}.",
         "This is a fault of the loader; please report it.",
     )
 

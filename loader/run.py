@@ -79,14 +79,15 @@ class Run:
         if not self._step("lease", lambda: self._take(lease)):
             return False
         with kept(lease):
-            dbt.tell("parse", quiet=True)  # while the tables are landed
+            dbt.parse()  # while the tables are landed
             landed = self._step("land", lambda: self._land(lease.landing_since))
             self.declared = dbt.answer()
             failed = self.backlog.failed
             if not landed and len(failed) in (0, len(order.tables)):
                 return False
             only = [table.name for table in order.tables] if order.selected else []
-            self.build = build = Build(dbt, build_arguments(order.dates, only, failed))
+            arguments = build_arguments(order.dates, only, failed)
+            self.build = build = Build(dbt, arguments, self.declared)
             built = self._step("build", lambda: self._build(build, lease))
             # The seam of `verify`: if built, self._step("verify", ...) with loader/verify.py.
             lease.outcome = "succeeded" if landed and built else "failed"
@@ -142,7 +143,7 @@ class Run:
             self._stop.check()  # then this error is but the end of what was under way
             return error
         except Exception as error:
-            return unexpected(error)
+            return unexpected(error, "what is published is as it was")
         return None
 
     def _take(self, lease: Lease) -> None:
