@@ -6,7 +6,8 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test test-everywhere soak smoke-redshift lint docs lock
+.PHONY: help demo up play down clean test test-everywhere test-airflow soak smoke-redshift lint docs \
+	lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
@@ -28,6 +29,13 @@ test: .venv/installed-dev  ## run every test on PostgreSQL, and Redshift's on it
 
 test-everywhere: .venv/installed-dev  ## run every test on both warehouses
 	@.venv/bin/python -m pytest --everywhere
+
+# Airflow has an environment of its own: its pins and dbt's exclude each other.
+test-airflow: export AIRFLOW_HOME := $(CURDIR)/.local/airflow/home
+test-airflow: export AIRFLOW__CORE__LOAD_EXAMPLES := False
+test-airflow: export AIRFLOW__LOGGING__LOGGING_LEVEL := WARNING
+test-airflow: .local/airflow/installed  ## load the DAG of the docs with Airflow's own parser
+	@.local/airflow/bin/python tests/airflow/check_dag.py
 
 soak: export SOAK_RUNS ?= 100
 soak: export SOAK_STEPS ?= 25
@@ -64,6 +72,12 @@ lock: .venv/installed-dev  ## write requirements*.txt from pyproject.toml
 	    .venv/bin/uv pip compile -q pyproject.toml --universal --python-version 3.11 \
 	        --generate-hashes --no-annotate --no-header --no-emit-index-url --upgrade $$set; \
 	done
+
+.local/airflow/installed: Makefile .venv/installed-dev
+	@$(PYTHON) -m venv .local/airflow
+	@.venv/bin/uv pip install -q --python .local/airflow/bin/python \
+	    apache-airflow-core==3.3.2 apache-airflow-providers-standard==1.21.0
+	@touch $@
 
 .venv/installed: requirements.txt pyproject.toml
 	$(call install,requirements.txt)

@@ -42,6 +42,9 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_IAM_ROLE": Setting("role that Redshift's COPY reads the bucket with", ""),
     "LOADER_MASK_SALT": Setting("secret that hashes of masked columns are made with", ""),
     "LOADER_TIMEZONE": Setting("time zone whose days the windows are", "UTC"),
+    "LOADER_RETRIES": Setting("how often a step of `loader run` is tried again", "2"),
+    "LOADER_RETRY_SECONDS": Setting("how long it waits before that", "60"),
+    "LOADER_REPORTS": Setting("folder of the runs' reports", ".local/runs"),
     "LOADER_SLACK_WEBHOOK": Setting("Slack's incoming webhook; a secret", ""),
     "LOADER_EMAIL_TO": Setting("addresses to write to, with commas between", ""),
     "LOADER_SMTP_HOST": Setting("server that takes the e-mail", ""),
@@ -77,6 +80,19 @@ class StageSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How `loader run` tries again, and where it reports.
+
+    Attributes:
+        retries: how often a step is tried again that failed for a passing reason; 0 for never.
+    """
+
+    retries: int
+    retry_seconds: int
+    reports: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class MailSettings:
     """Whom to write to, and through which server."""
 
@@ -106,6 +122,7 @@ class Settings:
     iam_role: str
     mask_salt: str = field(repr=False)
     zone: Zone
+    run: RunSettings
     tell: TellSettings
 
 
@@ -168,6 +185,11 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
         iam_role=value("LOADER_IAM_ROLE"),
         mask_salt=_long_enough("LOADER_MASK_SALT", value("LOADER_MASK_SALT")),
         zone=parse_zone(value("LOADER_TIMEZONE")),
+        run=RunSettings(
+            retries=_whole("LOADER_RETRIES", value("LOADER_RETRIES")),
+            retry_seconds=_whole("LOADER_RETRY_SECONDS", value("LOADER_RETRY_SECONDS")),
+            reports=Path(value("LOADER_REPORTS")),
+        ),
         tell=TellSettings(slack_webhook=_webhook(value), mail=_mail(value)),
     )
 
@@ -224,9 +246,13 @@ def _tls(prefix: str, value: Value) -> bool:
 
 
 def _positive(name: str, text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) > 0:
+    return _whole(name, text, least=1)
+
+
+def _whole(name: str, text: str, least: int = 0) -> int:
+    if text.isascii() and text.isdigit() and int(text) >= least:
         return int(text)
-    raise ConfigError(f"{name} is {text!r}.", "Set it to a whole number above 0.")
+    raise ConfigError(f"{name} is {text!r}.", f"Set it to a whole number, {least} or more.")
 
 
 def _long_enough(name: str, secret: str) -> str:

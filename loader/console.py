@@ -1,9 +1,10 @@
 """What a person sees: progress, tables, colours on a terminal and plain lines elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from loader.check import Check
 from loader.ledger import Load
 from loader.load import Job, Outcome, Watcher
 from loader.plan import Preview
+from loader.report import window
 from loader.status import TableStatus
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
@@ -32,9 +34,8 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Display(Watcher):
-    """A watcher that is also told of a job's end, and keeps what was said for a report."""
+    """A watcher that keeps what was said for a report."""
 
-    done: Callable[[Outcome], None]
     said: list[str]
 
 
@@ -79,6 +80,30 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
         yield Display(rows=rows, say=lambda told: OUT.print(escape(told)), done=done, said=[])
 
 
+def tell(as_json: bool) -> Callable[[str], None]:
+    """Make what prints a run's sentences and commands; nothing where a report is to be printed."""
+
+    def printed(sentence: str) -> None:
+        OUT.print(sentence, markup=False)
+        sys.stdout.flush()  # dbt writes to the same place
+
+    return (lambda _: None) if as_json else printed
+
+
+def show_run(report: Mapping[str, Any], file: Path) -> None:
+    """Print how a run ended, why, and where its report is."""
+    for step in report["steps"]:
+        if not step["ok"]:
+            ERR.print(f"\n[red]{step['name']}  failed[/red]: {escape(step['error'])}\n")
+            ERR.print(escape(step["remedy"]))
+    for each in report["freshness"]:
+        if each["status"] != "ok":
+            age = "never landed" if each["age_seconds"] is None else _age(each["age_seconds"])
+            OUT.print(f"[yellow]{each['table']} is old[/yellow]: {age}")
+    seconds = sum(step["seconds"] for step in report["steps"])
+    OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
+
+
 def load_line(load: Load, width: int) -> str:
     """One landed load as a line that a person can read."""
     changed = f"  values changed: {_changes(load)}" if load.changed_values else ""
@@ -88,44 +113,16 @@ def load_line(load: Load, width: int) -> str:
     )
 
 
-def report(outcomes: Sequence[Outcome], said: Sequence[str]) -> dict[str, Any]:
-    """The machine-readable report of a run: its loads, and what was said of columns."""
-    return {
-        "ok": not any(outcome.error for outcome in outcomes),
-        "said": list(said),
-        "loads": [
-            outcome.load.as_json()
-            if outcome.load
-            else {
-                "table_name": outcome.job.table.name,
-                "mode": outcome.job.mode,
-                **_window(outcome.job),
-                "outcome": "failed",
-                "error": outcome.error.fact if outcome.error else None,
-                "remedy": outcome.error.remedy if outcome.error else None,
-            }
-            for outcome in outcomes
-        ],
-    }
-
-
 def as_json(preview: Preview) -> dict[str, Any]:
     """One preview, machine-readable."""
     return {
         "table_name": preview.job.table.name,
         "mode": preview.job.mode,
-        **_window(preview.job),
+        **window(preview.job),
         "source_rows": preview.source_rows,
         "files": preview.files,
         "changes": preview.changes,
         "statements": preview.statements,
-    }
-
-
-def _window(job: Job) -> dict[str, str | None]:
-    return {
-        "window_start": job.window.start.isoformat() if job.window.start else None,
-        "window_end": job.window.end.isoformat() if job.window.end else None,
     }
 
 

@@ -6,6 +6,9 @@
   + SourceError     MySQL could not be read exactly; nothing was landed
   + StageError      S3 could not be written or read; nothing was landed
   + LandingError    the warehouse refused the rows; raw_data is unchanged
+  + RunError        a step of `loader run` failed; says what was left untouched
+    - LeaseHeldError     another run of the target goes on; nothing was touched
+    - StoppedError       a signal ended the run, or another run took over its lease
 
 Each carries the fact and its remedy; the command line prints both and exits with `exit_status`.
 """
@@ -17,13 +20,16 @@ class LoaderError(Exception):
     Args:
         fact: what is wrong, naming table, column, key and value, and what was left untouched.
         remedy: what to do next, in one sentence.
+        transient: it may well pass by itself, such as a connection that broke; `loader run` then
+            tries again.
     """
 
     exit_status = 1
 
-    def __init__(self, fact: str, remedy: str = "") -> None:
+    def __init__(self, fact: str, remedy: str = "", *, transient: bool = False) -> None:
         self.fact = fact
         self.remedy = remedy
+        self.transient = transient
         super().__init__(f"{fact}\n\n{remedy}" if remedy else fact)
 
 
@@ -47,3 +53,26 @@ class StageError(LoaderError):
 
 class LandingError(LoaderError):
     """The warehouse refused the rows; raw_data is unchanged."""
+
+
+class RunError(LoaderError):
+    """A step of `loader run` failed; says what was left untouched."""
+
+
+class LeaseHeldError(RunError):
+    """Another run of the target goes on; nothing was touched."""
+
+    exit_status = 75  # EX_TEMPFAIL: nothing is wrong, try again later. [sysexits.h]
+
+
+class StoppedError(RunError):
+    """A signal ended the run, or another run took over its lease.
+
+    Args:
+        signal: the signal's number; 0 for a lost lease.
+    """
+
+    def __init__(self, fact: str, remedy: str, signal: int = 0) -> None:
+        super().__init__(fact, remedy)
+        self.by_signal = signal > 0
+        self.exit_status = 128 + signal if signal else 1

@@ -2,11 +2,10 @@
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,13 @@ from loader import mysql, s3
 from loader.config import Settings
 from loader.copytext import changed_values, to_copy_text
 from loader.errors import LoaderError, SourceError
-from loader.ledger import Load, changed_columns, covered_end, day_in
+from loader.ledger import Load, changed_columns
 from loader.masking import check_salt, masking, salt_id
 from loader.reading import Reading, check_declaration, reading
 from loader.tables import Table
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.columns import loader_fields
-from loader.windows import WHOLE, Window, catch_up_window
+from loader.windows import Window
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -51,12 +50,14 @@ class Route:
     Attributes:
         new_warehouse: makes a warehouse with a connection of its own.
         stopping: set when the run is to end before its time.
+        landing: the warehouses of the loads that are under way.
     """
 
     settings: Settings
     stage: "S3Client"
     new_warehouse: Callable[[], Warehouse]
     stopping: Event = field(default_factory=Event)
+    landing: set[Warehouse] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -66,71 +67,12 @@ class Watcher:
     Attributes:
         rows: called with a table's name, the rows read so far and the rows there are.
         say: called with a sentence, such as a column that was added.
+        done: called with what became of a job.
     """
 
     rows: Callable[[str, int, int], None]
     say: Callable[[str], None]
-
-
-def jobs_for(
-    tables: Sequence[Table],
-    requested: Window | None,
-    mode: str,
-    warehouse: Warehouse,
-    settings: Settings,
-) -> Iterator[Job]:
-    """Decide each table's window: the requested one, or what a catch-up has to do.
-
-    A table without a cursor is always copied whole; so is one that was never landed when no
-    window was requested. A table that has nothing to catch up with has no job.
-    """
-    loads = warehouse.loads()
-    today = today_in(settings)
-    for table in tables:
-        if table.cursor is None or requested == WHOLE:
-            yield Job(table=table, window=WHOLE, mode=mode)
-        elif requested:
-            yield Job(table=table, window=requested, mode=mode)
-        else:
-            landed = [load for load in loads if load.table_name == table.name]
-            covered = covered_end(landed, lambda instant: day_in(settings.zone, instant))
-            if covered is None:
-                yield Job(table=table, window=WHOLE, mode="full_refresh")
-            elif window := catch_up_window(covered, table.lookback_days, today):
-                yield Job(table=table, window=window, mode=mode)
-
-
-def today_in(settings: Settings) -> date:
-    """The current day in the declared time zone."""
-    return day_in(settings.zone, now())
-
-
-def run_jobs(
-    jobs: Sequence[Job], route: Route, threads: int, watcher: Watcher
-) -> Iterator[Outcome]:
-    """Land every job, several tables at a time; one that fails does not stop the others.
-
-    Args:
-        threads: how many tables at a time.
-
-    Yields:
-        Outcomes in the order in which the jobs end.
-    """
-
-    def run(job: Job) -> Outcome:
-        try:
-            return Outcome(job=job, load=land(job, route, watcher))
-        except LoaderError as error:
-            return Outcome(job=job, load=None, error=error)
-
-    with ThreadPoolExecutor(threads, thread_name_prefix="load") as pool:
-        try:
-            for future in as_completed([pool.submit(run, job) for job in jobs]):
-                yield future.result()
-        except BaseException:
-            route.stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    done: Callable[[Outcome], None]
 
 
 def land(job: Job, route: Route, watcher: Watcher) -> Load:
@@ -143,8 +85,7 @@ def land(job: Job, route: Route, watcher: Watcher) -> Load:
         ConfigError, SourceError, StageError, LandingError: the window is as it was; the ledger
             has a row that says why, if the warehouse can be reached.
     """
-    warehouse = route.new_warehouse()
-    with warehouse.lock(job.table) as load_id:
+    with _locked(job.table, route) as (warehouse, load_id):
         load = Load(
             load_id=load_id,
             table_name=job.table.name,
@@ -157,11 +98,23 @@ def land(job: Job, route: Route, watcher: Watcher) -> Load:
         try:
             return _read_stage_land(job, progress, route, warehouse, watcher)
         except Exception as caught:
-            error = caught if isinstance(caught, LoaderError) else _unexpected(caught)
+            error = caught if isinstance(caught, LoaderError) else unexpected(caught)
             failed = replace(progress.load, outcome="failed", error=error.fact[:2000])
             with suppress(Exception):
                 warehouse.record(replace(failed, ended_at=now()))
             raise error from caught.__cause__
+
+
+@contextmanager
+def _locked(table: Table, route: Route) -> Iterator[tuple[Warehouse, str]]:
+    """Give a warehouse that holds the table's lock, and the id of the load."""
+    warehouse = route.new_warehouse()
+    route.landing.add(warehouse)
+    try:
+        with warehouse.lock(table) as load_id:
+            yield warehouse, load_id
+    finally:
+        route.landing.discard(warehouse)
 
 
 @dataclass
@@ -171,11 +124,11 @@ class _Progress:
     load: Load
 
 
-def _unexpected(error: Exception) -> LoaderError:
+def unexpected(error: Exception, left: str = "nothing was landed") -> LoaderError:
     """A fault of the loader's own; its text is not shown, because nobody knows what it holds."""
     at = traceback.extract_tb(error.__traceback__)[-1]
     return LoaderError(
-        f"{type(error).__name__} at {at.filename}:{at.lineno}; nothing was landed.",
+        f"{type(error).__name__} at {at.filename}:{at.lineno}; {left}.",
         "This is a fault of the loader; please report it.",
     )
 

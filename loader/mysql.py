@@ -24,6 +24,9 @@ Source: TypeAlias = "pymysql.Connection[Cursor]"
 _BATCH_BYTES = 1_000_000
 _CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
 _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
+# Too many connections, shutting down, a lock's time or a deadlock; no connection, or a lost one.
+# [MySQL: Server Error Messages, Client Error Messages]
+_TRANSIENT = (1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 2002, 2003, 2006, 2013, 2055)
 
 
 @contextmanager
@@ -52,6 +55,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         raise SourceError(
             f"Cannot connect to {where} as {settings.user}: {reason}",
             "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up.",
+            transient=bool(error.args) and error.args[0] in _TRANSIENT,
         ) from None
     try:
         with connection.cursor() as cursor:
@@ -64,7 +68,8 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
     except pymysql.err.Error as error:
         denied = error.args[0] in _DENIED
         remedy = "Grant it: grant select on ... to the user." if denied else "Nothing was landed."
-        raise SourceError(f"{where}: {error.args[-1]}", remedy) from error
+        lost = error.args[0] in _TRANSIENT
+        raise SourceError(f"{where}: {error.args[-1]}", remedy, transient=lost) from error
     finally:
         if connection.open:
             connection.close()

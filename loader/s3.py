@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
 from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _GZIP = 31  # zlib's wbits for a gzip header without name or time: equal rows, equal bytes
+_SERVER_ERROR = 500
+_BROKEN = (NoConnectionError, HTTPClientError, IncompleteReadError, OSError)
 _REMEDIES = {
     "404": "Create the bucket, or correct LOADER_S3_BUCKET.",
     "NoSuchBucket": "Create the bucket, or correct LOADER_S3_BUCKET.",
@@ -265,4 +273,13 @@ def _explained(bucket: str) -> Iterator[None]:
         raise StageError(
             f"S3 bucket {bucket}: {str(error).rstrip('.')}.",
             _REMEDIES.get(code, "Check the AWS settings and that S3 is reachable; then run again."),
+            transient=_is_transient(error),
         ) from None
+
+
+def _is_transient(error: Exception) -> bool:
+    """Whether S3 was busy or out of reach, after boto3's own retries."""
+    if isinstance(error, ClientError):
+        answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return answered >= _SERVER_ERROR or error.response["Error"]["Code"] == "SlowDown"
+    return isinstance(error, _BROKEN)

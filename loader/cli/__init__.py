@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from loader.cli import landing, looking, telling
+from loader.cli import landing, looking, run, telling
 from loader.errors import LoaderError
 
 
@@ -30,5 +30,6 @@ def loader() -> None:
     """
 
 
-for command in (landing.load, landing.plan, looking.status, looking.check, telling.tell):
+COMMANDS = (run.run, landing.load, landing.plan, looking.status, looking.check, telling.tell)
+for command in COMMANDS:
     loader.add_command(command)

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +14,10 @@ from loader.cli.session import Session, open_session
 from loader.windows import Dates
 
 if TYPE_CHECKING:
-    from loader.load import Job
+    from loader.load import Job, Route
+    from loader.tables import Table
     from loader.warehouse import Warehouse
+    from loader.windows import Window
 
 
 @click.command(epilog="Example: loader load --run-date 2026-07-01 --select nps channel")
@@ -36,8 +39,8 @@ def load(
     yesterday. A table that was never landed is landed whole.
     """
     session = open_session(target)
-    from loader import console, s3
-    from loader.load import Route, run_jobs
+    from loader import console, report
+    from loader.jobs import run_jobs
 
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
@@ -45,14 +48,13 @@ def load(
     show = console.quiet() if as_json else console.progress(jobs)
     with show as watcher:
         outcomes = []
-        route = Route(
-            settings=session.settings, stage=s3.connect(), new_warehouse=session.warehouse
-        )
-        for outcome in run_jobs(jobs, route, threads, watcher):
+        for outcome in run_jobs(jobs, route_of(session), threads, watcher):
             outcomes.append(outcome)
             watcher.done(outcome)
     if as_json:
-        click.echo(json.dumps(console.report(outcomes, watcher.said), indent=2))
+        ok = not any(outcome.error for outcome in outcomes)
+        told = {"ok": ok, "said": watcher.said, "loads": report.loads(outcomes)}
+        click.echo(json.dumps(told, indent=2))
     elif not jobs:
         click.echo("Nothing to do: every table is landed up to yesterday.")
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -94,10 +96,40 @@ def jobs_of(
     dates: Dates,
 ) -> "Sequence[Job]":
     """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
-    from loader.load import jobs_for, today_in
+    from loader.jobs import jobs_for
+
+    tables, requested = asked_for(session, names, dates)
+    return list(jobs_for(tables, requested, dates.mode, warehouse, session.settings))
+
+
+def asked_for(
+    session: Session, names: tuple[str, ...], dates: Dates
+) -> "tuple[list[Table], Window | None]":
+    """The tables and the window that the command line asks for; no window means catch-up.
+
+    Raises:
+        CommandLineError: one of them is not there, or makes no sense.
+    """
+    from loader.jobs import today_in
     from loader.tables import select_tables
     from loader.windows import requested_window
 
     tables = select_tables(session.tables, names)
-    requested = requested_window(dates, today=lambda: today_in(session.settings))
-    return list(jobs_for(tables, requested, dates.mode, warehouse, session.settings))
+    return tables, requested_window(dates, today=lambda: today_in(session.settings))
+
+
+def route_of(session: Session, stopping: Event | None = None) -> "Route":
+    """Where rows come from, are staged and land.
+
+    Args:
+        stopping: set when the run is to end before its time.
+    """
+    from loader import s3
+    from loader.load import Route
+
+    return Route(
+        settings=session.settings,
+        stage=s3.connect(),
+        new_warehouse=session.warehouse,
+        stopping=stopping or Event(),
+    )

@@ -86,19 +86,22 @@ class Warehouse(RawTables):
         place = f"{self.profile.place}/{self.schema}"
         return hashlib.sha256(place.encode()).hexdigest()[:6]
 
-    def prepare(self) -> None:
-        """Make sure of the raw schema and its ledgers, which an older loader may have made.
+    def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
+        """Make sure of the raw schema and of the loader's own tables, an older loader's too.
+
+        Args:
+            tables: their columns' types, by name.
 
         Raises:
             LandingError: no right to create them.
         """
-        for ledger, columns in LEDGERS.items():
+        for table, columns in tables.items():
             try:
                 with self.transaction():
-                    self.make_own_table(ledger, columns)
+                    self.make_own_table(table, columns)
             except LandingError:
                 # Another run may have made them at the same time.
-                if columns.keys() - self.raw_columns(ledger):
+                if columns.keys() - self.raw_columns(table):
                     raise
 
     def check_rights(self) -> None:
@@ -204,7 +207,7 @@ class Warehouse(RawTables):
             try:
                 return self._land_once(landing, say)
             except LandingError as error:
-                if not is_transient(error):
+                if self.terminated or not is_transient(error):
                     raise
                 say(f"{landing.table.name}: trying again in {seconds} s: {error.fact}")
             time.sleep(seconds)
@@ -285,6 +288,7 @@ def busy(table: Table) -> LandingError:
         f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
         "this one has changed nothing.",
         "Wait for it to end, then run again.",
+        transient=True,
     )
 
 

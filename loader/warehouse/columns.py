@@ -25,9 +25,17 @@ def loader_fields(fields: Sequence[str]) -> list[str]:
 
 
 class RawTables(Session, ABC):
-    """The tables of the raw schema."""
+    """The tables of the raw schema.
+
+    Attributes:
+        clock: the warehouse's present moment in UTC, as an expression.
+        keep_writers_out: the statement that, until its transaction ends, makes other writers of
+            `{relation}` wait; the first of the transaction, so that it sees what they wrote.
+    """
 
     dialect: ClassVar[Dialect]
+    clock: ClassVar[str]
+    keep_writers_out: ClassVar[str]
 
     def __init__(self, profile: Profile, schema: str) -> None:
         super().__init__(profile)

@@ -20,6 +20,8 @@ class Postgres(Warehouse):
     """The embedded default, and any PostgreSQL 15 or newer."""
 
     dialect = POSTGRES
+    clock = "clock_timestamp() at time zone 'UTC'"
+    keep_writers_out = "lock {relation} in share row exclusive mode"  # readers are not kept out
 
     def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the table and the two indexes that landing, builds and pruning look rows up by."""

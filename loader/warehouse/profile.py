@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from loader.errors import ConfigError, LandingError
+from loader.transience import is_transient_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +99,12 @@ def adapter_credentials(profile: Profile) -> Any:
         ) from None
 
 
-def connect(profile: Profile) -> Any:
+def connect(profile: Profile) -> tuple[Any, int]:
     """Open a connection by the adapter's own way: same options, same authentication.
 
     Returns:
-        A DB-API connection (psycopg2's or redshift_connector's) that is not in autocommit mode.
+        A DB-API connection (psycopg2's or redshift_connector's) that is not in autocommit mode,
+        and the number of the server's process that serves it.
 
     Raises:
         ConfigError: the adapter refuses the target's keys.
@@ -119,6 +121,9 @@ def connect(profile: Profile) -> Any:
         handle = manager.open(connection).handle
         if profile.type == "postgres":
             handle.commit()  # dbt sets the role in a transaction, which a rollback would undo
+            process = handle.get_backend_pid()
+        else:
+            process = connection.backend_pid
         handle.autocommit = False
     except (DbtBaseException, OSError) as error:
         raise LandingError(
@@ -126,8 +131,9 @@ def connect(profile: Profile) -> Any:
             "Run `make up` to start the embedded services."
             if profile.target == "local"
             else "Check the target in profiles.yml, and that the warehouse is up.",
+            transient=is_transient_text(str(error)),
         ) from None
-    return handle
+    return handle, process
 
 
 def render_schema(schema: str, profile: Profile) -> str:

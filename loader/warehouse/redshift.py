@@ -21,6 +21,8 @@ class Redshift(Warehouse):
     """A provisioned cluster or a serverless workgroup."""
 
     dialect = REDSHIFT
+    clock = "getdate()"
+    keep_writers_out = "lock {relation}"
 
     def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
         super().__init__(profile, schema, settings)
@@ -101,6 +103,12 @@ class Redshift(Warehouse):
     def _confirm_lock(self) -> None:
         if self._holder:
             self._holder.execute("select 1")
+
+    def terminate(self) -> None:
+        """End both connections from another thread."""
+        super().terminate()
+        if self._holder:
+            self._holder.terminate()
 
     def close(self) -> None:
         """End both connections."""

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from loader.errors import LandingError
+from loader.transience import is_conflict
 from loader.warehouse.profile import Profile, connect
 
 
@@ -14,11 +15,13 @@ class Session:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self._opened: Any = None
+        self._process = 0
+        self.terminated = False
 
     @property
     def _connection(self) -> Any:
         if self._opened is None:
-            self._opened = connect(self.profile)
+            self._opened, self._process = connect(self.profile)
         return self._opened
 
     def close(self) -> None:
@@ -27,6 +30,17 @@ class Session:
             with suppress(Exception):
                 self._opened.close()
             self._opened = None
+
+    def terminate(self) -> None:
+        """End the connection from another thread, and with it the statement that runs on it.
+
+        A statement within a transaction cannot always be cancelled. [PostgreSQL: Server Signaling
+        Functions; Redshift: PG_TERMINATE_BACKEND, PG_CANCEL_BACKEND]
+        """
+        self.terminated = True
+        if self._opened is not None:
+            with suppress(LandingError), closing(Session(self.profile)) as other:
+                other.execute("select pg_terminate_backend(%s)", (self._process,))
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows, if it has any.
@@ -99,14 +113,11 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same transaction may well succeed another time.
 
     True for a conflict with another transaction, a server that restarts, and a connection that
-    broke, of which drivers know no code. Redshift reports a conflict as an internal error whose
-    whole message is 1023. [Redshift: Serializable isolation; PostgreSQL: Error Codes]
+    broke, of which drivers know no code. [PostgreSQL: Error Codes]
     """
     cause, code = _behind(error), sqlstate(error)
     if code:
-        text = one_line(cause)
-        is_conflict = text.startswith("1023 ") or "conflict with concurrent transaction" in text
-        return code in _TRANSIENT or code.startswith("08") or is_conflict
+        return code in _TRANSIENT or code.startswith("08") or is_conflict(one_line(cause))
     return isinstance(cause, OSError) or type(cause).__name__ in _CONNECTION_ERRORS
 
 

@@ -185,5 +185,5 @@ def test_check_notices_a_user_without_rights(new_pipeline, superuser):
 
 def test_help_names_every_command():
     shown = CliRunner().invoke(loader, ["--help"]).output
-    for command in ("load", "plan", "status", "check", "tell"):
+    for command in ("run", "load", "plan", "status", "check", "tell"):
         assert f"  {command} " in shown

@@ -15,6 +15,27 @@ from pipeline import BIN, DBT_FILES, ROOT, mysql_administrator
 from loader.errors import ConfigError
 from loader.local import mysql, processes, services
 
+COMMANDS = (
+    "dbt debug",
+    "dbt build",
+    "dbt run --full-refresh",
+    "dbt run --vars 'run_date: 2026-07-01'",
+    "dbt test",
+    "dbt snapshot",
+    "dbt seed",
+    "dbt source freshness",
+    "dbt docs generate",
+    "loader run --wait 3600",
+    "loader run --start-date 2026-07-01 --end-date 2026-07-03 --resume --parallel 4 --select nps",
+    "loader load",
+    "loader load --run-date 2026-07-01",
+    "loader load --start-date 2026-07-01 --end-date 2026-07-03 --select nps channel",
+    "loader load --full-refresh --select channel",
+    "loader plan --run-date 2026-07-01",
+    "loader status",
+    "loader check",
+    "python -m loader status",
+)
 DEMO_FILES = (*DBT_FILES, "loader", "profiles.yml.example")
 
 
@@ -65,28 +86,7 @@ def test_a_second_demo_reuses_everything(demo):
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "dbt debug",
-        "dbt build",
-        "dbt run --full-refresh",
-        "dbt run --vars 'run_date: 2026-07-01'",
-        "dbt test",
-        "dbt snapshot",
-        "dbt seed",
-        "dbt source freshness",
-        "dbt docs generate",
-        "loader load",
-        "loader load --run-date 2026-07-01",
-        "loader load --start-date 2026-07-01 --end-date 2026-07-03 --select nps channel",
-        "loader load --full-refresh --select channel",
-        "loader plan --run-date 2026-07-01",
-        "loader status",
-        "loader check",
-        "python -m loader status",
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_works_as_typed(demo, command):
     folder, _ = demo
     words = [word.replace("'", "") for word in re.findall(r"'[^']*'|\S+", command)]

@@ -1,0 +1,174 @@
+"""The daily job: land, build, verify; one run at a time, each step tried again as a whole."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from typing import Any
+
+from loader.backlog import Backlog, Order, Show, may_pass
+from loader.build import Build, Dbt, build_arguments
+from loader.errors import LeaseHeldError, LoaderError, StoppedError
+from loader.lease import Claim, Lease, kept
+from loader.load import Route, now, unexpected
+from loader.stop import Stop
+
+_WAIT_SECONDS = 2
+
+
+class Run:
+    """A run under way, and what is known of it so far.
+
+    Attributes:
+        outcome: `succeeded`, `failed`, `interrupted`, or `refused` because another run goes on.
+        exit_status: what the command ends with.
+        said: sentences for the report.
+        steps: what became of each step.
+        declared: what the dbt project declares of ages and summaries.
+    """
+
+    def __init__(
+        self, order: Order, route: Route, stop: Stop, show: Show, tell: Callable[[str], None]
+    ) -> None:
+        """Prepare a run; nothing is touched yet.
+
+        Args:
+            show: shows how some jobs go on.
+            tell: called with a sentence, or with a command as a person would type it.
+        """
+        self.order = order
+        self.route = route
+        self.began = now()
+        self.outcome = "failed"
+        self.exit_status = 1
+        self.said = list[str]()
+        self.steps = list[dict[str, Any]]()
+        self.backlog = Backlog(order, route)
+        self.build: Build | None = None
+        self.declared: dict[str, Any] = {}
+        self._stop = stop
+        self._show = show
+        self._tell = tell
+
+    def do(self) -> None:
+        """Go through every step, whatever comes of it."""
+        try:
+            with Dbt(self.order.dbt_target, self._stop, self.order.log) as dbt:
+                if self._all_steps(dbt):
+                    self.outcome, self.exit_status = "succeeded", 0
+        except LeaseHeldError as held:
+            self.outcome, self.exit_status = "refused", held.exit_status
+        except StoppedError as stopped:
+            self.outcome = "interrupted" if stopped.by_signal else "failed"
+            self.exit_status = stopped.exit_status
+
+    def _all_steps(self, dbt: Dbt) -> bool:
+        """Take the lease, land, build; returns whether all went well.
+
+        Tables that could not be landed do not keep the others' summaries from being built.
+        """
+        order, days = self.order, self.order.backfill
+        claim = Claim(
+            run_id=order.run_id,
+            start_date=days.start if days else None,
+            end_date=days.end if days else None,
+            now=self.began,
+            resume=order.resume,
+        )
+        lease = Lease(claim, self.route.new_warehouse, self._stop)
+        if not self._step("lease", lambda: self._take(lease)):
+            return False
+        with kept(lease):
+            dbt.parse()  # while the tables are landed
+            landed = self._step("land", lambda: self._land(lease.landing_since))
+            self.declared = dbt.answer()
+            failed = self.backlog.failed
+            if not landed and len(failed) in (0, len(order.tables)):
+                return False
+            only = [table.name for table in order.tables] if order.selected else []
+            arguments = build_arguments(order.dates, only, failed)
+            self.build = build = Build(dbt, arguments, self.declared)
+            built = self._step("build", lambda: self._build(build, lease))
+            # The seam of `verify`: if built, self._step("verify", ...) with loader/verify.py.
+            lease.outcome = "succeeded" if landed and built else "failed"
+        return landed and built
+
+    def _step(self, name: str, attempt: Callable[[], None]) -> bool:
+        """Go through one step, again after a while if it failed for a reason that may pass.
+
+        Returns:
+            Whether it succeeded.
+
+        Raises:
+            LeaseHeldError, StoppedError: the run is not to go on.
+        """
+        settings = self.route.settings.run
+        began, attempts = time.monotonic(), 0
+        error: LoaderError | None = None
+        try:
+            while True:
+                attempts += 1
+                error = self._error_of(attempt)
+                if not error or not may_pass(error) or attempts > settings.retries:
+                    return error is None
+                self.say(
+                    f"{name}: trying again in {settings.retry_seconds} s "
+                    f"({attempts} of {settings.retries}): {error.fact}"
+                )
+                self._stop.sleep(settings.retry_seconds)
+        except (LeaseHeldError, StoppedError) as ended:
+            error = ended
+            raise
+        finally:
+            if error or name != "lease":
+                self.steps.append(
+                    {
+                        "name": name,
+                        "ok": not error,
+                        "attempts": attempts,
+                        "seconds": round(time.monotonic() - began, 3),
+                        "error": error.fact if error else None,
+                        "remedy": error.remedy if error else None,
+                    }
+                )
+
+    def _error_of(self, attempt: Callable[[], None]) -> LoaderError | None:
+        """Make an attempt and return its error, if a run can go on after it."""
+        try:
+            attempt()
+            self._stop.check()
+        except (LeaseHeldError, StoppedError):
+            raise
+        except LoaderError as error:
+            self._stop.check()  # then this error is but the end of what was under way
+            return error
+        except Exception as error:
+            return unexpected(error, "what is published is as it was")
+        return None
+
+    def _take(self, lease: Lease) -> None:
+        """Take the lease, or wait a while for the run that holds it."""
+        until = time.monotonic() + self.order.wait
+        while True:
+            try:
+                return lease.take(self.say)
+            except LeaseHeldError:
+                if time.monotonic() >= until:
+                    raise
+            self._stop.sleep(_WAIT_SECONDS)
+
+    def _land(self, since: datetime) -> None:
+        with closing(self.route.new_warehouse()) as warehouse:
+            warehouse.prepare()
+            self.backlog.plan(warehouse, since)
+        self.backlog.attempt(self._show, self.said.append)
+
+    def _build(self, build: Build, lease: Lease) -> None:
+        """Build, with the lease confirmed: a run that lost it publishes nothing more."""
+        lease.renew()
+        build.attempt(self._tell)
+
+    def say(self, sentence: str) -> None:
+        """Say a sentence to whoever looks on, and keep it for the report."""
+        self.said.append(sentence)
+        self._tell(sentence)

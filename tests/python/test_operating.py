@@ -1,0 +1,84 @@
+"""What docs/operating.md gives to paste is read by those who will read it."""
+
+import ast
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import test_commands
+import test_run
+import yaml
+from click.testing import CliRunner
+from pipeline import BIN, ROOT
+
+from loader.cli import loader
+
+TEXT = (ROOT / "docs" / "operating.md").read_text()
+DAG = ROOT / "docs" / "airflow_dag.py"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.M | re.S)
+
+
+def test_every_command_and_option_is_one_that_a_test_runs():
+    told = [TEXT, (ROOT / "README.md").read_text(), DAG.read_text()]
+    commands = {found for text in told for found in re.findall(r"loader run[^`\"\n]*", text)}
+    assert len(commands) >= 6
+    run = " ".join(test_commands.COMMANDS) + Path(test_run.__file__).read_text()
+    help_text = CliRunner().invoke(loader, ["run", "--help"]).output
+    for command in commands:
+        for option in re.findall(r"--[a-z-]+", command):
+            assert option in run, command
+            assert option in help_text, command
+    for line in [*blocks("cron"), DAG.read_text()]:
+        assert "set -a" in line
+        assert ". " in line.split("set -a")[1]  # the settings, before the command
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_takes_the_units(tmp_path):
+    units = []
+    for block in blocks("ini"):
+        name = re.search(r"# /etc/systemd/system/(\S+)", block)[1]
+        text = block.replace("/opt/mysql_to_redshift/.venv/bin/loader", str(BIN / "loader"))
+        (tmp_path / name).write_text(text)
+        units.append(str(tmp_path / name))
+    assert [Path(unit).suffix for unit in units] == [".service", ".timer"]
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_cron_line_has_its_parts():
+    (line,) = blocks("cron")
+    minute, hour, *days, command = line.strip().split(maxsplit=5)
+    assert (0 <= int(minute) <= 59, 0 <= int(hour) <= 23, days) == (True, True, ["*", "*", "*"])
+    folder, *_, job = command.split(" && ")
+    assert folder == "cd /opt/mysql_to_redshift"
+    assert job == ".venv/bin/loader run --wait 3600"
+    assert "%" not in command  # cron ends a command there
+    subprocess.run(["sh", "-n", "-c", command], check=True)
+
+
+def test_the_workflow_runs_the_job_and_keeps_the_report():
+    (block,) = blocks("yaml")
+    workflow = yaml.safe_load(block)
+    (job,) = workflow["jobs"].values()
+    ran = [step["run"] for step in job["steps"] if "run" in step]
+    assert ran[-1] == ".venv/bin/loader run"
+    assert job["steps"][-1]["if"] == "always()"
+    assert workflow[True]["schedule"]  # YAML reads `on` as true, and GitHub does not
+    for name, value in job["env"].items():
+        is_secret = "PASSWORD" in name
+        assert value == "redshift" or f"{'secrets' if is_secret else 'vars'}.{name}" in value
+
+
+def test_the_dag_is_python():
+    """`make test-airflow` loads it with Airflow's own parser and runs its task."""
+    ast.parse(DAG.read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    assert "tests/airflow/check_dag.py" in makefile

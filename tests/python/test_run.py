@@ -1,0 +1,479 @@
+"""The daily job: what it lands, builds and reports; what it tries again; how it ends early."""
+
+import json
+import shutil
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from datetime import date, datetime
+
+import psutil
+import pytest
+from cutting import Cutting
+from pipeline import ROOT
+from standin.relay import Fault, conflict
+
+from loader import lease
+from loader.cli.session import open_session
+from loader.errors import LeaseHeldError, StoppedError
+from loader.lease import Claim, Lease
+from loader.load import now
+from loader.stop import Stop
+
+DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
+DAYS = [DAY, NEXT_DAY, "2026-07-03", "2026-07-04"]
+RANGE = ("--start-date", DAY, "--end-date", "2026-07-05")
+TABLES = [
+    {"name": "a", "primary_key": ["id"], "cursor": "day"},
+    {"name": "b", "primary_key": ["id"], "cursor": "day"},
+    {"name": "whole", "primary_key": ["id"]},
+]
+SUMMARY = """
+select
+    _run_date as day,
+    count(*) as answers,
+    sum(v) as total
+
+from {{{{ source('raw_data', '{table}') }}}}
+
+where _run_date is not null
+
+group by 1
+"""
+FRESH = {"warn_after": {"count": 1, "period": "hour"}, "error_after": {"count": 1, "period": "day"}}
+
+
+def write_project(pipeline):
+    """Make a dbt project of the tables, with one summary of each and the repository's gate."""
+    shutil.copytree(ROOT / "macros", pipeline.folder / "macros")
+    generic = pipeline.folder / "tests" / "generic"
+    shutil.copytree(ROOT / "tests" / "generic", generic)
+    for file in ("dbt_project.yml", "models/_groups.yml"):
+        shutil.copy(ROOT / file, pipeline.folder / file)
+    models = pipeline.folder / "models" / "marts"
+    models.mkdir()
+    declared = []
+    for table in TABLES:
+        name = f"{table['name']}_summary"
+        (models / f"{name}.sql").write_text(SUMMARY.format(table=table["name"]))
+        positive = {"between": {"arguments": {"minimum": 0, "maximum": 999}}}
+        small = {
+            "between": {
+                "name": f"{name}_is_small",
+                "arguments": {"minimum": 0, "maximum": 99},
+                "config": {"severity": "warn"},
+            }
+        }
+        column = {"name": "total", "description": "A sum.", "data_tests": [positive, small]}
+        declared.append({"name": name, "description": "One row per day.", "columns": [column]})
+    (models / "models.yml").write_text(json.dumps({"models": declared}))
+    sources = pipeline.folder / "models" / "sources.yml"
+    source = json.loads(sources.read_text())
+    source["sources"][0]["config"] = {"loaded_at_field": "_loaded_at", "freshness": FRESH}
+    sources.write_text(json.dumps(source))
+
+
+@pytest.fixture
+def pipeline(new_pipeline):
+    """Three tables, two with a row on each of four days, and a summary of each; nothing landed."""
+    made = new_pipeline(TABLES)
+    write_project(made)
+    for table in "ab":
+        made.mysql(
+            f"create table {table} (id int primary key, v int, day datetime not null, key (day))",
+            f"insert into {table} select seq, seq, '{DAY}' + interval (seq - 1) day "
+            "from seq_1_to_4",
+        )
+    made.mysql("create table whole (id int primary key, v int)", "insert into whole values (1, 1)")
+    return made
+
+
+@pytest.fixture
+def built(pipeline):
+    """The same, landed and built, as a day before has left it."""
+    pipeline.load("--full-refresh")
+    pipeline.build("build")
+    return pipeline
+
+
+def run(pipeline, *arguments, **changes):
+    """Run the daily job, whatever comes of it; returns its exit status and report."""
+    changes = {"LOADER_RETRY_SECONDS": "0", **changes}
+    done = pipeline.loader("run", "--json", *arguments, **changes)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def steps(report):
+    return {step["name"]: (step["ok"], step["attempts"]) for step in report["steps"]}
+
+
+def totals(pipeline, table="a"):
+    return pipeline.query(f"select answers, total from analytics.{table}_summary order by day")
+
+
+def windows(report, table="a"):
+    return [load["window_start"] for load in report["loads"] if load["table_name"] == table]
+
+
+# -- a run ---------------------------------------------------------------------------------------
+
+
+def test_a_run_lands_builds_and_reports(pipeline, endpoints):
+    """It waits for another run, and loses a connection to MySQL: landing is tried again."""
+    pipeline.mysql("update b set v = 200 where id = 4")
+    other, _ = take(pipeline, "other")
+    threading.Timer(1, other.give_back).start()
+    mysql = Cutting(endpoints.mysql_port)
+    mysql.cut_after(3000)
+    status, report = run(pipeline, "--wait", "60", LOADER_MYSQL_PORT=str(mysql.port))
+    mysql.close()
+    assert status == 0, report
+    assert (report["ok"], report["outcome"], report["target"]) == (True, "succeeded", pipeline.kind)
+    assert steps(report) == {"land": (True, 2), "build": (True, 1)}
+    assert any("trying again in 0 s (1 of 2)" in said for said in report["said"])
+    assert sorted(load["table_name"] for load in report["loads"]) == ["a", "b", "whole"]
+    assert totals(pipeline) == [(1, 1), (1, 2), (1, 3), (1, 4)]
+    assert report["dbt"]["failures"] == []
+    (warning,) = report["dbt"]["warnings"]
+    assert warning["node"].startswith("test.mysql_to_redshift.b_summary_is_small")
+    assert (warning["status"], warning["failures"]) == ("warn", 1)
+    assert [each["model"] for each in report["published"]] == [
+        "a_summary", "b_summary", "whole_summary",
+    ]  # fmt: skip
+    assert {each["table"]: each["status"] for each in report["freshness"]} == {
+        "a": "ok", "b": "ok", "whole": "ok",
+    }  # fmt: skip
+    folder = pipeline.folder / ".local" / "runs"
+    assert json.loads((folder / f"{report['run_id']}.json").read_text()) == report
+    assert "Done. PASS=" in (folder / f"{report['run_id']}.dbt.log").read_text()
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".log"}
+    assert runs(pipeline) == [("other", "failed"), (report["run_id"], "succeeded")]
+
+
+@pytest.mark.only("redshift", because="it makes the stand-in fail")
+@pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
+def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, redshift):
+    """One summary meets a conflict twice, another one loses its connection."""
+    built.mysql("update a set v = 10", "update b set v = 20")
+    redshift.faults += [
+        conflict("insert into .*a_summary.* select", times=2),
+        Fault("insert into .*b_summary.* select", drop="before"),
+    ]
+    status, report = run(built, *RANGE)
+    assert status == 0, report
+    assert steps(report) == {"land": (True, 1), "build": (True, 3)}
+    assert totals(built) == [(1, 10)] * 4
+    assert totals(built, "b") == [(1, 20)] * 4
+    assert report["dbt"]["failures"] == []
+
+
+def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(built):
+    """A value that the warehouse cannot hold, and a check of a summary that fails."""
+    built.query("update raw_data._loads set ended_at = '2026-01-01'")
+    built.mysql(
+        "alter table a add column paid date",
+        f"update a set v = 50, paid = if(id = 1, '0000-00-00', '{DAY}')",
+        "update b set v = 5000",
+        "update whole set v = 2",
+    )
+    before = dict(built.query("select model_name, published_at from analytics._publications"))
+    status, report = run(built, *RANGE)
+    assert status == 1
+    assert (report["ok"], report["outcome"]) == (False, "failed")
+    assert steps(report) == {"land": (False, 1), "build": (False, 1)}
+    land, build = report["steps"]
+    assert "Not landed: a." in land["error"]
+    assert "0000-00-00" in land["error"]
+    assert land["remedy"]
+    assert "1 of dbt's" in build["error"]
+    assert "b_summary" in build["error"]
+    # A table stops at its first day that fails; the others go on.
+    assert windows(report) == [DAY]
+    assert windows(report, "b") == DAYS
+    assert totals(built) == totals(built, "b") == [(1, 1), (1, 2), (1, 3), (1, 4)]
+    assert built.query("select total from analytics.whole_summary") == [(2,)]
+    (failure,) = report["dbt"]["failures"]
+    assert failure["node"] == "model.mysql_to_redshift.b_summary"
+    assert "is as it was" in failure["message"]
+    ages = {each["table"]: each["status"] for each in report["freshness"]}
+    assert ages == {"a": "error", "b": "ok", "whole": "ok"}
+    stays = {
+        each["model"]: datetime.fromisoformat(each["published_at"]).replace(tzinfo=None)
+        for each in report["published"]
+    }
+    for model in ("a_summary", "b_summary"):
+        assert stays[model] == before[model]
+    assert stays["whole_summary"] > before["whole_summary"]
+
+
+@pytest.mark.only("postgres", because="the warehouse has no part in it")
+def test_a_project_that_dbt_cannot_read_is_told_by_its_own_message(pipeline):
+    broken = pipeline.folder / "models" / "marts" / "broken.sql"
+    broken.write_text("select * from {{ ref('no') }}")
+    status, report = run(pipeline, "--select", "b")
+    assert status == 1
+    assert steps(report) == {"land": (True, 1), "build": (False, 1)}
+    assert "depends on a node named 'no'" in report["steps"][1]["error"]
+    assert windows(report, "b") == [None]
+
+
+# -- backfills -----------------------------------------------------------------------------------
+
+
+def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
+    """It fails on the third day, is mended, and goes on there, with several windows at a time."""
+    built.mysql("alter table a add column paid date", "update a set v = 10")
+    built.mysql("update a set paid = '0000-00-00' where id = 3")
+    status, report = run(built, *RANGE, "--select", "a")
+    assert status == 1
+    assert steps(report) == {"land": (False, 1)}
+    assert windows(report) == DAYS[:3]
+    landed = [load["load_id"] for load in report["loads"] if "load_id" in load]
+    assert landed == sorted(landed)
+    assert totals(built) == [(1, 1), (1, 2), (1, 3), (1, 4)]
+
+    built.mysql("update a set paid = null", f"insert into a values (9, 9, '{DAY}', null)")
+    arguments = (*RANGE, "--select", "a", "whole", "--resume", "--parallel", "2")
+    status, report = run(built, *arguments)
+    assert status == 0, report
+    assert f"Going on where run {report_before(built)['run_id']} left off." in report["said"]
+    assert sorted(windows(report)) == DAYS[2:]
+    assert windows(report, "whole") == [None]
+    assert totals(built) == [(1, 10)] * 4
+
+    # What succeeded is not gone on with: the source may have changed since.
+    said = []
+    days = {"start_date": date(2026, 7, 1), "end_date": date(2026, 7, 5)}
+    new_lease(built, **days, resume=True).take(said.append)
+    assert said == ["There is no backfill from 2026-07-01 to 2026-07-05 to go on with."]
+
+
+def report_before(pipeline):
+    first, *_ = sorted((pipeline.folder / ".local" / "runs").glob("*.json"))
+    return json.loads(first.read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--resume",), "--resume is for a backfill."),
+        (("--run-date", DAY, "--parallel", "2"), "--parallel is for a backfill."),
+        (("--run-date", "2026-02-30"), "is not a day of the calendar"),
+        (("--select", "nobody"), "Known tables: a, b, whole."),
+    ],
+)
+@pytest.mark.only("postgres", because="nothing is connected to")
+def test_a_wrong_command_line_touches_nothing_and_leaves_no_report(pipeline, arguments, said):
+    done = pipeline.loader("run", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (pipeline.folder / ".local").exists()
+
+
+# -- one run at a time ---------------------------------------------------------------------------
+
+
+def new_lease(pipeline, **claim):
+    with pipeline.inside():
+        session = open_session(None)
+    claim = {"run_id": "mine", "start_date": None, "end_date": None, "now": now(), **claim}
+    return Lease(Claim(**claim), session.warehouse, Stop())
+
+
+def take(pipeline, run_id):
+    """Take the lease; returns it, and what was said of it."""
+    said = []
+    taken = new_lease(pipeline, run_id=run_id)
+    taken.take(said.append)
+    return taken, said
+
+
+def expire(pipeline):
+    pipeline.query("update raw_data._leases set expires_at = taken_at where ended_at is null")
+
+
+def runs(pipeline):
+    return pipeline.query("select run_id, outcome from raw_data._leases order by taken_at")
+
+
+def test_one_run_at_a_time_and_a_dead_ones_lease_is_taken_over(new_pipeline):
+    pipeline = new_pipeline(TABLES)
+    first, said = take(pipeline, "first")
+    assert said == []
+    with pytest.raises(LeaseHeldError, match=r"run first \(process \d+ on .*, since .*, until "):
+        take(pipeline, "second")
+    first.give_back()
+    second, said = take(pipeline, "second")
+    assert said == []
+
+    # One that has expired lives on as long as nobody takes it.
+    expire(pipeline)
+    second.renew()
+    with pytest.raises(LeaseHeldError):
+        take(pipeline, "third")
+    expire(pipeline)
+    third, said = take(pipeline, "third")
+    assert len(said) == 1
+    assert said[0].startswith("The lease of run second (process ")
+    assert said[0].endswith(" had expired; it was taken over.")
+    with pytest.raises(StoppedError, match="another run has taken it over"):
+        second.renew()
+    second.give_back()
+    third.renew()
+    assert runs(pipeline) == [("first", "failed"), ("second", "lost"), ("third", None)]
+
+
+def test_of_several_that_ask_at_once_one_gets_the_lease(new_pipeline):
+    pipeline = new_pipeline(TABLES)
+    leases = [new_lease(pipeline, run_id=str(number)) for number in range(6)]
+    start, got = threading.Barrier(len(leases)), []
+
+    def ask(each):
+        start.wait()
+        try:
+            each.take(lambda _: None)
+            got.append("taken")
+        except LeaseHeldError:
+            got.append("refused")
+
+    threads = [threading.Thread(target=ask, args=(each,)) for each in leases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == ["refused"] * 5 + ["taken"]
+    assert len(runs(pipeline)) == 1
+
+
+def test_a_second_run_is_refused_in_one_sentence(pipeline):
+    take(pipeline, "first")
+    status, report = run(pipeline)
+    assert status == 75
+    assert (report["ok"], report["outcome"]) == (False, "refused")
+    assert steps(report) == {"lease": (False, 1)}
+    assert "has the lease of run first (process" in report["steps"][0]["error"]
+    assert report["loads"] == []
+    assert pipeline.loads() == []
+
+
+# -- ends before its time ------------------------------------------------------------------------
+
+
+@contextmanager
+def blocked(pipeline, relation, *command):
+    """A run that has to wait for a lock on a relation; give it while it waits."""
+    with pipeline.warehouse_connection() as holder, holder.cursor() as cursor:
+        cursor.execute(f"begin; lock {relation} in access exclusive mode")
+        with pipeline.start("loader", "run", *command) as process:
+            try:
+                until(lambda: waiting(pipeline, relation))
+                yield process
+            finally:
+                process.kill()
+
+
+def waiting(pipeline, relation):
+    """How many statements wait for a lock on a relation."""
+    return pipeline.value(
+        f"select count(*) from pg_locks where not granted and relation = '{relation}'::regclass"
+    )
+
+
+def until(condition, seconds=60):
+    """Wait for something that takes a moment."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def children(process):
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def last_report(pipeline):
+    *_, last = sorted((pipeline.folder / ".local" / "runs").glob("*.json"))
+    return json.loads(last.read_text())
+
+
+def test_a_signal_while_a_table_lands_rolls_it_back(built):
+    built.mysql("update a set v = 10")
+    before = built.raw("a", "id, v, _run_date")
+    with blocked(built, "raw_data.a", "--run-date", DAY) as process:
+        dbt = children(process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert built.raw("a", "id, v, _run_date") == before
+    assert built.staged() == []
+    assert not any(each.is_running() for each in dbt)
+    report = last_report(built)
+    assert (report["outcome"], report["ok"]) == ("interrupted", False)
+    assert steps(report) == {"land": (False, 1)}
+    assert "SIGINT ended the run" in report["steps"][0]["error"]
+    assert runs(built)[-1] == (report["run_id"], "interrupted")
+    assert sessions(built) == 0
+
+
+def sessions(pipeline):
+    """The connections to the warehouse, this one aside."""
+    return pipeline.value(
+        "select count(*) from pg_stat_activity where datname = current_database() "
+        "and pid <> pg_backend_pid() and backend_type = 'client backend'"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_while_dbt_publishes_rolls_it_back_and_ends_dbt(built, number):
+    """SIGKILL leaves the loader no time to tell dbt; dbt notices that it is alone."""
+    built.mysql("update a set v = 10")
+    with blocked(built, "analytics.a_summary", *RANGE) as process:
+        dbt = children(process)
+        process.send_signal(number)
+        process.wait(30)
+        until(lambda: not any(each.is_running() for each in dbt), 15)
+    assert totals(built) == [(1, 1), (1, 2), (1, 3), (1, 4)]
+    until(lambda: sessions(built) == 0)
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        report = last_report(built)
+        assert steps(report) == {"land": (True, 1), "build": (False, 1)}
+        assert runs(built) == [(report["run_id"], "interrupted")]
+        return
+
+    # The next run takes the lease over, and has nothing left to land.
+    expire(built)
+    status, report = run(built, "--select", "a", *RANGE, "--resume")
+    assert status == 0, report
+    assert any("it was taken over" in said for said in report["said"])
+    assert windows(report) == []
+    assert totals(built) == [(1, 10)] * 4
+
+
+def test_a_run_that_has_lost_its_lease_publishes_nothing_more(built, monkeypatch):
+    """As on a laptop that slept: another run has taken over while this one lands."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
+    built.mysql("update a set v = 10")
+    before = built.raw("a", "id, v, _run_date")
+
+    def take_over():
+        until(lambda: waiting(built, "raw_data.a"))
+        expire(built)
+        take(built, "other")
+
+    other = threading.Thread(target=take_over)
+    with built.warehouse_connection() as holder, holder.cursor() as cursor:
+        cursor.execute("begin; lock raw_data.a in access exclusive mode")
+        other.start()
+        status, report = run(built, "--run-date", DAY)
+    other.join()
+    assert status == 1
+    assert report["outcome"] == "failed"
+    assert steps(report) == {"land": (False, 1)}
+    assert (
+        "The run has lost its lease: another run has taken it over."
+        in (report["steps"][0]["error"])
+    )
+    assert built.raw("a", "id, v, _run_date") == before
+    assert runs(built) == [(report["run_id"], "lost"), ("other", None)]
