@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
 
 from loader.config import Settings
 from loader.errors import LandingError
@@ -87,9 +86,7 @@ class Warehouse(RawTables):
         place = f"{self.profile.place}/{self.schema}"
         return hashlib.sha256(place.encode()).hexdigest()[:6]
 
-    def prepare(
-        self, table: str = LEDGER, columns: Mapping[str, str] = MappingProxyType(LEDGER_COLUMNS)
-    ) -> None:
+    def prepare(self, table: str = LEDGER, columns: Mapping[str, str] = LEDGER_COLUMNS) -> None:
         """Make sure of the raw schema and of one of the loader's own tables.
 
         Raises:
