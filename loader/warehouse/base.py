@@ -87,10 +87,7 @@ class Warehouse(RawTables):
         return hashlib.sha256(place.encode()).hexdigest()[:6]
 
     def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
-        """Make sure of the raw schema and of the loader's own tables, an older loader's too.
-
-        Args:
-            tables: their columns' types, by name.
+        """Make sure of the raw schema and of the loader's own tables, by name.
 
         Raises:
             LandingError: no right to create them.

@@ -7,11 +7,13 @@ from datetime import date
 
 import pytest
 
-from loader import load, mysql, s3
+from loader import jobs, load, mysql, s3
 from loader.cli.session import open_session
 from loader.errors import SourceError
 from loader.local.s3 import BUCKET
+from loader.tables import Table
 from loader.warehouse import base
+from loader.windows import WHOLE
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
 CREATE = (
@@ -267,20 +269,30 @@ def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
 
 def test_a_run_that_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
     def land(job, route, watcher):
-        if job == "endless":
+        begun.append(job)
+        if job is endless:
             started.set()
             assert route.stopping.wait(20)
             ended.append(job)
         assert started.wait(20)
         return "landed"
 
-    started, ended = threading.Event(), []
-    monkeypatch.setattr(load, "land", land)
+    def job_of(name):
+        return load.Job(
+            table=Table(name=name, database="d", source=name, primary_key=()),
+            window=WHOLE,
+            mode="full_refresh",
+        )
+
+    endless, short, after = job_of("endless"), job_of("short"), job_of("endless")
+    started, begun, ended = threading.Event(), [], []
+    monkeypatch.setattr(jobs, "land", land)
     route = load.Route(settings=None, stage=None, new_warehouse=None)
-    outcomes = load.run_jobs(["endless", "short"], route, 2, None)
-    assert next(outcomes).job == "short"
+    outcomes = jobs.run_jobs([endless, short, after], route, 2, None)
+    assert next(outcomes).job is short
     outcomes.close()  # what an interrupt does to it
-    assert ended == ["endless"]
+    assert ended == [endless]
+    assert not any(each is after for each in begun)
     with pytest.raises(SourceError, match="interrupted"):
         list(load._until(route.stopping, iter([[b"row"]])))
 
