@@ -57,7 +57,7 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
             check_declaration(table, description, warehouse.dialect)
             read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
             mysql.check_cursor(source, table, read)
-        warehouse.column_changes(table, read.columns)
+        warehouse.column_changes(table, read.columns, is_whole=table.cursor is None)
         warehouse.release()
     except LoaderError as error:
         return Check(what, False, error.fact, error.remedy)

@@ -19,14 +19,15 @@ from rich.progress import (
 from rich.table import Table as Grid
 
 from loader.check import Check
+from loader.errors import printable
 from loader.ledger import Load
 from loader.load import Job, Outcome, Watcher
 from loader.plan import Preview
 from loader.status import TableStatus
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
-OUT = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+OUT = Console(highlight=False, emoji=False, soft_wrap=True, width=_WIDTH)
+ERR = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 _MISSING_SHOWN = 3
 
 
@@ -63,20 +64,20 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
 
         def rows(table: str, done: int, total: int) -> None:
             if table not in tasks:
-                tasks[table] = bars.add_task(f"{table:{width}}", total=total)
+                tasks[table] = bars.add_task(_shown(f"{table:{width}}"), total=total)
             bars.update(tasks[table], completed=done)
 
         def done(outcome: Outcome) -> None:
             if (task := tasks.pop(outcome.job.table.name, None)) is not None:
                 bars.remove_task(task)
             if outcome.load:
-                OUT.print(load_line(outcome.load, width), markup=False)
+                OUT.print(_shown(load_line(outcome.load, width)))
             if outcome.error:
-                name = outcome.job.table.name
-                ERR.print(f"[red]{name:{width}}  failed[/red]: {escape(outcome.error.fact)}\n")
+                name = _shown(f"{outcome.job.table.name:{width}}")
+                ERR.print(f"[red]{name}  failed[/red]: {escape(outcome.error.fact)}\n")
                 ERR.print(escape(outcome.error.remedy))
 
-        yield Display(rows=rows, say=lambda told: OUT.print(escape(told)), done=done, said=[])
+        yield Display(rows=rows, say=lambda told: OUT.print(_shown(told)), done=done, said=[])
 
 
 def load_line(load: Load, width: int) -> str:
@@ -94,23 +95,26 @@ def report(outcomes: Sequence[Outcome], said: Sequence[str]) -> dict[str, Any]:
         "ok": not any(outcome.error for outcome in outcomes),
         "said": list(said),
         "loads": [
-            outcome.load.as_json()
-            if outcome.load
-            else {
-                "table_name": outcome.job.table.name,
-                "mode": outcome.job.mode,
-                **_window(outcome.job),
-                "outcome": "failed",
-                "error": outcome.error.fact if outcome.error else None,
-                "remedy": outcome.error.remedy if outcome.error else None,
-            }
-            for outcome in outcomes
+            outcome.load.as_json() if outcome.load else _failure(outcome) for outcome in outcomes
         ],
     }
 
 
-def as_json(preview: Preview) -> dict[str, Any]:
-    """One preview, machine-readable."""
+def _failure(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "table_name": outcome.job.table.name,
+        "mode": outcome.job.mode,
+        **_window(outcome.job),
+        "outcome": "failed",
+        "error": outcome.error.fact if outcome.error else None,
+        "remedy": outcome.error.remedy if outcome.error else None,
+    }
+
+
+def as_json(preview: Preview | Outcome) -> dict[str, Any]:
+    """One preview, or what would stop the load; machine-readable."""
+    if isinstance(preview, Outcome):
+        return _failure(preview)
     return {
         "table_name": preview.job.table.name,
         "mode": preview.job.mode,
@@ -129,18 +133,20 @@ def _window(job: Job) -> dict[str, str | None]:
     }
 
 
-def show_previews(previews: Sequence[Preview]) -> None:
-    """Print what would happen, with the SQL; nothing was touched."""
+def show_previews(previews: Sequence[Preview | Outcome]) -> None:
+    """Print what would happen, with the SQL, or what would stop it; nothing was touched."""
     for preview in previews:
-        job = preview.job
-        OUT.print(
-            f"[bold]{job.table.name}[/bold]  {job.window}  {preview.source_rows:,} rows, "
-            f"about {preview.files} file(s)"
-        )
+        heading = f"[bold]{_shown(preview.job.table.name)}[/bold]  {preview.job.window}"
+        if isinstance(preview, Outcome):
+            failure = _failure(preview)
+            OUT.print(f"{heading}  [red]would fail[/red]: {_shown(failure['error'])}")
+            OUT.print(f"  {_shown(failure['remedy'])}\n")
+            continue
+        OUT.print(f"{heading}  {preview.source_rows:,} rows, about {preview.files} file(s)")
         for change in preview.changes:
-            OUT.print(f"  {change}", markup=False)
+            OUT.print(f"  {_shown(change)}")
         for statement in preview.statements:
-            OUT.print(f"  {statement};", markup=False)
+            OUT.print("\n".join(f"  {_shown(line)}" for line in f"{statement};".split("\n")))
         OUT.print()
     OUT.print("Nothing was touched." if previews else "Nothing to do.")
 
@@ -155,7 +161,7 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
         shown = ", ".join(str(day) for day in missing[:_MISSING_SHOWN])
         more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
         grid.add_row(
-            status.table,
+            _shown(status.table),
             str(last.window) if last else "never landed",
             f"{last.landed_rows:,}" if last else "",
             _age(status.age.total_seconds()) if status.age is not None else "",
@@ -165,16 +171,21 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
     OUT.print(grid)
     for status in statuses:
         if status.error:
-            OUT.print(f"\n[red]{status.table}[/red]: {escape(status.error)}")
+            OUT.print(f"\n[red]{_shown(status.table)}[/red]: {_shown(status.error)}")
 
 
 def show_check(check: Check) -> None:
     """Print one check: what, and either the finding or the fact with its remedy."""
-    told = escape(f"{check.what}: {check.finding}")
+    told = _shown(f"{check.what}: {check.finding}")
     if check.passed:
         OUT.print(f"[green]ok[/green]    {told}")
     else:
-        OUT.print(f"[red]wrong[/red] {told}\n      {escape(check.remedy)}")
+        OUT.print(f"[red]wrong[/red] {told}\n      {_shown(check.remedy)}")
+
+
+def _shown(text: str) -> str:
+    """Text as it is: neither rich nor the terminal takes any of it for a sign of its own."""
+    return escape(printable(text))
 
 
 def _bytes(size: float) -> str:

@@ -189,7 +189,7 @@ def _read_stage_land(
             check_declaration(job.table, description, warehouse.dialect)
             read = reading(job.table, description, job.window, settings.zone, warehouse.dialect)
             # A change that cannot be made stops here, before anything is read.
-            warehouse.column_changes(job.table, read.columns)
+            warehouse.column_changes(job.table, read.columns, is_whole=job.window.is_whole)
             warehouse.release()
             with mysql.snapshot(source):
                 load = replace(load, source_rows=mysql.count_window(source, job.table, read))

@@ -20,8 +20,9 @@ class Postgres(Warehouse):
     """The embedded default, and any PostgreSQL 15 or newer."""
 
     dialect = POSTGRES
+    literal_prefix = "E"
 
-    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the table and the two indexes that landing, builds and pruning look rows up by."""
         relation = self.relation(table.name)
         listed = ", ".join(

@@ -82,6 +82,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A string literal in which backslashes escape, as they do on Redshift."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def one_line(error: BaseException) -> str:
     """A driver's message without its line breaks."""
     told = _fields(error)
