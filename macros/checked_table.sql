@@ -40,14 +40,14 @@
     {%- set failed = run_checks({model.unique_id: candidate}) -%}
     {%- if failed -%}
         {%- call statement('reject') -%}
-            alter table {{ candidate }} rename to {{ adapter.quote(rejected.identifier) }}
+            alter table {{ candidate }} rename to {{ quoted(rejected.identifier) }}
         {%- endcall -%}
         {%- do adapter.commit() -%}
         {%- do refuse_if_failed(failed, published, candidate, rejected) -%}
     {%- endif -%}
     {%- call statement('publish') -%}
         {%- if published is none -%}
-            alter table {{ candidate }} rename to {{ adapter.quote(this.identifier) }};
+            alter table {{ candidate }} rename to {{ quoted(this.identifier) }};
         {%- else -%}
             {{ replace_rows(published, candidate) }}
         {%- endif -%}
@@ -79,13 +79,13 @@
         {%- do new.update({column.name: column.data_type}) -%}
     {%- endfor -%}
     {%- set names = [] -%}
-    {%- for name in new -%}{%- do names.append(adapter.quote(name)) -%}{%- endfor -%}
+    {%- for name in new -%}{%- do names.append(quoted(name)) -%}{%- endfor -%}
 
     {%- for name, kind in old.items() if new.get(name) != kind %}
-        alter table {{ published }} drop column {{ adapter.quote(name) }};
+        alter table {{ published }} drop column {{ quoted(name) }};
     {%- endfor %}
     {%- for name, kind in new.items() if old.get(name) != kind %}
-        alter table {{ published }} add column {{ adapter.quote(name) }} {{ kind }};
+        alter table {{ published }} add column {{ quoted(name) }} {{ kind }};
     {%- endfor %}
     delete from {{ published }};
     insert into {{ published }} ({{ names | join(', ') }})
@@ -117,7 +117,7 @@
 
     insert into {{ publications_relation() }}
     select
-        '{{ relation.identifier }}',
+        {{ text_literal(relation.identifier) }},
         {{ utc_now() }},
         count(*),
         '{{ invocation_id }}'
