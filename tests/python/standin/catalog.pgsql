@@ -121,7 +121,7 @@ declare
     );
 begin
     if exists (
-        select 1 from standin_late_views where id = view::regclass::oid and columns <> now_columns
+        select 1 from standin_late_views where standin_late_views.id = view::regclass::oid and columns <> now_columns
     ) then
         raise exception 'cannot change the columns of view % by replacing it', view;
     end if;
@@ -156,10 +156,10 @@ begin
         )
 
         select name from reading
-        inner join standin_late_views on to_regclass(name) = id
+        inner join standin_late_views on to_regclass(name) = reading.id
         group by name order by max(depth) desc
     loop
-        execute 'drop view ' || found.name;
+        execute 'drop view if exists ' || found.name;
         update standin_late_views set is_bound = false where name = found.name;
     end loop;
     execute format('alter table %s drop column %s %s', relation, dropped, rest);
@@ -169,6 +169,8 @@ create procedure bind_late_views() language plpgsql as $$
 declare
     found record;
 begin
+    -- Another table of the view may be widened at the same time: the last one binds it.
+    perform set_config('lock_timeout', '200', true);
     for found in select name, definition from standin_late_views where not is_bound loop
         begin
             execute 'create view ' || found.name || ' as ' || found.definition;
@@ -176,6 +178,7 @@ begin
         exception when others then null;  -- it is found out when it is read
         end;
     end loop;
+    perform set_config('lock_timeout', '0', true);
 end
 $$;
 create view svv_table_info as
