@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table as Grid
+from rich.text import Text
 
 from loader.check import Check
 from loader.errors import printable
@@ -26,8 +26,9 @@ from loader.plan import Preview
 from loader.status import TableStatus
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
-OUT = Console(highlight=False, emoji=False, soft_wrap=True, width=_WIDTH)
-ERR = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+# Names and values may look like rich's markup, so there is none.
+OUT = Console(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
+ERR = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 _MISSING_SHOWN = 3
 
 
@@ -51,7 +52,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
     """Show a bar per table on a terminal; elsewhere a line per table when it is done."""
     width = max([len(job.table.name) for job in jobs], default=0)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("rows"),
@@ -64,20 +65,20 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
 
         def rows(table: str, done: int, total: int) -> None:
             if table not in tasks:
-                tasks[table] = bars.add_task(_shown(f"{table:{width}}"), total=total)
+                tasks[table] = bars.add_task(f"{table:{width}}", total=total)
             bars.update(tasks[table], completed=done)
 
         def done(outcome: Outcome) -> None:
             if (task := tasks.pop(outcome.job.table.name, None)) is not None:
                 bars.remove_task(task)
             if outcome.load:
-                OUT.print(_shown(load_line(outcome.load, width)))
+                OUT.print(load_line(outcome.load, width))
             if outcome.error:
-                name = _shown(f"{outcome.job.table.name:{width}}")
-                ERR.print(f"[red]{name}  failed[/red]: {escape(outcome.error.fact)}\n")
-                ERR.print(escape(outcome.error.remedy))
+                name = f"{outcome.job.table.name:{width}}"
+                ERR.print(_told((f"{name}  failed", "red"), f": {outcome.error.fact}"), end="\n\n")
+                ERR.print(outcome.error.remedy)
 
-        yield Display(rows=rows, say=lambda told: OUT.print(_shown(told)), done=done, said=[])
+        yield Display(rows=rows, say=lambda told: OUT.print(printable(told)), done=done, said=[])
 
 
 def load_line(load: Load, width: int) -> str:
@@ -136,17 +137,18 @@ def _window(job: Job) -> dict[str, str | None]:
 def show_previews(previews: Sequence[Preview | Outcome]) -> None:
     """Print what would happen, with the SQL, or what would stop it; nothing was touched."""
     for preview in previews:
-        heading = f"[bold]{_shown(preview.job.table.name)}[/bold]  {preview.job.window}"
+        heading = (preview.job.table.name, "bold"), f"  {preview.job.window}  "
         if isinstance(preview, Outcome):
             failure = _failure(preview)
-            OUT.print(f"{heading}  [red]would fail[/red]: {_shown(failure['error'])}")
-            OUT.print(f"  {_shown(failure['remedy'])}\n")
+            OUT.print(_told(*heading, ("would fail", "red"), f": {failure['error']}"))
+            OUT.print(f"  {failure['remedy']}\n")
             continue
-        OUT.print(f"{heading}  {preview.source_rows:,} rows, about {preview.files} file(s)")
+        rows = f"{preview.source_rows:,} rows, about {preview.files} file(s)"
+        OUT.print(_told(*heading, rows))
         for change in preview.changes:
-            OUT.print(f"  {_shown(change)}")
+            OUT.print(f"  {printable(change)}")
         for statement in preview.statements:
-            OUT.print("\n".join(f"  {_shown(line)}" for line in f"{statement};".split("\n")))
+            OUT.print("\n".join(f"  {printable(line)}" for line in f"{statement};".split("\n")))
         OUT.print()
     OUT.print("Nothing was touched." if previews else "Nothing to do.")
 
@@ -161,7 +163,7 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
         shown = ", ".join(str(day) for day in missing[:_MISSING_SHOWN])
         more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
         grid.add_row(
-            _shown(status.table),
+            status.table,
             str(last.window) if last else "never landed",
             f"{last.landed_rows:,}" if last else "",
             _age(status.age.total_seconds()) if status.age is not None else "",
@@ -171,21 +173,28 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
     OUT.print(grid)
     for status in statuses:
         if status.error:
-            OUT.print(f"\n[red]{_shown(status.table)}[/red]: {_shown(status.error)}")
+            OUT.print()
+            OUT.print(_told((status.table, "red"), f": {status.error}"))
 
 
 def show_check(check: Check) -> None:
     """Print one check: what, and either the finding or the fact with its remedy."""
-    told = _shown(f"{check.what}: {check.finding}")
+    told = f"{check.what}: {check.finding}"
     if check.passed:
-        OUT.print(f"[green]ok[/green]    {told}")
+        OUT.print(_told(("ok", "green"), f"    {told}"))
     else:
-        OUT.print(f"[red]wrong[/red] {told}\n      {_shown(check.remedy)}")
+        OUT.print(_told(("wrong", "red"), f" {told}"))
+        OUT.print(f"      {printable(check.remedy)}")
 
 
-def _shown(text: str) -> str:
-    """Text as it is: neither rich nor the terminal takes any of it for a sign of its own."""
-    return escape(printable(text))
+def _told(*parts: str | tuple[str, str]) -> Text:
+    """One line of parts, some with a colour; no sign of them reaches the terminal as its own."""
+    return Text.assemble(
+        *(
+            printable(part) if isinstance(part, str) else (printable(part[0]), part[1])
+            for part in parts
+        )
+    )
 
 
 def _bytes(size: float) -> str:

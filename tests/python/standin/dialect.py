@@ -135,4 +135,4 @@ def _outside_strings(text: str, change: Callable[[str], str]) -> str:
 
 
 def _literal(text: str) -> str:
-    return "'" + text.lower().replace("'", "''") + "'"
+    return "'" + text.lower().replace("\\", "\\\\").replace("'", "''") + "'"
