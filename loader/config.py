@@ -12,6 +12,7 @@ LOCAL_ENV = Path(".local/local.env")
 """What `make up` writes: how to reach the embedded services; it rules the target `local`."""
 
 KEEP = ("never", "on_failure", "always")
+THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,13 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
 
     host = value("LOADER_MYSQL_HOST")
     tls = _one_of("LOADER_MYSQL_TLS", value("LOADER_MYSQL_TLS"), ("auto", "verify", "off"))
-    is_local = host in ("127.0.0.1", "::1", "localhost")
     return Settings(
         mysql=MySQLSettings(
             host=host,
             port=_positive("LOADER_MYSQL_PORT", value("LOADER_MYSQL_PORT")),
             user=value("LOADER_MYSQL_USER"),
             password=value("LOADER_MYSQL_PASSWORD"),
-            tls=tls == "verify" or (tls == "auto" and not is_local),
+            tls=tls == "verify" or (tls == "auto" and host not in THIS_MACHINE),
             tls_ca=value("LOADER_MYSQL_TLS_CA"),
         ),
         stage=StageSettings(

@@ -23,6 +23,11 @@ from loader.types import Column
 Source: TypeAlias = "pymysql.Connection[Cursor]"
 _BATCH_BYTES = 1_000_000
 _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
+_TLS_REMEDY = (
+    "Set LOADER_MYSQL_TLS_CA to the authority that signed the server's certificate, and "
+    "LOADER_MYSQL_HOST to a name that stands in it; or LOADER_MYSQL_TLS to off, where nobody "
+    "else is on the wire."
+)
 
 
 @contextmanager
@@ -50,7 +55,9 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         reason = error.args[-1] if error.args else error
         raise SourceError(
             f"Cannot connect to {where} as {settings.user}: {reason}",
-            "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up.",
+            _TLS_REMEDY
+            if "SSL" in str(reason)
+            else "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up.",
         ) from None
     try:
         with connection.cursor() as cursor:

@@ -4,15 +4,12 @@ import datetime
 import gc
 import http.server
 import os
-import ssl
 import threading
 from argparse import Namespace
 from urllib.parse import parse_qs
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from certificates import make_certificate, server_context
 from dbt.config.profile import Profile, read_profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.flags import set_from_args
@@ -107,41 +104,15 @@ def iam():
 @pytest.fixture
 def certificate(tmp_path):
     """A certificate of localhost, which signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file, key_file = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return file, key_file
+    return make_certificate(tmp_path)
 
 
 @pytest.fixture
 def encrypted(redshift, certificate):
     """The stand-in once more, speaking TLS, for a user whom IAM has given a password."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
     server = Standin(
-        backend=redshift.backend, password=redshift.password, stage=redshift.stage, tls=context,
-        temporary={"IAM:warehouse": "temporary"},
+        backend=redshift.backend, password=redshift.password, stage=redshift.stage,
+        tls=server_context(certificate), temporary={"IAM:warehouse": "temporary"},
     )  # fmt: skip
     yield server
     server.close()
