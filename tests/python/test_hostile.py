@@ -39,7 +39,7 @@ def quoted(name):
 def hostile(module_pipeline):
     """A table of every name, in a database, a schema and a prefix that are no better."""
     made = module_pipeline([{"name": "t", "primary_key": ["id"]}])
-    database = f"{made.database} `'\";%s"
+    database = f"{made.database} `'\";%s\x1b[31m"
     with mysql_administrator(made.endpoints) as cursor:
         cursor.execute(f"create database {mysql_quoted(database)} character set utf8mb4")
         cursor.execute(f"grant select on {mysql_quoted(database)}.* to 'loader'@'%'")
@@ -71,6 +71,7 @@ def test_tables_of_any_name_are_landed_and_told(hostile):
     for command in (["plan", "--run-date", DAY], ["status"], ["check"]):
         done = hostile.loader(*command, LOADER_S3_PREFIX=PREFIX)
         assert done.returncode == 0, done.stdout + done.stderr
+        assert_shown_safely(done.stdout)
         for name in NAMES:
             assert re.search(f"{re.escape(name)}[ :]", done.stdout), done.stdout
 
