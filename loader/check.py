@@ -59,7 +59,7 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
             read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
             masking(table, read, settings.mask_salt)
             mysql.check_cursor(source, table, read)
-        warehouse.column_changes(table, read.columns)
+        warehouse.column_changes(table, read.columns, is_whole=table.cursor is None)
         warehouse.release()
     except LoaderError as error:
         return Check(what, False, error.fact, error.remedy)

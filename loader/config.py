@@ -14,7 +14,7 @@ LOCAL_ENV = Path(".local/local.env")
 
 KEEP = ("never", "on_failure", "always")
 TLS = ("auto", "verify", "off")
-LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 _WEBHOOK = re.compile(r"https://[!-~]+|http://(127\.0\.0\.1|localhost)(:\d+)?/[!-~]*")
 _SECRET_LENGTH = 16
 
@@ -217,7 +217,7 @@ def _mail(value: Value) -> MailSettings | None:
             "LOADER_EMAIL_TO is set and LOADER_SMTP_HOST is not.", "Set both, or neither."
         )
     tls = _tls("LOADER_SMTP", value)
-    if user and not tls and host not in LOCAL_HOSTS:
+    if user and not tls and host not in THIS_MACHINE:
         raise ConfigError(
             f"LOADER_SMTP_TLS is off, so that {host} would be sent a password in clear.",
             "Set it to auto, or remove LOADER_SMTP_USER and LOADER_SMTP_PASSWORD.",
@@ -242,7 +242,7 @@ def _address(name: str, text: str) -> str:
 def _tls(prefix: str, value: Value) -> bool:
     """Whether a connection is to be encrypted and its certificate verified."""
     tls = _one_of(f"{prefix}_TLS", value(f"{prefix}_TLS"), TLS)
-    return tls == "verify" or (tls == "auto" and value(f"{prefix}_HOST") not in LOCAL_HOSTS)
+    return tls == "verify" or (tls == "auto" and value(f"{prefix}_HOST") not in THIS_MACHINE)
 
 
 def _positive(name: str, text: str) -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,17 +17,20 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table as Grid
+from rich.text import Text
 
 from loader.check import Check
+from loader.errors import printable
 from loader.ledger import Load
 from loader.load import Job, Outcome, Watcher
 from loader.plan import Preview
-from loader.report import window
+from loader.report import loads, window
 from loader.status import TableStatus
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
-OUT = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+# Names and values may look like rich's markup, so there is none.
+OUT = Console(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
+ERR = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 _SHOWN = 3
 
 
@@ -51,7 +53,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
     """Show a bar per table on a terminal; elsewhere a line per table when it is done."""
     width = max([len(job.table.name) for job in jobs], default=0)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("rows"),
@@ -71,20 +73,20 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
             if (task := tasks.pop(outcome.job.table.name, None)) is not None:
                 bars.remove_task(task)
             if outcome.load:
-                OUT.print(load_line(outcome.load, width), markup=False)
+                OUT.print(load_line(outcome.load, width))
             if outcome.error:
-                name = outcome.job.table.name
-                ERR.print(f"[red]{name:{width}}  failed[/red]: {escape(outcome.error.fact)}\n")
-                ERR.print(escape(outcome.error.remedy))
+                name = f"{outcome.job.table.name:{width}}"
+                ERR.print(_told((f"{name}  failed", "red"), f": {outcome.error.fact}"), end="\n\n")
+                ERR.print(outcome.error.remedy)
 
-        yield Display(rows=rows, say=lambda told: OUT.print(escape(told)), done=done, said=[])
+        yield Display(rows=rows, say=lambda told: OUT.print(printable(told)), done=done, said=[])
 
 
 def tell(as_json: bool) -> Callable[[str], None]:
     """Make what prints a run's sentences and commands; nothing where a report is to be printed."""
 
     def printed(sentence: str) -> None:
-        OUT.print(sentence, markup=False)
+        OUT.print(printable(sentence))
         sys.stdout.flush()  # dbt writes to the same place
 
     return (lambda _: None) if as_json else printed
@@ -94,12 +96,13 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
     """Print how a run ended, why, and where its report is."""
     for step in report["steps"]:
         if not step["ok"]:
-            ERR.print(f"\n[red]{step['name']}  failed[/red]: {escape(step['error'])}\n")
-            ERR.print(escape(step["remedy"]))
+            ERR.print()
+            ERR.print(_told((f"{step['name']}  failed", "red"), f": {step['error']}"), end="\n\n")
+            ERR.print(step["remedy"])
     for each in report["freshness"]:
         if each["status"] != "ok":
             age = "never landed" if each["age_seconds"] is None else _age(each["age_seconds"])
-            OUT.print(f"[yellow]{each['table']} is old[/yellow]: {age}")
+            OUT.print(_told((f"{each['table']} is old", "yellow"), f": {age}"))
     seconds = sum(step["seconds"] for step in report["steps"])
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
 
@@ -113,8 +116,10 @@ def load_line(load: Load, width: int) -> str:
     )
 
 
-def as_json(preview: Preview) -> dict[str, Any]:
-    """One preview, machine-readable."""
+def as_json(preview: Preview | Outcome) -> dict[str, Any]:
+    """One preview, or what would stop the load; machine-readable."""
+    if isinstance(preview, Outcome):
+        return loads([preview])[0]
     return {
         "table_name": preview.job.table.name,
         "mode": preview.job.mode,
@@ -126,18 +131,21 @@ def as_json(preview: Preview) -> dict[str, Any]:
     }
 
 
-def show_previews(previews: Sequence[Preview]) -> None:
-    """Print what would happen, with the SQL; nothing was touched."""
+def show_previews(previews: Sequence[Preview | Outcome]) -> None:
+    """Print what would happen, with the SQL, or what would stop it; nothing was touched."""
     for preview in previews:
-        job = preview.job
-        OUT.print(
-            f"[bold]{job.table.name}[/bold]  {job.window}  {preview.source_rows:,} rows, "
-            f"about {preview.files} file(s)"
-        )
+        heading = (preview.job.table.name, "bold"), f"  {preview.job.window}  "
+        if isinstance(preview, Outcome):
+            failure = as_json(preview)
+            OUT.print(_told(*heading, ("would fail", "red"), f": {failure['error']}"))
+            OUT.print(f"  {failure['remedy']}\n")
+            continue
+        rows = f"{preview.source_rows:,} rows, about {preview.files} file(s)"
+        OUT.print(_told(*heading, rows))
         for change in preview.changes:
-            OUT.print(f"  {change}", markup=False)
+            OUT.print(f"  {printable(change)}")
         for statement in preview.statements:
-            OUT.print(f"  {statement};", markup=False)
+            OUT.print("\n".join(f"  {printable(line)}" for line in f"{statement};".split("\n")))
         OUT.print()
     OUT.print("Nothing was touched." if previews else "Nothing to do.")
 
@@ -156,7 +164,7 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
             status.table,
             str(last.window) if last else "never landed",
             f"{last.landed_rows:,}" if last else "",
-            escape(_changes(last)) if last else "",
+            printable(_changes(last)) if last else "",
             _age(status.age.total_seconds()) if status.age is not None else "",
             str(status.failures or ""),
             shown + more,
@@ -164,16 +172,28 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
     OUT.print(grid)
     for status in statuses:
         if status.error:
-            OUT.print(f"\n[red]{status.table}[/red]: {escape(status.error)}")
+            OUT.print()
+            OUT.print(_told((status.table, "red"), f": {status.error}"))
 
 
 def show_check(check: Check) -> None:
     """Print one check: what, and either the finding or the fact with its remedy."""
-    told = escape(f"{check.what}: {check.finding}")
+    told = f"{check.what}: {check.finding}"
     if check.passed:
-        OUT.print(f"[green]ok[/green]    {told}")
+        OUT.print(_told(("ok", "green"), f"    {told}"))
     else:
-        OUT.print(f"[red]wrong[/red] {told}\n      {escape(check.remedy)}")
+        OUT.print(_told(("wrong", "red"), f" {told}"))
+        OUT.print(f"      {printable(check.remedy)}")
+
+
+def _told(*parts: str | tuple[str, str]) -> Text:
+    """One line of parts, some with a colour; no sign of them reaches the terminal as its own."""
+    return Text.assemble(
+        *(
+            printable(part) if isinstance(part, str) else (printable(part[0]), part[1])
+            for part in parts
+        )
+    )
 
 
 def _changes(load: Load) -> str:

@@ -14,6 +14,19 @@ Each carries the fact and its remedy; the command line prints both and exits wit
 """
 
 
+def printable(text: str) -> str:
+    r"""Write what a terminal would act on, and what hides or reorders text, as an escape.
+
+    Names and values come from YAML, from MySQL and from what the servers answer.
+
+    >>> print(printable("naïve \x1b[31m\n\u202e"))
+    naïve \x1b[31m\n\u202e
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 class LoaderError(Exception):
     """A failure that a person can act on.
 
@@ -27,10 +40,10 @@ class LoaderError(Exception):
     exit_status = 1
 
     def __init__(self, fact: str, remedy: str = "", *, transient: bool = False) -> None:
-        self.fact = fact
-        self.remedy = remedy
+        self.fact = printable(fact)
+        self.remedy = printable(remedy)
         self.transient = transient
-        super().__init__(f"{fact}\n\n{remedy}" if remedy else fact)
+        super().__init__(f"{self.fact}\n\n{self.remedy}" if remedy else self.fact)
 
 
 class ConfigError(LoaderError):

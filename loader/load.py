@@ -147,7 +147,7 @@ def _read_stage_land(
             mask = masking(job.table, read, settings.mask_salt)
             progress.load = load = replace(load, salt_id=salt_id(read, settings.mask_salt))
             check_salt(load, warehouse.loads(job.table.name) if load.salt_id else [])
-            warehouse.column_changes(job.table, read.columns)
+            warehouse.column_changes(job.table, read.columns, is_whole=job.window.is_whole)
             warehouse.release()
             with mysql.snapshot(source):
                 load = replace(load, source_rows=mysql.count_window(source, job.table, read))

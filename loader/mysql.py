@@ -6,7 +6,7 @@ cursor column, so that its index serves them. The statements are few and plain, 
 """
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -27,6 +27,11 @@ _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Er
 # Too many connections, shutting down, a lock's time or a deadlock; no connection, or a lost one.
 # [MySQL: Server Error Messages, Client Error Messages]
 _TRANSIENT = (1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 2002, 2003, 2006, 2013, 2055)
+_TLS_REMEDY = (
+    "Set LOADER_MYSQL_TLS_CA to the authority that signed the server's certificate, and "
+    "LOADER_MYSQL_HOST to a name that stands in it; or LOADER_MYSQL_TLS to off, where nobody "
+    "else is on the wire."
+)
 
 
 @contextmanager
@@ -54,8 +59,10 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         reason = error.args[-1] if error.args else error
         raise SourceError(
             f"Cannot connect to {where} as {settings.user}: {reason}",
-            "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up.",
-            transient=bool(error.args) and error.args[0] in _TRANSIENT,
+            _TLS_REMEDY
+            if "SSL" in str(reason)
+            else "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up.",
+            transient=bool(error.args) and error.args[0] in _TRANSIENT and "SSL" not in str(reason),
         ) from None
     try:
         with connection.cursor() as cursor:
@@ -128,13 +135,10 @@ def describe(connection: Source, table: Table) -> Description:
         cursor.execute(
             "select index_name, non_unique, column_name, nullable "
             "from information_schema.statistics "
-            "where table_schema = %s and table_name = %s and column_name is not null "
-            "order by index_name, seq_in_index",
+            "where table_schema = %s and table_name = %s order by index_name, seq_in_index",
             place,
         )
-        indexes: dict[str, list[tuple[int, str, str]]] = {}
-        for index, non_unique, column, nullable in cursor:
-            indexes.setdefault(index, []).append((non_unique, column.lower(), nullable))
+        unique_keys, leading = keys_of(list(cursor))
         cursor.execute(
             "select engine, table_rows, avg_row_length from information_schema.tables "
             "where table_schema = %s and table_name = %s",
@@ -148,16 +152,35 @@ def describe(connection: Source, table: Table) -> Description:
         )
     return Description(
         columns=columns,
-        unique_keys=tuple(
-            frozenset(column for _, column, _ in parts)
-            for parts in indexes.values()
-            if not any(non_unique or nullable == "YES" for non_unique, _, nullable in parts)
-        ),
-        leading=frozenset(parts[0][1] for parts in indexes.values()),
+        unique_keys=unique_keys,
+        leading=leading,
         engine=engine or "",
         rows=rows or 0,
         row_bytes=row_bytes or 0,
     )
+
+
+def keys_of(
+    parts: Sequence[tuple[str, int, str | None, str]],
+) -> tuple[tuple[frozenset[str], ...], frozenset[str]]:
+    """Tell from the parts of all indexes which columns are unique, and which begin an index.
+
+    A part without a column is an expression: the index says nothing of the columns alone.
+    [MySQL: CREATE INDEX, "Functional Key Parts"]
+
+    >>> keys_of([("PRIMARY", 0, "ID", ""), ("u", 0, None, ""), ("u", 0, "b", "")])
+    ((frozenset({'id'}),), frozenset({'id'}))
+    """
+    indexes: dict[str, list[tuple[str, bool]]] = {}
+    for index, non_unique, column, nullable in parts:
+        is_unique = not non_unique and column is not None and nullable != "YES"
+        indexes.setdefault(index, []).append(((column or "").lower(), is_unique))
+    unique = tuple(
+        frozenset(column for column, _ in columns)
+        for columns in indexes.values()
+        if all(is_unique for _, is_unique in columns)
+    )
+    return unique, frozenset(columns[0][0] for columns in indexes.values()) - {""}
 
 
 def version(connection: Source) -> str:

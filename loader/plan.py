@@ -1,11 +1,13 @@
 """What a load would do, said without doing it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from loader import mysql, s3
 from loader.config import Settings
+from loader.errors import LoaderError
 from loader.ledger import Load
-from loader.load import Job, now
+from loader.load import Job, Outcome, now
 from loader.masking import check_salt, masking, salt_id
 from loader.reading import Description, check_declaration, reading
 from loader.warehouse import Landing, Warehouse
@@ -27,6 +29,18 @@ class Preview:
     files: int
     changes: list[str]
     statements: list[str]
+
+
+def previews(
+    jobs: Sequence[Job], settings: Settings, warehouse: Warehouse
+) -> Iterator[Preview | Outcome]:
+    """Say of every job what it would do, or what would stop it; touch nothing."""
+    for job in jobs:
+        try:
+            yield preview(job, settings, warehouse)
+        except LoaderError as error:
+            warehouse.release()
+            yield Outcome(job=job, load=None, error=error)
 
 
 def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
@@ -56,7 +70,7 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     )
     check_salt(load, warehouse.loads(table.name) if load.salt_id else [])
     landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields)
-    changes = warehouse.column_changes(table, read.columns)
+    changes = warehouse.column_changes(table, read.columns, is_whole=job.window.is_whole)
     return Preview(
         job=job,
         source_rows=rows,

@@ -21,6 +21,12 @@ from loader.windows import Window, Zone
 
 RUN_DATE, LOAD_ID, LOADED_AT = LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at")
 """The columns that every raw table has besides its source's."""
+WIDER = "_wider"
+"""What Redshift calls a column while it is being widened."""
+LOCK = "_lock_"
+"""What precedes a raw table's name in that of the table that Redshift locks instead."""
+# [PostgreSQL: System Columns], of which Redshift has kept most.
+_SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 # Before these are zero dates only. A constant outside a type's own range would not do: MySQL 8
 # takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
 _FIRST = {"date": "1000-01-01", "datetime": "1000-01-01", "timestamp": "1970-01-01 00:00:01"}
@@ -89,7 +95,7 @@ def check_declaration(table: Table, description: Description, dialect: Dialect) 
     Raises:
         ConfigError: a column is personal, and nothing says how its values may land.
         SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
-            a column's name is the loader's own or too long, or no column is left to read.
+            a name is none that the warehouse takes, or no column is left to read.
     """
     where = f"{table.database}.{table.source}"
     check_consent(where, table.policies)
@@ -97,13 +103,7 @@ def check_declaration(table: Table, description: Description, dialect: Dialect) 
         raise SourceError(
             f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
         )
-    for column in read:
-        if column.name.lower() in LOADER_NAMES or len(column.name.encode()) > dialect.name_bytes:
-            raise SourceError(
-                f"{where}: the name of column {column.name} is the loader's own, or longer than "
-                f"the {dialect.name_bytes} bytes that {dialect.name} takes.",
-                "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
-            )
+    _check_names(table, [column.name for column in read], dialect)
     named = [*table.primary_key, *filter(None, (table.cursor, table.deleted))]
     named += [name for name, policy in table.policies.items() if policy != Policy()]
     for name in named:
@@ -126,6 +126,37 @@ def check_declaration(table: Table, description: Description, dialect: Dialect) 
         raise SourceError(
             f"{where}: the cursor column {cursor.name} is {cursor.column_type}.",
             f"Use a column of one of the types {', '.join(_FIRST)}, or none.",
+        )
+
+
+def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
+    """See whether the warehouse takes the names that the table and its columns have.
+
+    [Redshift: Names and identifiers: "only UTF-8 printable characters"]
+    """
+    longest = dialect.name_bytes - len(LOCK)
+    if len(table.name.encode()) > longest:
+        raise SourceError(
+            f"The name of table {table.name} is longer than {longest} bytes.",
+            "Give it a shorter one in the dbt source YAML; `source` says what MySQL calls it.",
+        )
+    lower = [name.lower() for name in columns]
+    for name, folded in zip(columns, lower, strict=True):
+        if folded in (*LOADER_NAMES, WIDER):
+            why = "is the loader's own"
+        elif folded in _SYSTEM_COLUMNS:
+            why = f"is a system column's of {dialect.name}"
+        elif len(name.encode()) > dialect.name_bytes:
+            why = f"is longer than the {dialect.name_bytes} bytes that {dialect.name} takes"
+        elif not name.isprintable():
+            why = "holds a character that cannot be printed"
+        elif lower.count(folded) > 1:
+            why = "is another one's in lower case"
+        else:
+            continue
+        raise SourceError(
+            f"{table.database}.{table.source}: the name of column {name} {why}.",
+            "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
         )
 
 

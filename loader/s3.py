@@ -1,8 +1,10 @@
 """Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up."""
 
 import contextlib
+import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -68,7 +70,14 @@ def connect() -> "S3Client":
 
 
 def folder_of(settings: StageSettings, table: str, load_id: str = "") -> str:
-    """Where a load's files lie; without an id, a table's."""
+    """Where a load's files lie; without an id, a table's.
+
+    Of a name that is no safe key its digest tells it from others. [Amazon S3: Creating object key
+    names, "Safe characters"]
+    """
+    if not re.fullmatch(r"\w[\w.-]*", table, re.ASCII):
+        digest = hashlib.sha256(table.encode()).hexdigest()
+        table = f"{re.sub('[^a-z0-9]+', '-', table).strip('-')}-{digest[:12]}"
     return "/".join(filter(None, (settings.prefix, table, load_id)))
 
 

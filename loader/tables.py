@@ -77,9 +77,13 @@ def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
 def select_tables(tables: Mapping[str, Table], names: tuple[str, ...]) -> list[Table]:
     """The tables that were named, or all of them.
 
+    Args:
+        names: of one table each, or of several that spaces separate.
+
     Raises:
         CommandLineError: a name is not declared; lists those that are.
     """
+    names = tuple(name for text in names for name in ([text] if text in tables else text.split()))
     if unknown := [name for name in names if name not in tables]:
         raise CommandLineError(
             f"No declared table is called {', '.join(unknown)}.",
@@ -92,7 +96,8 @@ def _sources(file: Path) -> list[dict[str, Any]]:
     try:
         content = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not YAML: {error}", "Mend it; dbt reads it too.") from None
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{file} is not YAML: {why}", "Mend it; dbt reads it too.") from None
     return (content.get("sources") or []) if isinstance(content, dict) else []
 
 
@@ -104,11 +109,11 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         return ConfigError(f"{where}: {fact}", remedy)
 
     name = str(declared.get("name", ""))
-    if not name or name.startswith("_") or name != name.lower():
+    if not name.isprintable() or name[:1] in ("", "_") or name != name.lower():
         raise wrong(
             f"the name {name!r} cannot be a raw table's.",
-            "Use lower case, because Redshift folds names, and no leading _, which is the "
-            "loader's own tables'.",
+            "Use lower case, because Redshift folds names, characters that can be printed, and "
+            "no leading _, which is the loader's own tables'.",
         )
     if unknown := set(loader) - _KNOWN:
         raise wrong(

@@ -38,7 +38,7 @@
     {%- set failed = run_checks({model.unique_id: candidate}) -%}
     {%- if failed -%}
         {%- call statement('reject') -%}
-            alter table {{ candidate }} rename to {{ adapter.quote(rejected.identifier) }}
+            alter table {{ candidate }} rename to {{ quoted(rejected.identifier) }}
         {%- endcall -%}
         {%- do adapter.commit() -%}
         {%- do refuse_if_failed(failed, published, candidate, rejected) -%}
@@ -65,13 +65,13 @@
     {#- A column that is new or has another type is made again: every row is replaced anyway. -#}
     {%- set old, new = column_types(published), column_types(candidate) -%}
     {%- set names = [] -%}
-    {%- for name in new -%}{%- do names.append(adapter.quote(name)) -%}{%- endfor -%}
+    {%- for name in new -%}{%- do names.append(quoted(name)) -%}{%- endfor -%}
 
     {%- for name, kind in old.items() if new.get(name) != kind %}
-        alter table {{ published }} drop column {{ adapter.quote(name) }};
+        alter table {{ published }} drop column {{ quoted(name) }};
     {%- endfor %}
     {%- for name, kind in new.items() if old.get(name) != kind %}
-        alter table {{ published }} add column {{ adapter.quote(name) }} {{ kind }};
+        alter table {{ published }} add column {{ quoted(name) }} {{ kind }};
     {%- endfor %}
     delete from {{ published }};
     insert into {{ published }} ({{ names | join(', ') }})
@@ -97,7 +97,7 @@
             {%- elif 'version' not in column_types(publications) -%}
                 alter table {{ publications }} add column version varchar(14);
             {%- endif -%}
-            create schema if not exists {{ adapter.quote(generate_schema_name('archive') | trim) }};
+            create schema if not exists {{ quoted(generate_schema_name('archive') | trim) }};
         {%- endcall -%}
         {%- do adapter.commit() -%}
     {%- endif -%}
@@ -110,7 +110,7 @@
     insert into {{ publications_relation() }}
         (model_name, published_at, row_count, invocation_id, version)
     select
-        '{{ relation.identifier }}',
+        {{ text_literal(relation.identifier) }},
         cast('{{ moment }}' as timestamp),
         count(*),
         '{{ invocation_id }}',

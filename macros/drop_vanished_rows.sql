@@ -16,7 +16,7 @@
             select max(load_id)
             from {{ source('raw_data', '_loads') }}
             where
-                table_name = '{{ this.identifier }}'
+                table_name = {{ text_literal(this.identifier) }}
                 and outcome = 'landed'
                 and window_start is null
                 and (

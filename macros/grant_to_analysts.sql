@@ -27,13 +27,13 @@
 {% macro grants_sql(grantee) %}
 
     {%- for name in ['raw_data', 'analytics'] %}
-        {%- set schema = adapter.quote(generate_schema_name(name) | trim) %}
+        {%- set schema = quoted(generate_schema_name(name) | trim) %}
         create schema if not exists {{ schema }};
         grant usage on schema {{ schema }} to {{ grantee }};
         grant select on all tables in schema {{ schema }} to {{ grantee }};
         alter default privileges in schema {{ schema }} grant select on tables to {{ grantee }};
     {%- endfor %}
-    {%- set adhoc = adapter.quote(generate_schema_name('adhoc') | trim) %}
+    {%- set adhoc = quoted(generate_schema_name('adhoc') | trim) %}
     create schema if not exists {{ adhoc }};
     grant create, usage on schema {{ adhoc }} to {{ grantee }};
 
@@ -50,20 +50,20 @@
 
 {% macro find_group_sql(group) %}{{ adapter.dispatch('find_group_sql')(group) }}{% endmacro %}
 
-{% macro default__find_group_sql(group) %}select 1 from pg_roles where rolname = '{{ group }}'{% endmacro %}
+{% macro default__find_group_sql(group) %}select 1 from pg_roles where rolname = {{ text_literal(group) }}{% endmacro %}
 
-{% macro redshift__find_group_sql(group) %}select 1 from pg_group where groname = '{{ group }}'{% endmacro %}
+{% macro redshift__find_group_sql(group) %}select 1 from pg_group where groname = {{ text_literal(group) }}{% endmacro %}
 
 
 {% macro create_group_sql(group) %}{{ adapter.dispatch('create_group_sql')(group) }}{% endmacro %}
 
-{% macro default__create_group_sql(group) %}create role {{ group }}{% endmacro %}
+{% macro default__create_group_sql(group) %}create role {{ quoted(group) }}{% endmacro %}
 
-{% macro redshift__create_group_sql(group) %}create group {{ group }}{% endmacro %}
+{% macro redshift__create_group_sql(group) %}create group {{ quoted(group) }}{% endmacro %}
 
 
 {% macro group_grantee(group) %}{{ adapter.dispatch('group_grantee')(group) }}{% endmacro %}
 
-{% macro default__group_grantee(group) %}{{ adapter.quote(group) }}{% endmacro %}
+{% macro default__group_grantee(group) %}{{ quoted(group) }}{% endmacro %}
 
-{% macro redshift__group_grantee(group) %}group {{ adapter.quote(group) }}{% endmacro %}
+{% macro redshift__group_grantee(group) %}group {{ quoted(group) }}{% endmacro %}

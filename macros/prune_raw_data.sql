@@ -39,7 +39,7 @@
         where
             newer._load_id > {{ raw }}._load_id
             {%- for column in primary_key %}
-                and newer.{{ adapter.quote(column) }} = {{ raw }}.{{ adapter.quote(column) }}
+                and newer.{{ quoted(column | lower) }} = {{ raw }}.{{ quoted(column | lower) }}
             {%- endfor %}
     )
 
@@ -59,7 +59,7 @@
     {%- endif -%}
     {%- set names, widened = [], [] -%}
     {%- for column in adapter.get_columns_in_relation(raw) -%}
-        {%- do names.append(adapter.quote(column.name)) -%}
+        {%- do names.append(quoted(column.name)) -%}
         {%- if kept_types.get(column.name, column.data_type) != column.data_type -%}
             {%- do widened.append(column.name) -%}
         {%- endif -%}
@@ -70,13 +70,13 @@
         {#- What was archived before a column was widened stays as it is, under another name. -#}
         {%- set kept_types = {} %}
         alter table {{ archive }} rename to
-        {{ adapter.quote(archive.identifier ~ '_until_' ~ run_started_at.strftime('%Y%m%d%H%M%S')) }};
+        {{ quoted(archive.identifier ~ '_until_' ~ run_started_at.strftime('%Y%m%d%H%M%S')) }};
     {%- endif %}
-    create schema if not exists {{ adapter.quote(archive.schema) }};
+    create schema if not exists {{ quoted(archive.schema) }};
     create table if not exists {{ archive }} (like {{ raw }});
     {%- if kept_types %}
         {%- for column in adapter.get_missing_columns(raw, archive) %}
-            alter table {{ archive }} add column {{ adapter.quote(column.name) }} {{ column.data_type }};
+            alter table {{ archive }} add column {{ quoted(column.name) }} {{ column.data_type }};
         {%- endfor %}
     {%- endif %}
     insert into {{ archive }} ({{ names | join(', ') }})

@@ -32,7 +32,7 @@
 
     {%- call statement('publish') -%}
         {%- if is_first -%}
-            alter table {{ rows }} rename to {{ adapter.quote(published.identifier) }};
+            alter table {{ rows }} rename to {{ quoted(published.identifier) }};
         {%- else -%}
             {%- if displaced and not (current and current.kept) -%}
                 create table {{ version_relation(published, displaced) }} as

@@ -13,9 +13,7 @@
 
     {%- set kept = existing is not none and existing.is_view and not should_full_refresh() -%}
     {%- if kept -%}
-        {%- set old = adapter.get_columns_in_relation(existing) | map(attribute='name') | list -%}
-        {%- set new = get_columns_in_query(sql) -%}
-        {%- set kept = new[:old | length] == old -%}
+        {%- set kept = may_be_replaced(existing, sql) -%}
     {%- endif -%}
     {%- if existing is not none and not kept -%}
         {{ drop_relation_if_exists(existing) }}
@@ -33,6 +31,35 @@
     {{ return({'relations': [target_relation]}) }}
 
 {% endmacro %}
+
+
+{% macro may_be_replaced(view, sql) %}
+
+    {#- Through an empty temporary table, because a query does not tell how long its types are. -#}
+    {%- set empty = make_temp_relation(view) -%}
+    {%- do run_query(get_create_table_as_sql(true, empty, get_empty_subquery_sql(sql))) -%}
+    {%- set found = [] -%}
+    {%- for relation in [view, empty] -%}
+        {%- set columns = [] -%}
+        {%- for column in adapter.get_columns_in_relation(relation) -%}
+            {%- do columns.append([
+                column.name, column.dtype, column.char_size, column.numeric_precision,
+                column.numeric_scale
+            ]) -%}
+        {%- endfor -%}
+        {%- do found.append(columns) -%}
+    {%- endfor -%}
+    {%- do run_query('drop table ' ~ empty) -%}
+    {{ return(adapter.dispatch('replaces')(found[0], found[1])) }}
+
+{% endmacro %}
+
+{#- A query may have more columns than the view that it replaces. [PostgreSQL: CREATE VIEW] -#}
+{% macro default__replaces(old, new) %}{{ return(new[:old | length] == old) }}{% endmacro %}
+
+{#- It must have the same. [Redshift: CREATE VIEW] -#}
+{% macro redshift__replaces(old, new) %}{{ return(new == old) }}{% endmacro %}
+
 
 {% materialization view, default %}
     {{ return(replace_view()) }}

@@ -10,7 +10,7 @@
     {%- set comparable = namespace(all=types == column_types(rows)) -%}
     {%- set names = [] -%}
     {%- for name, kind in types.items() -%}
-        {%- do names.append(adapter.quote(name)) -%}
+        {%- do names.append(quoted(name)) -%}
         {#- JSON, geometry and the like cannot be grouped by. -#}
         {%- if not modules.re.match(
             '(small|big)?int|numeric|decimal|real|double|bool|date|time|text|char|varchar', kind

@@ -75,18 +75,24 @@ def plan(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Say what `load` would do with the same arguments, and touch nothing."""
+    """Say what `load` would do with the same arguments, and touch nothing.
+
+    A table that could not be landed is shown with what would stop it; the exit status is then 1.
+    """
     session = open_session(target)
     from loader import console
-    from loader.plan import preview
+    from loader.load import Outcome
+    from loader.plan import previews
 
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
-        previews = [preview(job, session.settings, warehouse) for job in jobs]
+        found = list(previews(jobs, session.settings, warehouse))
     if as_json:
-        click.echo(json.dumps([console.as_json(each) for each in previews], indent=2))
+        click.echo(json.dumps([console.as_json(each) for each in found], indent=2))
     else:
-        console.show_previews(previews)
+        console.show_previews(found)
+    if any(isinstance(each, Outcome) for each in found):
+        sys.exit(1)
 
 
 def jobs_of(

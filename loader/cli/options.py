@@ -23,7 +23,7 @@ def select(command: Command) -> Command:
             raise CommandLineError(
                 f"Unexpected argument {more[0]}.", f"Did you mean --select {' '.join(more)}?"
             )
-        names = tuple(name for text in (*selected, *more) for name in text.split())
+        names = tuple(text for text in (*selected, *more) if text.strip())
         if selected and not names:
             raise CommandLineError("--select names no table.", "Name one, or leave it out.")
         return command(names=names, **options)

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from loader.config import Settings
 from loader.errors import LandingError
 from loader.ledger import LEDGER, LEDGER_COLUMNS, LEDGERS, Load, compare_counts, next_load_id
 from loader.s3 import PartsReader
 from loader.tables import Table
 from loader.types import Landed
 from loader.warehouse.columns import RawTables, loader_fields
-from loader.warehouse.profile import Profile
 from loader.warehouse.session import is_transient, quote
 
 LOCK_SECONDS = 60
@@ -53,10 +51,6 @@ class Warehouse(RawTables):
 
     Subclasses say what differs: COPY, the lock, how a column is widened, what a table is made with.
     """
-
-    def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
-        super().__init__(profile, schema)
-        self._settings = settings
 
     @abstractmethod
     def _copy_statement(self, landing: Landing) -> str:
@@ -236,7 +230,9 @@ class Warehouse(RawTables):
         load = landing.load
         copy, *replace_old, count = self.landing_statements(landing)
         with self.transaction():
-            for sentence, statements in self.column_changes(landing.table, landing.columns):
+            for sentence, statements in self.column_changes(
+                landing.table, landing.columns, is_whole=load.window.is_whole
+            ):
                 say(sentence)
                 for statement in statements:
                     self.execute(statement)

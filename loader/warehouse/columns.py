@@ -1,15 +1,17 @@
 """The raw tables' columns: created, added and widened by the loader, never narrowed or dropped."""
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
+from loader.config import Settings
 from loader.errors import LandingError
 from loader.reading import LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import Dialect, Landed, widens
 from loader.warehouse.profile import Profile
-from loader.warehouse.session import Session, quote
+from loader.warehouse.session import Session, literal, quote
 
 LOADER_COLUMNS = (
     # In this order at the end of every staged line.
@@ -17,6 +19,11 @@ LOADER_COLUMNS = (
     Landed(name=LOAD_ID, type="varchar(32)", text=""),
     Landed(name=LOADED_AT, type="timestamp", text=""),
 )
+_LANDED_BY = "Landed by "
+_OWN = {column.name for column in LOADER_COLUMNS}
+
+Changes: TypeAlias = list[tuple[str, list[str]]]
+"""What a landing changes of a raw table: each a sentence and its statements."""
 
 
 def loader_fields(fields: Sequence[str]) -> list[str]:
@@ -36,10 +43,13 @@ class RawTables(Session, ABC):
     dialect: ClassVar[Dialect]
     clock: ClassVar[str]
     keep_writers_out: ClassVar[str]
+    literal_prefix: ClassVar[str] = ""
+    """What precedes a string literal in which backslashes escape."""
 
-    def __init__(self, profile: Profile, schema: str) -> None:
+    def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
         super().__init__(profile)
         self.schema = schema
+        self._settings = settings
 
     @abstractmethod
     def _widen(self, table: Table, column: Landed) -> list[str]:
@@ -50,8 +60,12 @@ class RawTables(Session, ABC):
         """
 
     @abstractmethod
-    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the statements that create the raw table."""
+
+    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+        """Write the statements that create the raw table, with what it is landed by."""
+        return [*self._create_statements(table, columns), self._note(table)]
 
     def relation(self, table: str) -> str:
         """Name a table of the raw schema."""
@@ -88,36 +102,42 @@ class RawTables(Session, ABC):
             self.execute(f"alter table {relation} add column {name} {columns[name]}")
 
     def column_changes(
-        self, table: Table, columns: Sequence[Landed]
-    ) -> list[tuple[str, list[str]]]:
-        """Say what a landing changes of the raw table: each a sentence and its statements.
+        self, table: Table, columns: Sequence[Landed], *, is_whole: bool = False
+    ) -> Changes:
+        """Say what a landing changes of the raw table.
+
+        Args:
+            is_whole: whether the whole table is landed, and not one window of it.
 
         Raises:
-            LandingError: a column's type changed to one that does not hold what was landed.
+            LandingError: a column's type changed to one that does not hold what was landed, or
+                another key or cursor is declared than the one that windows were landed by.
         """
-        existing = self.raw_columns(table.name)
-        if not existing:
+        raw = self.raw_columns(table.name)
+        if not raw:
             return [(f"{table.name}: new table", self.create_statements(table, columns))]
-        relation = self.relation(table.name)
-        changes = list[tuple[str, list[str]]]()
+        self._refuse_other_types(table, columns, raw)
+        changes = self._landed_otherwise(table, is_whole=is_whole)
+        renamed = _perhaps_renamed(columns, raw)
         for column in columns:
-            where, was = f"{table.name}: column {column.name}", existing.pop(column.name, None)
+            where, was = f"{table.name}: column {column.name}", raw.get(column.name)
             if was is None:
-                sentence = f"{where} ({column.type}) is new; rows landed earlier hold NULL"
-                added = f"alter table {relation} add column {quote(column.name)} {column.type}"
-                changes.append((sentence, [added]))
-            elif widens(column.type, was):
-                continue  # the raw column holds whatever MySQL's does
-            elif widens(was, column.type):
+                perhaps = f", perhaps {old} renamed" if (old := renamed.get(column.name)) else ""
+                changes.append(
+                    (
+                        f"{where} ({column.type}) is new{perhaps}; rows landed earlier hold NULL",
+                        [
+                            f"alter table {self.relation(table.name)} "
+                            f"add column {quote(column.name)} {column.type}"
+                        ],
+                    )
+                )
+            elif was != column.type and widens(column.type, was):
+                changes.append((f"{where} narrowed to {column.type}; it stays {was}", []))
+            elif was != column.type:
                 sentence = f"{where} widened: {was} to {column.type}"
                 changes.append((sentence, self._widen(table, column)))
-            else:
-                raise LandingError(
-                    f"{where} was {was} and would be {column.type} now, which is no wider type of "
-                    f"the same kind. {self.schema}.{table.name} is unchanged.",
-                    land_anew(self.schema, table),
-                )
-        for name in set(existing) - {column.name for column in LOADER_COLUMNS}:
+        for name in _gone(columns, raw):
             where = f"{table.name}: column {name}"
             sentence = f"{where} is gone from MySQL; new rows hold NULL"
             if table.policy(name).is_left_out:
@@ -128,12 +148,96 @@ class RawTables(Session, ABC):
             changes.append((sentence, []))
         return changes
 
+    def _refuse_other_types(
+        self, table: Table, columns: Sequence[Landed], raw: Mapping[str, str]
+    ) -> None:
+        others = [
+            f"column {column.name} was {was} and would be {column.type} now"
+            for column in columns
+            if (was := raw.get(column.name))
+            and not widens(was, column.type)
+            and not widens(column.type, was)
+        ]
+        if others:
+            raise LandingError(
+                f"{table.name}: {'; '.join(others)}, which is no wider type of the same kind. "
+                f"{self.schema}.{table.name} is unchanged.",
+                land_anew(self.relation(table.name), table),
+            )
 
-def land_anew(schema: str, table: Table) -> str:
+    # -- what tells rows apart and puts them into days -------------------------------------------
+
+    def _landed_by(self, table: Table) -> str:
+        key = ", ".join(name.lower() for name in table.primary_key) or "none"
+        zone = self._settings.zone.name
+        days = f", days of {table.cursor.lower()} in {zone}" if table.cursor else ""
+        return f"key {key}{days}"
+
+    def _note(self, table: Table) -> str:
+        """Write the statement that keeps what a raw table is landed by, as its comment."""
+        text = self.literal_prefix + literal(_LANDED_BY + self._landed_by(table))
+        return f"comment on table {self.relation(table.name)} is {text}"
+
+    def _landed_otherwise(self, table: Table, *, is_whole: bool) -> Changes:
+        """Compare what a raw table was landed by with the declaration.
+
+        A window is replaced by its days and its key: rows that were landed by others would stay
+        beside the new ones, and days that the new cursor fills otherwise would be taken for
+        landed.
+        """
+        rows = self.execute(
+            "select description from pg_description "
+            "inner join pg_class on pg_class.oid = objoid "
+            "inner join pg_namespace on pg_namespace.oid = relnamespace "
+            "where nspname = %s and relname = %s and objsubid = 0 and description like %s",
+            (self.schema, table.name, f"{_LANDED_BY}%"),
+        )
+        was = rows[0][0].removeprefix(_LANDED_BY) if rows else ""
+        now = self._landed_by(table)
+        if was == now or not (was or is_whole):
+            return []
+        if not is_whole:
+            raise LandingError(
+                f"{table.name}: its rows were landed by {was}, and {now} is declared now. "
+                f"{self.schema}.{table.name} is unchanged.",
+                f"Land it whole: loader load --full-refresh --select {shlex.quote(table.name)}; "
+                "after another key, build with dbt build --full-refresh.",
+            )
+        return [(f"{table.name}: landed by {now} from now on", [self._note(table)])]
+
+
+def _gone(columns: Sequence[Landed], raw: Mapping[str, str]) -> list[str]:
+    """The raw columns that MySQL's table does not have."""
+    return [name for name in raw if name not in _OWN | {column.name for column in columns}]
+
+
+def _perhaps_renamed(columns: Sequence[Landed], raw: Mapping[str, str]) -> dict[str, str]:
+    """Guess which new columns are old ones under another name: same type, same place.
+
+    MySQL does not tell a rename from a drop and an addition.
+
+    >>> raw = {"id": "integer", "v": "integer", "w": "date"}
+    >>> now = [Landed(name=name, type="integer", text="") for name in ("id", "score", "w")]
+    >>> _perhaps_renamed(now, raw)
+    {'score': 'v'}
+    """
+    names, gone, renamed = list(raw), _gone(columns, raw), dict[str, str]()
+    before = ""
+    for column in columns:
+        if column.name not in raw:
+            place = names.index(before) + 1 if before else 0
+            old = names[place] if place < len(names) else ""
+            if old in gone and raw[old] == column.type:
+                renamed[column.name] = old
+        before = renamed.get(column.name, column.name if column.name in raw else before)
+    return renamed
+
+
+def land_anew(relation: str, table: Table) -> str:
     """The remedy where a raw table cannot take on what MySQL's has become."""
     return (
-        f"Drop it (drop table {schema}.{table.name} cascade), land it whole (loader load "
-        f"--full-refresh --select {table.name}) and build (dbt build --full-refresh)."
+        f"Drop it (drop table {relation} cascade), land it whole (loader load "
+        f"--full-refresh --select {shlex.quote(table.name)}) and build (dbt build --full-refresh)."
     )
 
 

@@ -22,8 +22,9 @@ class Postgres(Warehouse):
     dialect = POSTGRES
     clock = "clock_timestamp() at time zone 'UTC'"
     keep_writers_out = "lock {relation} in share row exclusive mode"  # readers are not kept out
+    literal_prefix = "E"
 
-    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the table and the two indexes that landing, builds and pruning look rows up by."""
         relation = self.relation(table.name)
         listed = ", ".join(

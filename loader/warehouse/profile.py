@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from loader.config import THIS_MACHINE
 from loader.errors import ConfigError, LandingError
 from loader.transience import is_transient_text
 
@@ -56,7 +57,9 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
         env: the variables that hold for the target.
 
     Raises:
-        ConfigError: no such profile or target, or a variable it needs is not set.
+        ConfigError: no such profile or target, a variable it needs is not set, or it would connect
+            to another machine's PostgreSQL without TLS that verifies. (dbt-redshift does by
+            default. [PostgreSQL: libpq, "SSL Mode Descriptions"])
     """
     name, profile = _read(project_dir)
     outputs = profile.get("outputs", {})
@@ -70,6 +73,13 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
         raise ConfigError(
             f"Target {target} of profile {name} is of type {adapter!r}.",
             "The loader lands in postgres and redshift.",
+        )
+    host = output.get("host")
+    if adapter == "postgres" and not output.get("sslmode") and host not in THIS_MACHINE:
+        raise ConfigError(
+            f"Target {target} of profile {name} sets no sslmode, and without one nobody verifies "
+            f"that {host} is who it says.",
+            "Set sslmode to verify-full; to another one of libpq's only if that is meant.",
         )
     return Profile(target=target, type=adapter, schema=str(output.get("schema", "")), output=output)
 

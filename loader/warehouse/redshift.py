@@ -6,13 +6,14 @@ from itertools import chain
 
 from loader.config import Settings
 from loader.errors import ConfigError, LandingError
+from loader.reading import LOCK, WIDER
 from loader.tables import Table
 from loader.types import REDSHIFT, Landed
 from loader.warehouse import base
 from loader.warehouse.base import Landing, Warehouse, busy, refused
 from loader.warehouse.columns import LOADER_COLUMNS, land_anew
 from loader.warehouse.profile import Profile
-from loader.warehouse.session import Session, is_transient, quote, sqlstate
+from loader.warehouse.session import Session, is_transient, literal, quote, sqlstate
 
 _QUERY_CANCELED = "57014"
 
@@ -34,7 +35,7 @@ class Redshift(Warehouse):
                 "or to `default`.",
             )
 
-    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the table, spread by its key as the core table is, sorted by its windows' days."""
         listed = ", ".join(
             f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
@@ -87,7 +88,7 @@ class Redshift(Warehouse):
         Redshift has no advisory lock, and LOCK keeps readers out of what it locks, for as long as
         its transaction lasts. [Redshift: LOCK]
         """
-        lock = f"_lock_{table.name}"
+        lock = LOCK + table.name
         with self.transaction():
             if not self.raw_columns(lock):
                 self.execute(f"create table if not exists {self.relation(lock)} (held integer)")
@@ -130,10 +131,10 @@ class Redshift(Warehouse):
             raise LandingError(
                 f"{table.name}: column {column.name} is wider in MySQL now, and Redshift widens "
                 f"no dist key. {self.schema}.{table.name} is unchanged.",
-                land_anew(self.schema, table),
+                land_anew(self.relation(table.name), table),
             )
         relation = self.relation(table.name)
-        wide = quote(f"_wide_{column.name}")
+        wide = quote(WIDER)
         name = quote(column.name)
         return [
             f"alter table {relation} add column {wide} {column.type}",
@@ -145,8 +146,3 @@ class Redshift(Warehouse):
 
 def _dist_key(table: Table) -> str:
     return table.primary_key[0].lower() if table.primary_key else ""
-
-
-def literal(text: str) -> str:
-    """A string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

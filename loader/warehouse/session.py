@@ -1,5 +1,6 @@
 """One connection to the warehouse: statements, transactions, and what a driver's error says."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from loader.errors import LandingError
 from loader.transience import is_conflict
 from loader.warehouse.profile import Profile, connect
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 class Session:
@@ -52,7 +55,7 @@ class Session:
         try:
             with closing(connection.cursor()) as cursor:
                 if parameters:
-                    cursor.execute(statement, tuple(parameters))
+                    cursor.execute(self._with_places(statement), tuple(parameters))
                 else:
                     cursor.execute(statement)
                 return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
@@ -62,6 +65,15 @@ class Session:
                 "Nothing was landed. Check the warehouse and the rights of the target's user, "
                 "then run again.",
             ) from error
+
+    def _with_places(self, statement: str) -> str:
+        """Keep psycopg2 from taking a % in a quoted name for a place; Redshift's driver does not.
+
+        [psycopg2: Passing parameters to SQL queries]
+        """
+        if self.profile.type != "postgres":
+            return statement
+        return _QUOTED.sub(lambda name: name[0].replace("%", "%%"), statement)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -94,6 +106,11 @@ class Session:
 def quote(name: str) -> str:
     """A warehouse identifier in double quotes."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string literal in which backslashes escape, as they do on Redshift."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ renamed as (
 
     select
         sessionid as session_id,
-        cast(amount as numeric(12, 2)) as amount,
+        amount,
         refunded <> 0 as is_refunded,
         updated_at,
         _run_date,

@@ -2,17 +2,20 @@
 
     {#-
         A raw table holds every version that was landed; among the newest ones, its key must be
-        filled and must be met once.
+        filled and must be met once. Its columns are MySQL's, and may be called anything.
     -#}
+    {%- set key = [] -%}
+    {%- for column in columns -%}{%- do key.append(quoted(column | lower)) -%}{%- endfor -%}
+    {%- set listed = key | join(', ') %}
     select
-        {{ columns | join(', ') }},
+        {{ listed }},
         count(*) as copies
 
     from (
 
         select
             landed.*,
-            rank() over (partition by {{ columns | join(', ') }} order by _load_id desc) as recency_rank
+            rank() over (partition by {{ listed }} order by _load_id desc) as recency_rank
 
         from {{ model }} as landed
 
@@ -20,8 +23,8 @@
 
     where recency_rank = 1
 
-    group by {{ columns | join(', ') }}
+    group by {{ listed }}
 
-    having count(*) > 1 or {% for column in columns %}{{ column }} is null{{ ' or ' if not loop.last }}{% endfor %}
+    having count(*) > 1 or {{ key | join(' is null or ') }} is null
 
 {% endtest %}

@@ -29,7 +29,7 @@
 
             from {{ publications }}
 
-            where model_name = '{{ name }}'
+            where model_name = {{ text_literal(name) }}
 
         ) as before
 

@@ -17,7 +17,7 @@
 
         from {{ source('raw_data', '_loads') }}
 
-        where table_name = '{{ model.identifier }}' and outcome = 'landed'
+        where table_name = {{ text_literal(model.identifier) }} and outcome = 'landed'
 
     ),
 

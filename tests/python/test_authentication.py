@@ -4,12 +4,12 @@ import datetime
 import gc
 import http.server
 import os
-import ssl
 import threading
 from argparse import Namespace
 from urllib.parse import parse_qs
 
 import pytest
+from certificates import server_context
 from dbt.config.profile import Profile, read_profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.flags import set_from_args
@@ -104,11 +104,9 @@ def iam():
 @pytest.fixture
 def encrypted(redshift, certificate):
     """The stand-in once more, speaking TLS, for a user whom IAM has given a password."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
     server = Standin(
-        backend=redshift.backend, password=redshift.password, stage=redshift.stage, tls=context,
-        temporary={"IAM:warehouse": "temporary"},
+        backend=redshift.backend, password=redshift.password, stage=redshift.stage,
+        tls=server_context(certificate), temporary={"IAM:warehouse": "temporary"},
     )  # fmt: skip
     yield server
     server.close()

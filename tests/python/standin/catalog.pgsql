@@ -107,6 +107,80 @@ begin
     end loop;
 end
 $$;
+-- A late-binding view does not stand in the way of a column that is dropped and comes back; it is
+-- replaced by a query of the same columns only.
+create table standin_late_views (
+    name text primary key, id oid, columns text, definition text, is_bound boolean
+);
+grant select, insert, update, delete on standin_late_views to public;
+create procedure keep_late_view(view text) language plpgsql as $$
+declare
+    now_columns text := (
+        select string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum)
+        from pg_attribute where attrelid = view::regclass
+    );
+begin
+    if exists (
+        select 1 from standin_late_views where standin_late_views.id = view::regclass::oid and columns <> now_columns
+    ) then
+        raise exception 'cannot change the columns of view % by replacing it', view;
+    end if;
+    delete from standin_late_views where name = view;
+    insert into standin_late_views
+    values (view, view::regclass, now_columns, pg_get_viewdef(view::regclass), true);
+end
+$$;
+create procedure drop_column(relation text, dropped text, rest text) language plpgsql as $$
+declare
+    found record;
+begin
+    if exists (
+        select 1 from standin_design
+        where
+            standin_design.relation = drop_column.relation::regclass
+            and btrim(dropped, '"') in (
+                select unnest(string_to_array(sortkeys, ',')) union all
+                select substring(diststyle from '^KEY\((.*)\)$')
+            )
+    ) then
+        raise exception 'cannot drop column % of %: it is the distkey or a sortkey', dropped, relation;
+    end if;
+    for found in
+        with recursive reading as (
+            select relation::regclass::oid as id, 0 as depth
+            union
+            select rule.ev_class, reading.depth + 1
+            from reading
+            inner join pg_depend on refobjid = reading.id and classid = 'pg_rewrite'::regclass
+            inner join pg_rewrite as rule on rule.oid = objid and rule.ev_class <> reading.id
+        )
+
+        select name from reading
+        inner join standin_late_views on to_regclass(name) = reading.id
+        group by name order by max(depth) desc
+    loop
+        execute 'drop view if exists ' || found.name;
+        update standin_late_views set is_bound = false where name = found.name;
+    end loop;
+    execute format('alter table %s drop column %s %s', relation, dropped, rest);
+end
+$$;
+create procedure bind_late_views() language plpgsql as $$
+declare
+    found record;
+begin
+    -- Another table of the view may be widened at the same time: the last one binds it.
+    perform set_config('lock_timeout', '200', true);
+    for found in select name, definition from standin_late_views where not is_bound loop
+        begin
+            execute 'create view ' || found.name || ' as ' || found.definition;
+            call keep_late_view(found.name);
+        exception when others then null;  -- it is found out when it is read
+        end;
+    end loop;
+    perform set_config('lock_timeout', '0', true);
+end
+$$;
 create view svv_table_info as
 select
     current_database()::text as "database",

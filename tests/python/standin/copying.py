@@ -185,7 +185,8 @@ _FORMS = {
     "bigint": re.compile(rb"-?\d{1,19}"),
     "numeric": re.compile(rb"-?\d*\.?\d*"),
     "date": re.compile(rb"\d{4}-\d\d-\d\d"),
-    "timestamp": re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"),
+    # Without a time it is midnight. [Redshift: Using automatic recognition with DATEFORMAT and ...]
+    "timestamp": re.compile(rb"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?"),
 }
 _FIELD = re.compile(rb"((?:[^\\\t\n]|\\.)*)(\t|\n)", re.DOTALL)
 

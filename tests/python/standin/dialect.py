@@ -16,6 +16,15 @@ _CREATE_TABLE = re.compile(
     rf"(?P<relation>{RELATION})"
 )
 _ADD_COLUMN = re.compile(rf"(?is)alter\s+table\s+(?P<relation>{RELATION})\s+add\s+column\b")
+_DROP_COLUMN = re.compile(
+    rf"(?is)alter\s+table\s+(?P<relation>{RELATION})\s+drop\s+column\s+(?P<column>{NAME})"
+    r"\s*(?P<rest>cascade|restrict)?\s*;?\s*$"
+)
+_RENAME_COLUMN = re.compile(r"(?is)alter\s+table\s.*\srename\s+column\s")
+_LATE_VIEW = re.compile(
+    rf"(?is)create\s+(?:or\s+replace\s+)?view\s+(?P<relation>{RELATION})"
+    r".*\bwith\s+no\s+schema\s+binding\s*;?\s*$"
+)
 _QUERY = re.compile(r"(?is)\bas\s*\(|\bas\s+(?=select\b|with\b)")
 _ALTERS_NOTHING = re.compile(r"(?i)\s*(?:(?:re)?set\s+query_group|analyze|vacuum)\b")
 _WORDS: tuple[tuple[str, str], ...] = (
@@ -66,6 +75,13 @@ def rewrite(statement: str) -> Rewritten:
     text = _outside_strings(statement, lambda code: _substitute(_WORDS, code)).strip()
     if _ALTERS_NOTHING.match(text):
         return Rewritten("set application_name = 'standin'")  # sends no rows
+    if late := _LATE_VIEW.match(_outside_strings(statement, str).strip()):
+        return Rewritten(text, (f"call pg_catalog.keep_late_view({_literal(late['relation'])})",))
+    if dropped := _DROP_COLUMN.match(text):
+        words = (_literal(dropped[name] or "") for name in ("relation", "column", "rest"))
+        return Rewritten(f"call pg_catalog.drop_column({', '.join(words)})")
+    if _RENAME_COLUMN.match(text):
+        return Rewritten(text, ("call pg_catalog.bind_late_views()",))
     if re.match(r"(?i)truncate\b", text):
         return Rewritten(text, commits=True)
     if created := _CREATE_TABLE.match(text):
@@ -119,4 +135,4 @@ def _outside_strings(text: str, change: Callable[[str], str]) -> str:
 
 
 def _literal(text: str) -> str:
-    return "'" + text.lower().replace("'", "''") + "'"
+    return "'" + text.lower().replace("\\", "\\\\").replace("'", "''") + "'"

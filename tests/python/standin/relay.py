@@ -378,7 +378,7 @@ class Session:
     def _types(self, relation: str) -> dict[str, tuple[str, int]]:
         """Each column's type and its longest value in bytes."""
         rows: list[list[str | None]] = []
-        name = relation.replace("'", "''")
+        name = relation.replace("\\", "\\\\").replace("'", "''")
         self._simple(
             "select attname, format_type(atttypid, atttypmod) from pg_attribute "
             f"where attrelid = '{name}'::regclass and attnum > 0 and not attisdropped",

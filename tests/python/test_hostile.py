@@ -1,0 +1,183 @@
+"""Law 8's other half: names and values from YAML, the command line and MySQL are data, never code.
+
+Each name below holds what some place on the way takes for a sign of its own: SQL's quotes and
+semicolons, the drivers' placeholders, an S3 key's or a URL's signs, the terminal's and rich's.
+"""
+
+import json
+import re
+
+import pytest
+from pipeline import mysql_administrator, write_sources
+
+from loader.errors import ConfigError
+from loader.tables import read_tables
+
+DAY = "2026-07-01"
+NAMES = (
+    "select", "order", 'naïve "x"', "a'b; drop table z --", "100%s %d %(x)s {t} $1", "a\\b \\' \\",
+    "a/../b#c?d&e=f%20", "[red]x[/] [/b] :smile:", "表", "a b",
+)  # fmt: skip
+COLUMN = "x`y\"z' %s); drop table a; --"
+VALUE = "'; drop table a; -- \\ \" %s ${x} {{ 1 }} [/b] é"
+
+
+SCHEMA = "raw '\";%s data"
+PREFIX = "pre fix/'\";%s é"
+ESCAPES = "\x1b[31mred\x07\n\u202eError: ok"
+
+
+def mysql_quoted(name):
+    return "`" + name.replace("`", "``") + "`"
+
+
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+@pytest.fixture(scope="module")
+def hostile(module_pipeline):
+    """A table of every name, in a database, a schema and a prefix that are no better."""
+    made = module_pipeline([{"name": "t", "primary_key": ["id"]}])
+    database = f"{made.database} `'\";%s\x1b[31m"
+    with mysql_administrator(made.endpoints) as cursor:
+        cursor.execute(f"create database {mysql_quoted(database)} character set utf8mb4")
+        cursor.execute(f"grant select on {mysql_quoted(database)}.* to 'loader'@'%'")
+    for name in NAMES:
+        table = f"{mysql_quoted(database)}.{mysql_quoted(name)}"
+        made.mysql(
+            f"create table {table} (`group` varchar(99) primary key, `From` datetime not null, "
+            f"{mysql_quoted(COLUMN)} varchar(99), key (`From`))",
+            f"insert into {table} values (0x{VALUE.encode().hex()}, '{DAY}', 'x')",
+        )
+    declared = {"primary_key": ["group"], "cursor": "from"}
+    tables = [{"name": name, "source": f"{database}.{name}", **declared} for name in NAMES]
+    file = write_sources(made.folder, made.database, tables) / "models" / "sources.yml"
+    written = json.loads(file.read_text())
+    written["sources"][0]["schema"] = SCHEMA
+    file.write_text(json.dumps(written))
+    return made
+
+
+def test_tables_of_any_name_are_landed_and_told(hostile):
+    for command in (["load", "--run-date", DAY], ["load", "--full-refresh"]):
+        done = hostile.loader(*command, LOADER_S3_PREFIX=PREFIX)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for name in NAMES:
+            assert f"{name} " in done.stdout, done.stdout
+    for name in NAMES:
+        found = hostile.query(f"select * from {quoted(SCHEMA)}.{quoted(name)}")
+        assert [row[0] for row in found] == [VALUE]
+    for command in (["plan", "--run-date", DAY], ["status"], ["check"]):
+        done = hostile.loader(*command, LOADER_S3_PREFIX=PREFIX)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert_shown_safely(done.stdout)
+        for name in NAMES:
+            assert re.search(f"{re.escape(name)}[ :]", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--select", "a b"], {"a b"}),
+        (["--select", "order select", "表"], {"order", "select", "表"}),
+        (["--select", *NAMES], set(NAMES)),
+    ],
+)
+def test_any_table_can_be_selected(hostile, words, expected):
+    done = hostile.loader("plan", "--json", "--run-date", DAY, *words)
+    assert {each["table_name"] for each in json.loads(done.stdout)} == expected
+
+
+def test_staged_files_have_keys_that_need_no_escape(hostile):
+    loads = hostile.load("--run-date", DAY, LOADER_S3_PREFIX="x").values()
+    keys = {load["manifest"].removeprefix("s3://raw-landing/") for load in loads}
+    assert len({key.split("/")[1] for key in keys}) == len(NAMES)
+    for key in keys:
+        assert re.fullmatch(r"[\w/.-]+", key, re.ASCII), key
+        assert ".." not in key
+
+
+def test_a_remedy_can_be_pasted(hostile):
+    said = hostile.fails("--run-date", DAY, "--select", "a b", LOADER_TIMEZONE="+09:00")
+    assert "loader load --full-refresh --select 'a b';" in said
+
+
+# -- what is shown on a terminal -----------------------------------------------------------------
+
+
+def assert_shown_safely(*texts):
+    for text in texts:
+        assert all(each.isprintable() or each == "\n" for each in text), text
+
+
+def test_what_comes_from_mysql_or_the_warehouse_does_nothing_to_the_terminal(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
+    pipeline.mysql(
+        "create table t (id varchar(90) primary key, v varchar(90))",
+        f"insert into t values (0x{ESCAPES.encode().hex()}, 'x\0')",
+    )
+    done = pipeline.loader("load")
+    assert "id \\x1b[31mred\\x07\\n\\u202eError: ok: column v holds a NUL" in done.stderr
+    fact, _, remedy = done.stderr.strip().partition("\n\n")
+    assert "\n" not in fact + remedy
+    pipeline.mysql(f"update t set v = 0x{ESCAPES.encode().hex()}")
+    pipeline.load()
+    pipeline.query("alter table raw_data.t add constraint c check (v = 'y') not valid")
+    refused = pipeline.loader("load")
+    assert refused.returncode == 1
+    status, plan = pipeline.loader("status"), pipeline.loader("plan")
+    assert_shown_safely(done.stderr, refused.stderr, status.stdout, plan.stdout)
+    for (error,) in pipeline.query("select error from raw_data._loads where error is not null"):
+        assert_shown_safely(error)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["load", "--select", ESCAPES], ["load", "--run-date", ESCAPES],
+        ["load", "--target", ESCAPES], ["load", ESCAPES],
+    ],
+)  # fmt: skip
+def test_what_is_typed_does_nothing_to_the_terminal(hostile, arguments):
+    done = hostile.loader(*arguments)
+    assert done.returncode in (1, 2)
+    assert_shown_safely(done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("name", [ESCAPES, "a\0", "A", "_a", ""])
+def test_a_name_that_no_raw_table_has_is_refused(tmp_path, name):
+    write_sources(tmp_path, "prod", [{"name": name, "primary_key": ["id"]}])
+    with pytest.raises(ConfigError, match="cannot be a raw table's") as refused:
+        read_tables(tmp_path)
+    assert_shown_safely(str(refused.value))
+
+
+def test_a_name_longer_than_the_warehouse_takes_is_refused(new_pipeline):
+    name = "é" * 61
+    pipeline = new_pipeline([{"name": name, "primary_key": ["id"]}])
+    pipeline.mysql(f"create table {name} (id int primary key)")
+    longest = {"postgres": 57, "redshift": 121}[pipeline.kind]
+    assert f"is longer than {longest} bytes" in pipeline.fails()
+
+
+# -- dbt -----------------------------------------------------------------------------------------
+
+
+def test_macros_take_names_from_mysql_and_vars_as_data(project):
+    """A column's name could end a statement of `prune_raw_data`, a var's value one of grants."""
+    name = 'x" from z; drop schema analytics cascade; --'
+    project.mysql(
+        f"alter table nps add column `{name}` int default 7, add column `order` int",
+        f"insert into nps (id, user_id, created_at, updated_at) values (1, 1, '{DAY}', '{DAY}')",
+    )
+    project.query("create schema analytics")
+    project.load("--run-date", DAY)
+    project.mysql("update nps set updated_at = '2026-07-02'")
+    project.load("--run-date", "2026-07-02", "--select", "nps")
+    project.build("run-operation", "prune_raw_data", "--args", "{days: 0, dry_run: false}")
+    assert project.query(f"select id, {quoted(name)} from archive.nps") == [(1, 7)]
+    group = "x' or '1' = '1"
+    said = project.build("seed", "--vars", json.dumps({"analysts": group}))
+    assert f"There is no group {group}" in said
+    assert project.value("select count(*) from pg_namespace where nspname = 'analytics'") == 1

@@ -1,0 +1,125 @@
+"""Law 8: a password goes to the server that it is meant for: TLS is verified by default."""
+
+import gc
+import os
+import re
+import subprocess
+
+import pytest
+from certificates import Encrypting, make_certificate
+
+from loader.errors import ConfigError
+from loader.local import mysql
+from loader.local.processes import free_port, is_listening, wait_until
+from loader.warehouse.profile import load_profile
+
+TABLE = {"name": "t", "primary_key": ["id"]}
+ONLY_MYSQL = pytest.mark.only("postgres", because="it ends before the warehouse")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate that no authority has signed, and its key."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="module")
+def encrypted_mysql(certificate, tmp_path_factory):
+    """The port of a MariaDB that speaks TLS."""
+    folder = tmp_path_factory.mktemp("mysql")
+    server, data = mysql.find_server(folder / "apt.log", print), folder / "data"
+    subprocess.run(mysql._install(server, data), check=True, capture_output=True)
+    init, port = folder / "init.sql", free_port()
+    init.write_text(
+        "create database d; create user loader@'%' identified by 'hunter2'; "
+        "grant select on d.* to loader@'%'; create table d.t (id int primary key); "
+        "insert into d.t values (1);\n".replace("; ", ";\n")
+    )
+    with (folder / "log").open("w") as log, subprocess.Popen(
+        [
+            server, "--no-defaults", f"--datadir={data}", f"--port={port}",
+            "--bind-address=127.0.0.1", "--socket=mysql.sock", f"--init-file={init}",
+            "--skip-name-resolve", "--skip-log-bin", f"--ssl-cert={certificate[0]}",
+            f"--ssl-key={certificate[1]}", *(["--user=root"] if os.geteuid() == 0 else []),
+        ],
+        stdout=subprocess.DEVNULL, stderr=log,
+    ) as process:  # fmt: skip
+        wait_until(lambda: is_listening(port), "mysql", folder / "log")
+        yield port
+        process.terminate()
+
+
+@ONLY_MYSQL
+def test_mysql_must_show_a_certificate_that_an_authority_signed(
+    new_pipeline, encrypted_mysql, certificate
+):
+    pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
+    changes = {
+        "LOADER_MYSQL_HOST": "localhost", "LOADER_MYSQL_PORT": str(encrypted_mysql),
+        "LOADER_MYSQL_PASSWORD": "hunter2", "LOADER_MYSQL_TLS": "verify",
+    }  # fmt: skip
+    said = pipeline.fails(**changes)
+    assert "CERTIFICATE_VERIFY_FAILED" in said
+    assert "Set LOADER_MYSQL_TLS_CA to the authority" in said
+    changes["LOADER_MYSQL_TLS_CA"] = str(certificate[0])
+    assert pipeline.load(**changes)["t"]["landed_rows"] == 1
+    said = pipeline.fails(**{**changes, "LOADER_MYSQL_HOST": "127.0.0.1"})
+    assert "IP address mismatch" in said
+    assert "hunter2" not in said
+
+
+@ONLY_MYSQL
+def test_a_mysql_without_tls_is_told_no_password(new_pipeline):
+    """Whoever is on the wire could take TLS out of the server's greeting."""
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql("create table t (id int primary key)")
+    said = pipeline.fails(LOADER_MYSQL_TLS="verify")
+    assert "SSL is required but the server doesn't support it" in said
+    assert "LOADER_MYSQL_TLS" in said
+
+
+@pytest.mark.only("postgres", because="test_authentication.py does the same for Redshift")
+def test_postgres_must_show_a_certificate_that_an_authority_signed(
+    new_pipeline, certificate, endpoints
+):
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql("create table t (id int primary key)", "insert into t values (1)")
+    server = Encrypting(endpoints.postgres_port, certificate)
+    changes = {"PGHOST": "localhost", "PGPORT": str(server.port), "PGSSLMODE": None}
+    unknown = pipeline.loader("load", **changes, PGSSLROOTCERT="system")
+    assert unknown.returncode == 1
+    assert "certificate verify failed" in unknown.stderr
+    assert pipeline.load(**changes, PGSSLROOTCERT=str(certificate[0]))["t"]["landed_rows"] == 1
+    server.close()
+
+
+# redshift_connector leaves the socket of a refused connection to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <", "ignore:Exception ignored in", "ignore:ssl")
+def test_a_warehouse_without_tls_is_refused_by_default(new_pipeline):
+    pipeline = new_pipeline([TABLE])
+    done = pipeline.loader("load", **{pipeline.setting("SSLMODE"): None})
+    assert done.returncode == 1
+    assert "Cannot connect to the warehouse" in done.stderr
+    assert re.search("does not support SSL|Server refuses SSL", done.stderr), done.stderr
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("host", "mode", "refused"),
+    [
+        ("db.example.com", None, True), ("db.example.com", "verify-full", False),
+        ("db.example.com", "disable", False), ("127.0.0.1", None, False),
+    ],
+)  # fmt: skip
+def test_a_profile_that_would_verify_nothing_is_refused(tmp_path, monkeypatch, host, mode, refused):
+    monkeypatch.delenv("DBT_PROFILES_DIR", raising=False)
+    (tmp_path / "dbt_project.yml").write_text("profile: p\n")
+    line = f"sslmode: {mode}" if mode else "threads: 4"
+    (tmp_path / "profiles.yml").write_text(
+        f"p: {{outputs: {{prod: {{type: postgres, host: {host}, {line}}}}}}}\n"
+    )
+    if not refused:
+        assert load_profile(tmp_path, "prod", {}).output["host"] == host
+        return
+    with pytest.raises(ConfigError, match="sets no sslmode"):
+        load_profile(tmp_path, "prod", {})
