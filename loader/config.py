@@ -35,6 +35,7 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_KEEP_PARTS": Setting("when staged files stay: never, on_failure, always", "never"),
     "LOADER_PART_MB": Setting("size of one staged file after compression, in MB", "8"),
     "LOADER_IAM_ROLE": Setting("role that Redshift's COPY reads the bucket with", ""),
+    "LOADER_REPAIR_PERCENT": Setting("share of a table that is repaired without --yes", "1"),
     "LOADER_TIMEZONE": Setting("time zone whose days the windows are", "UTC"),
 }  # fmt: skip
 
@@ -69,6 +70,7 @@ class Settings:
     mysql: MySQLSettings
     stage: StageSettings
     iam_role: str
+    repair_percent: int
     zone: Zone
 
 
@@ -132,6 +134,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
             keep=_one_of("LOADER_KEEP_PARTS", value("LOADER_KEEP_PARTS"), KEEP),
         ),
         iam_role=value("LOADER_IAM_ROLE"),
+        repair_percent=_positive("LOADER_REPAIR_PERCENT", value("LOADER_REPAIR_PERCENT")),
         zone=parse_zone(value("LOADER_TIMEZONE")),
     )
 

@@ -6,6 +6,7 @@
   + SourceError     MySQL could not be read exactly; nothing was landed
   + StageError      S3 could not be written or read; nothing was landed
   + LandingError    the warehouse refused the rows; raw_data is unchanged
+  + RepairError     more differs than may be repaired unasked; nothing was repaired
 
 Each carries the fact and its remedy; the command line prints both and exits with `exit_status`.
 """
@@ -47,3 +48,7 @@ class StageError(LoaderError):
 
 class LandingError(LoaderError):
     """The warehouse refused the rows; raw_data is unchanged."""
+
+
+class RepairError(LoaderError):
+    """More differs than may be repaired unasked; nothing was repaired."""

@@ -1,7 +1,6 @@
 """What MySQL says of a table, and the statements that count and read one window of it."""
 
 from dataclasses import dataclass
-from datetime import UTC
 
 from loader.copytext import NULL, SEPARATOR
 from loader.errors import SourceError
@@ -9,7 +8,8 @@ from loader.tables import Table
 from loader.types import Column, Dialect, Landed, landed, quote_mysql
 from loader.windows import Window, Zone
 
-RUN_DATE, LOAD_ID, LOADED_AT = LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at")
+LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
+RUN_DATE, LOAD_ID, LOADED_AT, DELETED_AT = LOADER_NAMES
 """The columns that every raw table has besides its source's."""
 # Before these are zero dates only. A constant outside a type's own range would not do: MySQL 8
 # takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
@@ -126,7 +126,7 @@ def reading(
     where, missed = "", ""
     if table.cursor and (cursor := description.column(table.cursor)):
         quoted = quote_mysql(cursor.name)
-        expressions.append(f"cast({_day(cursor, zone)} as binary)")
+        expressions.append(f"cast({day_of(cursor, zone)} as binary)")
         fields.append(RUN_DATE)
         where = _within(cursor, window, zone)
         first = _FIRST[cursor.data_type]
@@ -158,7 +158,7 @@ def _landed_columns(table: Table, description: Description, dialect: Dialect) ->
     return columns
 
 
-def _day(cursor: Column, zone: Zone) -> str:
+def day_of(cursor: Column, zone: Zone) -> str:
     """Write the expression of the day that a row belongs to, in the declared time zone."""
     quoted = quote_mysql(cursor.name)
     if cursor.data_type == "date" or zone.name == "UTC":
@@ -171,12 +171,21 @@ def _in_zone(instant: str, zone: Zone) -> str:
 
 
 def _within(cursor: Column, window: Window, zone: Zone) -> str:
-    """Write the window as a range on the bare column, so that its index is used."""
-    is_date = cursor.data_type == "date"
-    bounds = window.bounds(UTC if is_date else zone.info)
-    if bounds is None:
+    if window.is_whole:
         return ""
-    form = "%Y-%m-%d" if is_date else "%Y-%m-%d %H:%M:%S"
-    start, end = (bound.strftime(form) for bound in bounds)
-    quoted = quote_mysql(cursor.name)
-    return f" where {quoted} >= '{start}' and {quoted} < '{end}'"
+    return " where " + within(quote_mysql(cursor.name), cursor.data_type == "date", window, zone)
+
+
+def within(column: str, is_date: bool, window: Window, zone: Zone) -> str:
+    """Write a window as a range on the bare column, so that an index or a sort key serves it.
+
+    Args:
+        column: quoted, in either side's SQL.
+        window: may lack its start or its end.
+    """
+    edges = [(">=", window.start), ("<", window.end)]
+    return " and ".join(
+        f"{column} {compares} '{day if is_date else f'{zone.midnight(day):%Y-%m-%d %H:%M:%S}'}'"
+        for compares, day in edges
+        if day
+    )

@@ -19,6 +19,10 @@ class Zone:
     name: str
     info: tzinfo
 
+    def midnight(self, day: date) -> datetime:
+        """The instant, in UTC, at which a day begins here."""
+        return datetime(day.year, day.month, day.day, tzinfo=self.info).astimezone(UTC)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -36,16 +40,6 @@ class Window:
     def days(self) -> int:
         """How many days the window has; 0 for the unbounded one."""
         return (self.end - self.start).days if self.start and self.end else 0
-
-    def bounds(self, zone: tzinfo) -> tuple[datetime, datetime] | None:
-        """The window's first instant and the first one after it, in UTC; None if unbounded."""
-        if self.start is None or self.end is None:
-            return None
-        first, after = (
-            datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-            for day in (self.start, self.end)
-        )
-        return first, after
 
     def __str__(self) -> str:
         if self.start is None or self.end is None:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from loader.cli import landing, looking
+from loader.cli.verify import verify
 from loader.errors import LoaderError
 
 
@@ -30,5 +31,5 @@ def loader() -> None:
     """
 
 
-for command in (landing.load, landing.plan, looking.status, looking.check):
+for command in (landing.load, landing.plan, verify, looking.status, looking.check):
     loader.add_command(command)

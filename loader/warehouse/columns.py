@@ -2,26 +2,28 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from typing import ClassVar
 
 from loader.errors import LandingError
-from loader.reading import LOAD_ID, LOADED_AT, RUN_DATE
+from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import Dialect, Landed, widens
 from loader.warehouse.profile import Profile
 from loader.warehouse.session import Session, quote
 
 LOADER_COLUMNS = (
-    # In this order at the end of every staged line.
+    # In this order at the end of every staged line; the last one only where rows were deleted.
     Landed(name=RUN_DATE, type="date", text=""),
     Landed(name=LOAD_ID, type="varchar(32)", text=""),
     Landed(name=LOADED_AT, type="timestamp", text=""),
+    Landed(name=DELETED_AT, type="timestamp", text=""),
 )
 
 
 def loader_fields(fields: Sequence[str]) -> list[str]:
     """List the loader's own columns that a row as read does not have yet."""
-    return [column.name for column in LOADER_COLUMNS if column.name not in fields]
+    return [name for name in (RUN_DATE, LOAD_ID, LOADED_AT) if name not in fields]
 
 
 class RawTables(Session, ABC):
@@ -44,6 +46,26 @@ class RawTables(Session, ABC):
     @abstractmethod
     def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the statements that create the raw table."""
+
+    @abstractmethod
+    def literal(self, text: str) -> str:
+        """Write a text as a literal."""
+
+    @abstractmethod
+    def micros(self, instant: str) -> str:
+        """Write the microseconds from 1970 to a date or timestamp."""
+
+    @abstractmethod
+    def hashed(self, text: str) -> str:
+        """Write a text's number: the first twelve digits of its MD5."""
+
+    @abstractmethod
+    def staged_bytes(self, value: str) -> str:
+        """Write bytes as text, as COPY reads them."""
+
+    @abstractmethod
+    def from_staged_bytes(self, text: str) -> str:
+        """Write such a text as bytes."""
 
     def relation(self, table: str) -> str:
         """Name a table of the raw schema."""
@@ -74,7 +96,7 @@ class RawTables(Session, ABC):
             return [(f"{table.name}: new table", self.create_statements(table, columns))]
         relation = self.relation(table.name)
         changes = list[tuple[str, list[str]]]()
-        for column in columns:
+        for column in chain(columns, LOADER_COLUMNS):
             where, was = f"{table.name}: column {column.name}", existing.pop(column.name, None)
             if was is None:
                 sentence = f"{where} ({column.type}) is new; rows landed earlier hold NULL"
@@ -91,7 +113,7 @@ class RawTables(Session, ABC):
                     f"the same kind. {self.schema}.{table.name} is unchanged.",
                     land_anew(self.schema, table),
                 )
-        for name in set(existing) - {column.name for column in LOADER_COLUMNS}:
+        for name in existing:
             changes.append(
                 (f"{table.name}: column {name} is gone from MySQL; new rows hold NULL", [])
             )
