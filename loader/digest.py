@@ -61,6 +61,7 @@ class Side:
             the row gone from its window (1) or not (0).
         rows: FROM and WHERE; more conditions may follow after `and`.
         day: the day that a row belongs to; empty without a cursor.
+        day_number: the days from 1970 to it.
         of_days: writes the condition that a row belongs to one of some windows, or was found gone.
         key: the key's number.
         row: the row's number.
@@ -69,6 +70,7 @@ class Side:
     fields: str
     rows: str
     day: str
+    day_number: str
     of_days: Callable[[Sequence[Window]], str]
     key: str
     row: str
@@ -150,13 +152,15 @@ def source_side(description: Description, read: Reading, what: Compared) -> Side
         [f"coalesce({number(lands)}, {NULL_NUMBER})" for lands in what.values],
     )
     version = number(what.cursor) if what.cursor else "0"
+    day = day_of(cursor, zone) if cursor else ""
     name = quote_mysql(cursor.name) if cursor else ""
     fields = [key, *(lands.text for lands in what.key), version, values, "0"]
     return Side(
         fields=f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(fields)})",
         rows=f"from {quote_mysql(table.database)}.{quote_mysql(table.source)} "
         f"where {within(name, what.is_date, what.due, zone) if cursor else '1 = 1'}",
-        day=day_of(cursor, zone) if cursor else "",
+        day=day,
+        day_number=f"(to_days({day}) - 719528)",
         of_days=lambda windows: any_of(within(name, what.is_date, each, zone) for each in windows),
         key=key,
         row=row,

@@ -30,6 +30,7 @@ from loader.windows import DAY, Window
 _LISTED_ROWS = 100_000  # of days that differ; where there are more, they are divided further
 _BUCKET_ROWS = 1_000
 _BUCKETS = 16_384
+_WINDOWS = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Totals: TypeAlias = dict[Any, tuple[int, int]]
@@ -109,17 +110,16 @@ def find(both: Both, estimate: int) -> tuple[Finding, Differences]:
         estimate: the number of rows of a table that no days divide.
     """
     has_days = both.what.cursor is not None
-    bucket = _day if has_days else _bucket(estimate)
+    bucket = _day if has_days else _bucket_of_all(estimate)
     here, there = both.totals(bucket, _all)
     differing = _differing(here, there)
     finding = Finding(table=both.what.table.name, rows=sum(count for count, _ in here.values()))
     if not differing:
         return finding, Differences()
-    also = _of_days(differing) if has_days else _among(bucket, differing, _all)
-    many = sum(max(_rows(here, day), _rows(there, day)) for day in differing)
-    if has_days and many > _LISTED_ROWS:
-        bucket = _bucket(many)
-        also = _among(bucket, _differing(*both.totals(bucket, also)), also)
+    if has_days:
+        also = _within_days(both, here, there, differing)
+    else:
+        also = _among(bucket, differing, _all)
     differences, displaced = _tell_apart(both, also)
     if both.what.due.start:
         differences = _look_up(both, differences)
@@ -141,6 +141,8 @@ def _tell_apart(both: Both, also: Part) -> tuple[Differences, Counter[date | Non
     """List the rows that may differ; count those that were displaced, of which no day knows."""
     differences, displaced = Differences(), Counter[date | None]()
     for ours, theirs in both.listed(also):
+        if [row[:3] for row in ours] == [row[:3] for row in theirs] and not theirs[0].displaced:
+            continue
         displaced.update(both.day(row.version[0]) for row in theirs if row.displaced)
         here, there = (Counter((row.key, row.version) for row in rows) for rows in (ours, theirs))
         only_here, only_there = (both.distinct(each) for each in (here - there, there - here))
@@ -184,10 +186,16 @@ def _day(side: Side) -> str:
     return side.day
 
 
-def _bucket(rows: int) -> Part:
+def _bucket_of_all(rows: int) -> Part:
     """Divide rows by their key's number into buckets of about a thousand."""
     count = max(1, min(rows // _BUCKET_ROWS, _BUCKETS))
     return lambda side: f"mod({side.key}, {count})"
+
+
+def _bucket_of_days(rows: int, days: int) -> Part:
+    """Divide the rows of each day so; displaced rows, of which no day knows, are one bucket."""
+    count = max(1, min(rows // _BUCKET_ROWS, _BUCKETS) // days)
+    return lambda side: f"coalesce({side.day_number} * {count} + mod({side.key}, {count}), -1)"
 
 
 def _among(bucket: Part, found: Collection[int], also: Part) -> Part:
@@ -195,12 +203,38 @@ def _among(bucket: Part, found: Collection[int], also: Part) -> Part:
     return lambda side: f"{also(side)} and {bucket(side)} in ({listed})"
 
 
-def _of_days(days: Collection[date | None]) -> Part:
-    """Write the condition on days, those that follow one another as one range."""
-    windows = list[Window]()
-    for day in sorted(day for day in days if day):
-        if windows and windows[-1].end == day:
-            windows[-1] = Window(windows[-1].start, day + DAY)
-        else:
-            windows.append(Window(day, day + DAY))
-    return lambda side: f" and {side.of_days(windows)}"
+def _within_days(both: Both, here: Totals, there: Totals, differing: Collection[Any]) -> Part:
+    """Narrow the rows to days that differ, and where these have many rows, to parts of them."""
+    windows = _windows([day for day in differing if day])
+
+    def of_days(side: Side) -> str:
+        return f" and {side.of_days(windows)}"
+
+    days = [
+        day
+        for day in here.keys() | there.keys()
+        if day is None or any(window.holds(day) for window in windows)
+    ]
+    rows = sum(max(_rows(here, day), _rows(there, day)) for day in days)
+    if rows <= _LISTED_ROWS:
+        return of_days
+    bucket = _bucket_of_days(rows, len(days))
+    return _among(bucket, _differing(*both.totals(bucket, of_days)), of_days)
+
+
+def _windows(days: Collection[date]) -> list[Window]:
+    """Cover days by a few windows, with as few days more as that takes.
+
+    A row is compared with every window's edges, which costs more than a few rows too many.
+    """
+    gap = DAY
+    while True:
+        windows = list[Window]()
+        for day in sorted(days):
+            if windows and windows[-1].end and day < windows[-1].end + gap:
+                windows[-1] = Window(windows[-1].start, day + DAY)
+            else:
+                windows.append(Window(day, day + DAY))
+        if len(windows) <= _WINDOWS:
+            return windows
+        gap *= 2

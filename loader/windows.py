@@ -36,6 +36,10 @@ class Window:
         """True for the unbounded window of a full refresh."""
         return self.start is None
 
+    def holds(self, day: date) -> bool:
+        """Whether a day is one of the window's."""
+        return (not self.start or self.start <= day) and (not self.end or day < self.end)
+
     @property
     def days(self) -> int:
         """How many days the window has; 0 for the unbounded one."""

@@ -35,6 +35,7 @@ def warehouse_side(warehouse: RawTables, what: Compared, pending: bool) -> Side:
         fields=", ".join([key, *texts, version, values, displaced]),
         rows=_newest(warehouse, what, pending),
         day=_DAY if what.cursor else "",
+        day_number=f"({_DAY} - date '1970-01-01')",
         of_days=lambda windows: any_of(
             [_DISPLACED, *(within(_DAY, True, window, what.zone) for window in windows)]
         ),

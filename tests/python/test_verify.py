@@ -145,30 +145,39 @@ def test_only_the_newest_version_counts_whatever_order_days_are_landed_in(pipeli
 
 
 def test_values_that_changed_without_the_cursor_are_found_where_asked_for(new_pipeline):
-    pipeline = new_pipeline([{**TABLE, "columns": []}])
+    """One column in each row, so that each column is seen to be compared."""
+    pipeline = new_pipeline([TABLE])
+    changes = {
+        "price = 1.11": "price decimal(9,2)",
+        "name = 'naive'": "name varchar(20)",
+        "bytes = 0x00": "bytes varbinary(9)",
+        "born = null": "born date",
+        "at = '2026-01-01'": "at timestamp(3) null",
+        "code = 'e'": "code char(9) character set latin1",
+        "flags = 'a'": "flags set('a', 'b')",
+        "bits = b'100'": "bits bit(9)",
+        "big = 1": "big bigint unsigned",
+        "half = '10:00:00.5'": "half time(1)",
+        "note = ''": "note text",
+    }
     pipeline.mysql(
-        "create table t (id int primary key, updated_at datetime not null, price decimal(9,2), "
-        "name varchar(20), bytes varbinary(9), born date, at timestamp(3) null, ratio double, "
-        "code char(9) character set latin1, flags set('a', 'b'), bits bit(9), big bigint unsigned, "
-        "half time(1), key (updated_at))",
-        "insert into t values "
-        "(1, '2026-07-01', 1.10, 'naïve', 0x00ff, '2026-01-01', '2026-01-01 00:00:00.5', 0.1, "
-        "'é', 'a,b', b'101', 18446744073709551615, '-10:00:00.5'), "
-        "(2, '2026-07-01', null, null, null, null, null, null, null, null, null, null, null), "
-        "(3, '2026-07-01', -1, '', '', '1969-12-31', '2001-01-01', 1e300, '', '', b'0', 0, '0')",
+        f"create table t (id int primary key, {', '.join(changes.values())}, ratio double, "
+        "updated_at datetime not null, key (updated_at))",
+        "insert into t select seq, 1.10, 'naïve', 0x00ff, '2026-01-01', '2026-01-01 00:00:00.5', "
+        "'é', 'a,b', b'101', 18446744073709551615, '-10:00:00.5', null, 0.1, '2026-07-01' "
+        "from seq_1_to_11",
+        "insert into t (id, updated_at) values (12, '2026-07-01')",
+        "insert into t values (13, -1, '', '', '1969-12-31', '2001-01-01', '', '', b'0', 0, '0', "
+        "'x', 1e300, '2026-07-01')",
     )
     pipeline.load("--run-date", "2026-07-01")
     (found,) = verify(pipeline, "--values")["tables"]
-    assert (found["rows"], found["left_out"]) == (3, ["ratio"])
-    for change in (
-        "price = 1.11", "name = 'naive'", "bytes = 0x00", "born = null", "at = '2026-01-01'",
-        "code = 'e'", "flags = 'a'", "bits = b'100'", "big = 1", "half = '10:00:00.5'",
-    ):  # fmt: skip
-        pipeline.mysql(f"update t set {change} where id = 1")
-        assert agrees(pipeline)
-        assert differing(pipeline, "--values") == {"2026-07-01": (3, 3, 0, 0, 1)}, change
-        verify(pipeline, "--values", "--repair")
-        assert agrees(pipeline, "--values"), change
+    assert (found["rows"], found["left_out"]) == (13, ["ratio"])
+    pipeline.mysql(*(f"update t set {each} where id = {n}" for n, each in enumerate(changes, 1)))
+    assert agrees(pipeline)
+    assert differing(pipeline, "--values") == {"2026-07-01": (13, 13, 0, 0, len(changes))}
+    verify(pipeline, "--values", "--repair")
+    assert agrees(pipeline, "--values")
 
 
 def test_a_table_without_a_cursor_is_compared_by_its_values_and_landed_whole(new_pipeline):
@@ -471,3 +480,66 @@ def find_all(tree, name):
     elif isinstance(tree, list):
         for each in tree:
             yield from find_all(each, name)
+
+
+# -- through dbt ---------------------------------------------------------------------------------
+
+NPS = ("--select", "stg_prod__nps", "nps")
+
+
+def core_equals_source(pipeline):
+    columns = "{}, user_id, score, created_at, updated_at"
+    core = f"select {columns.format('response_id')} from analytics.nps order by 1"
+    source = f"select {columns.format('id')} from nps order by 1"
+    return pipeline.query(core.replace("created_at", "answered_at")) == pipeline.mysql(source)
+
+
+def test_hard_deletes_travel_through_the_repair_to_core_and_to_history(project):
+    project.mysql(
+        "insert into nps (id, user_id, score, created_at, updated_at) select seq, seq, seq % 11, "
+        "'2026-07-01' + interval seq * 3 hour, '2026-07-01' + interval seq * 3 hour "
+        "from seq_1_to_40"
+    )
+    project.load("--start-date", "2026-07-01", "--end-date", "2026-07-11")
+    project.build("build", *NPS, "nps_history", "--exclude-resource-type", "test", "unit_test")
+    project.mysql(
+        "delete from nps where id in (3, 30)",
+        "update nps set score = 0, updated_at = '2026-07-02' where id = 5",
+        "insert into nps values (50, 1, 9, '2026-07-04', '2026-07-04', 0)",
+    )
+    verify(project, "--select", "nps", "--repair")
+    project.mysql("update nps set score = 10, updated_at = '2026-07-06' where id = 40")
+    project.load("--run-date", "2026-07-06")
+    tested = ("source:raw_data.nps", "source:raw_data._loads")
+    project.build(
+        "build",
+        *NPS,
+        "nps_history",
+        *tested,
+        "--exclude",
+        "row_count_at_least_nps_150000",
+        "every_answer_is_counted_once",
+    )
+    assert core_equals_source(project)
+    assert project.query(
+        "select response_id from analytics.nps_history where dbt_is_deleted = 'True' order by 1"
+    ) == [(3,), (30,)]
+
+    # Neither a window that had the row, nor all of raw_data, nor its archive brings it back.
+    project.build("run", *NPS, "--vars", "{start_date: 2026-07-01, end_date: 2026-07-11}")
+    assert core_equals_source(project)
+    project.build("run-operation", "prune_raw_data", "--args", "{days: 0, dry_run: false}")
+    project.build("run", *NPS, "--full-refresh")
+    assert core_equals_source(project)
+    project.build("test", "--select", "source:raw_data.nps")
+    assert verify(project, "--select", "nps")["ok"]
+
+    # A row that comes back is there again, whichever way.
+    project.mysql(
+        "insert into nps values (3, 3, 3, '2026-07-07', '2026-07-07', 0)",
+        "insert into nps values (30, 3, 3, '2026-07-01', '2026-07-01', 0)",
+    )
+    project.load("--run-date", "2026-07-07", "--select", "nps")
+    verify(project, "--select", "nps", "--repair")
+    project.build("run", *NPS)
+    assert core_equals_source(project)
