@@ -73,6 +73,14 @@ class Backlog:
         """The tables that could not be landed."""
         return [table for (table, _), outcome in self.outcomes.items() if outcome.error]
 
+    def landed(self, table: Table) -> list[Window]:
+        """The windows of a table that were landed."""
+        return [
+            window
+            for (name, window), outcome in self.outcomes.items()
+            if name == table.name and not outcome.error
+        ]
+
     def plan(self, warehouse: Warehouse, since: datetime) -> None:
         """Ask the ledger, once, what there is to do.
 

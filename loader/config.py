@@ -41,6 +41,7 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_PART_MB": Setting("size of one staged file after compression, in MB", "8"),
     "LOADER_IAM_ROLE": Setting("role that Redshift's COPY reads the bucket with", ""),
     "LOADER_MASK_SALT": Setting("secret that hashes of masked columns are made with", ""),
+    "LOADER_REPAIR_PERCENT": Setting("share of a table that is repaired without --yes", "1"),
     "LOADER_TIMEZONE": Setting("time zone whose days the windows are", "UTC"),
     "LOADER_RETRIES": Setting("how often a step of `loader run` is tried again", "2"),
     "LOADER_RETRY_SECONDS": Setting("how long it waits before that", "60"),
@@ -121,6 +122,7 @@ class Settings:
     stage: StageSettings
     iam_role: str
     mask_salt: str = field(repr=False)
+    repair_percent: int
     zone: Zone
     run: RunSettings
     tell: TellSettings
@@ -184,6 +186,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
         ),
         iam_role=value("LOADER_IAM_ROLE"),
         mask_salt=_long_enough("LOADER_MASK_SALT", value("LOADER_MASK_SALT")),
+        repair_percent=_positive("LOADER_REPAIR_PERCENT", value("LOADER_REPAIR_PERCENT")),
         zone=parse_zone(value("LOADER_TIMEZONE")),
         run=RunSettings(
             retries=_whole("LOADER_RETRIES", value("LOADER_RETRIES")),

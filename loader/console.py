@@ -20,8 +20,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from loader.check import Check
+from loader.differences import Finding
 from loader.errors import printable
-from loader.ledger import Load
+from loader.ledger import REPAIR, Load
 from loader.load import Job, Outcome, Watcher
 from loader.plan import Preview
 from loader.report import loads, window
@@ -32,6 +33,7 @@ _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold line
 OUT = Console(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
 ERR = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 _SHOWN = 3
+_DAYS_SHOWN = 31
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,9 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
 def load_line(load: Load, width: int) -> str:
     """One landed load as a line that a person can read."""
     changed = f"  values changed: {_changes(load)}" if load.changed_values else ""
+    landed = REPAIR if load.mode == REPAIR else str(load.window)
     return (
-        f"{load.table_name:{width}}  {load.window!s:24}  {load.landed_rows or 0:>12,} rows"
+        f"{load.table_name:{width}}  {landed:24}  {load.landed_rows or 0:>12,} rows"
         f"  {_bytes(load.staged_bytes or 0):>8}  {load.seconds:6.1f} s{changed}"
     )
 
@@ -174,6 +177,42 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
         if status.error:
             OUT.print()
             OUT.print(_told((status.table, "red"), f": {status.error}"))
+
+
+def show_finding(finding: Finding, width: int) -> None:
+    """Print what the comparison of one table has found, as one line."""
+    name = f"{finding.table:{width}}"
+    if finding.error:
+        ERR.print(_told((f"{name}  failed", "red"), f": {finding.error.fact}"), end="\n\n")
+        ERR.print(finding.error.remedy)
+        return
+    if not finding.is_landed:
+        OUT.print(f"{name}  not landed yet, so there is nothing to compare")
+        return
+    verdict = (f"{finding.differing:,} differ", "red") if finding.days else "agree"
+    pending = f"  {finding.pending:,} pending" if finding.pending else ""
+    rows, seconds = f"{name}  {finding.rows:>12,} rows  ", f"  {finding.seconds:6.1f} s{pending}"
+    OUT.print(_told(rows, verdict, seconds))
+    if finding.left_out:
+        OUT.print(f"{name}  not compared: {', '.join(finding.left_out)}")
+
+
+def show_differences(findings: Sequence[Finding]) -> None:
+    """Print the days on which something differs."""
+    if not any(finding.days for finding in findings):
+        return
+    counts = ("source rows", "warehouse rows", "missing", "extra", "stale")
+    grid = Grid("table", "day", box=None)
+    for name in counts:
+        grid.add_column(name, justify="right")
+    for finding in findings:
+        for day in finding.days[:_DAYS_SHOWN]:
+            numbers = (day.source_rows, day.warehouse_rows, day.missing, day.extra, day.stale)
+            grid.add_row(finding.table, str(day.day or ""), *(f"{number:,}" for number in numbers))
+        if (more := len(finding.days) - _DAYS_SHOWN) > 0:
+            grid.add_row(finding.table, f"and {more} more")
+    OUT.print()
+    OUT.print(grid)
 
 
 def show_check(check: Check) -> None:

@@ -6,6 +6,7 @@
   + SourceError     MySQL could not be read exactly; nothing was landed
   + StageError      S3 could not be written or read; nothing was landed
   + LandingError    the warehouse refused the rows; raw_data is unchanged
+  + RepairError     more differs than may be repaired unasked; nothing was repaired
   + RunError        a step of `loader run` failed; says what was left untouched
     - LeaseHeldError     another run of the target goes on; nothing was touched
     - StoppedError       a signal ended the run, or another run took over its lease
@@ -66,6 +67,10 @@ class StageError(LoaderError):
 
 class LandingError(LoaderError):
     """The warehouse refused the rows; raw_data is unchanged."""
+
+
+class RepairError(LoaderError):
+    """More differs than may be repaired unasked; nothing was repaired."""
 
 
 class RunError(LoaderError):

@@ -11,6 +11,8 @@ from loader.windows import Window, Zone
 
 LEDGER = "_loads"
 _CHANGED_COLUMNS_BYTES = 8192
+REPAIR = "repair"
+"""The mode of a load that lands some keys of any days, and so covers no day."""
 LEDGER_COLUMNS = {
     "load_id": "varchar(32) not null",
     "table_name": "varchar(127) not null",
@@ -79,6 +81,11 @@ class Load:
         return Window(self.window_start, self.window_end)
 
     @property
+    def covers(self) -> bool:
+        """Whether the window's days are landed with it."""
+        return self.outcome == "landed" and self.mode != REPAIR
+
+    @property
     def seconds(self) -> float:
         """How long the load took."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else 0.0
@@ -136,9 +143,7 @@ def covered_end(loads: Sequence[Load], day_of: Callable[[datetime], date]) -> da
             day that was not over when it began.
     """
     ends = [
-        min(load.window_end or date.max, day_of(load.started_at))
-        for load in loads
-        if load.outcome == "landed"
+        min(load.window_end or date.max, day_of(load.started_at)) for load in loads if load.covers
     ]
     return max(ends, default=None)
 

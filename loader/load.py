@@ -13,13 +13,15 @@ from loader import mysql, s3
 from loader.config import Settings
 from loader.copytext import changed_values, to_copy_text
 from loader.errors import LoaderError, SourceError
+from loader.keys import key_columns
 from loader.ledger import Load, changed_columns
 from loader.masking import check_salt, masking, salt_id
 from loader.reading import Reading, check_declaration, reading
+from loader.repair import Repair, RepairRows
 from loader.tables import Table
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.columns import loader_fields
-from loader.windows import Window
+from loader.windows import WHOLE, Window
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One table and the window of it that is to be landed."""
+    """One table and the window of it that is to be landed; or of a repair, its keys' days."""
 
     table: Table
     window: Window
     mode: str
+    repair: Repair | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +145,8 @@ def _read_stage_land(
         with mysql.connect(settings.mysql) as source:
             description = mysql.describe(source, job.table)
             check_declaration(job.table, description, warehouse.dialect)
-            read = reading(job.table, description, job.window, settings.zone, warehouse.dialect)
+            window = WHOLE if job.repair else job.window
+            read = reading(job.table, description, window, settings.zone, warehouse.dialect)
             # What cannot be done stops here, before anything is read.
             mask = masking(job.table, read, settings.mask_salt)
             progress.load = load = replace(load, salt_id=salt_id(read, settings.mask_salt))
@@ -150,9 +154,19 @@ def _read_stage_land(
             warehouse.column_changes(job.table, read.columns, is_whole=job.window.is_whole)
             warehouse.release()
             with mysql.snapshot(source):
-                load = replace(load, source_rows=mysql.count_window(source, job.table, read))
-                progress.load = load
-                batches = mask(_until(route.stopping, mysql.stream(source, read)))
+                if job.repair:
+                    keys = key_columns(job.table, description, read, settings.zone)
+                    rows = RepairRows(
+                        repair=job.repair, table=job.table, read=read, keys=keys, at=now()
+                    )
+                    counted, batches = rows.count(source), rows.batches(source)
+                    read = replace(read, fields=rows.fields)
+                    mask = masking(job.table, read, settings.mask_salt)
+                else:
+                    counted = mysql.count_window(source, job.table, read)
+                    batches = mysql.stream(source, read)
+                progress.load = load = replace(load, source_rows=counted)
+                batches = mask(_until(route.stopping, batches))
                 load = _stage(load, job.table, read, batches, staging, watcher.rows)
         progress.load = load = replace(
             load,

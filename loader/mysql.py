@@ -8,7 +8,7 @@ cursor column, so that its index serves them. The statements are few and plain, 
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pymysql
 from pymysql.cursors import Cursor, SSCursor
@@ -236,6 +236,13 @@ def count_window(connection: Source, table: Table, reading: Reading) -> int:
     """
     check_cursor(connection, table, reading)
     return int(_scalar(connection, reading.count))
+
+
+def fetch(connection: Source, statement: str) -> list[tuple[Any, ...]]:
+    """Run a statement whose answer is small."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
 
 
 def _scalar(connection: Source, statement: str) -> str:

@@ -1,7 +1,6 @@
 """What MySQL says of a table, and the statements that count and read one window of it."""
 
 from dataclasses import dataclass
-from datetime import UTC
 
 from loader.copytext import NULL, SEPARATOR
 from loader.errors import SourceError
@@ -19,7 +18,8 @@ from loader.types import (
 )
 from loader.windows import Window, Zone
 
-RUN_DATE, LOAD_ID, LOADED_AT = LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at")
+LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
+RUN_DATE, LOAD_ID, LOADED_AT, DELETED_AT = LOADER_NAMES
 """The columns that every raw table has besides its source's."""
 WIDER = "_wider"
 """What Redshift calls a column while it is being widened."""
@@ -99,7 +99,7 @@ def check_declaration(table: Table, description: Description, dialect: Dialect) 
     """
     where = f"{table.database}.{table.source}"
     check_consent(where, table.policies)
-    if not (read := _read_columns(table, description)):
+    if not (read := read_columns(table, description)):
         raise SourceError(
             f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
         )
@@ -171,7 +171,7 @@ def reading(
     Raises:
         SourceError: a column's type has no equal in the warehouse; names table and column.
     """
-    read = _read_columns(table, description)
+    read = read_columns(table, description)
     columns = [_landed(table, column, dialect) for column in read]
     source = f"{quote_mysql(table.database)}.{quote_mysql(table.source)}"
     expressions = [
@@ -183,14 +183,14 @@ def reading(
     fields = [lands.name for lands in columns]
     # A condition that is neither true nor false leaves no row out.
     kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
-    within, missed = "", ""
+    days, missed = "", ""
     if table.cursor and (cursor := description.column(table.cursor)):
         quoted = quote_mysql(cursor.name)
-        expressions.append(f"cast({_day(cursor, zone)} as binary)")
+        expressions.append(f"cast({day_of(cursor, zone)} as binary)")
         fields.append(RUN_DATE)
-        within = _within(cursor, window, zone)
+        days = _within(cursor, window, zone)
         no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
-        missed = f"select count(*) from {source}{_where(no_day, kept)}"
+        missed = f"select count(*) from {source}{where(no_day, kept)}"
     selected = ", ".join(expressions)
     if not any(column.data_type in _LONG_TYPES for column in read):
         # Else one value a field: a row of these could pass max_allowed_packet as one string.
@@ -200,15 +200,15 @@ def reading(
         fields=tuple(fields),
         hashed=tuple(name for name in fields if table.policy(name).is_hashed),
         kept=kept,
-        trial=f"select 1 from {source}{_where(kept)} limit 0" if kept else "",
-        count=f"select count(*) from {source}{_where(within, kept)}",
+        trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
+        count=f"select count(*) from {source}{where(days, kept)}",
         missed=missed,
         zone="" if zone.name == "UTC" else "select " + _in_zone("'2026-01-01'", zone),
-        rows=f"select {selected} from {source}{_where(within, kept)}",
+        rows=f"select {selected} from {source}{where(days, kept)}",
     )
 
 
-def _read_columns(table: Table, description: Description) -> list[Column]:
+def read_columns(table: Table, description: Description) -> list[Column]:
     """Leave out the columns that the declaration does."""
     return [each for each in description.columns if not table.policy(each.name).is_left_out]
 
@@ -236,7 +236,7 @@ def _hashed(column: Column) -> Landed:
     return Landed(name=column.name.lower(), type=_HASH, text=as_bytes(f"sha2({text}, 256)"))
 
 
-def _day(cursor: Column, zone: Zone) -> str:
+def day_of(cursor: Column, zone: Zone) -> str:
     """Write the expression of the day that a row belongs to, in the declared time zone."""
     quoted = quote_mysql(cursor.name)
     if cursor.data_type == "date" or zone.name == "UTC":
@@ -249,17 +249,27 @@ def _in_zone(instant: str, zone: Zone) -> str:
 
 
 def _within(cursor: Column, window: Window, zone: Zone) -> str:
-    """Write the window as a range on the bare column, so that its index is used."""
-    is_date = cursor.data_type == "date"
-    bounds = window.bounds(UTC if is_date else zone.info)
-    if bounds is None:
+    """Write the window as a condition; none for the whole table."""
+    if window.is_whole:
         return ""
-    form = "%Y-%m-%d" if is_date else "%Y-%m-%d %H:%M:%S"
-    start, end = (bound.strftime(form) for bound in bounds)
-    quoted = quote_mysql(cursor.name)
-    return f"{quoted} >= '{start}' and {quoted} < '{end}'"
+    return within(quote_mysql(cursor.name), cursor.data_type == "date", window, zone)
 
 
-def _where(*conditions: str) -> str:
+def where(*conditions: str) -> str:
     """Join the conditions that there are; the window's comes first, on its bare column."""
     return f" where {joined}" if (joined := " and ".join(filter(None, conditions))) else ""
+
+
+def within(column: str, is_date: bool, window: Window, zone: Zone) -> str:
+    """Write a window as a range on the bare column, so that an index or a sort key serves it.
+
+    Args:
+        column: quoted, in either side's SQL.
+        window: may lack its start or its end.
+    """
+    edges = [(">=", window.start), ("<", window.end)]
+    return " and ".join(
+        f"{column} {compares} '{day if is_date else f'{zone.midnight(day):%Y-%m-%d %H:%M:%S}'}'"
+        for compares, day in edges
+        if day
+    )

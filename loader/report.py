@@ -124,7 +124,16 @@ def of_run(run: "Run") -> Report:
             "failures": build.failures if build else [],
             "warnings": build.warnings if build else [],
         },
-        "verify": [],
+        "verify": [
+            {
+                "table": each.table,
+                "missing": each.missing,
+                "extra": each.extra,
+                "stale": each.stale,
+                "days": len(each.days),
+            }
+            for each in run.findings
+        ],
         "freshness": [],
         "published": [],
     }

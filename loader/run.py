@@ -8,10 +8,13 @@ from typing import Any
 
 from loader.backlog import Backlog, Order, Show, may_pass
 from loader.build import Build, Dbt, build_arguments
+from loader.differences import Finding
 from loader.errors import LeaseHeldError, LoaderError, StoppedError
 from loader.lease import Claim, Lease, kept
 from loader.load import Route, now, unexpected
 from loader.stop import Stop
+from loader.verify import verify
+from loader.windows import span
 
 _WAIT_SECONDS = 2
 
@@ -24,6 +27,7 @@ class Run:
         exit_status: what the command ends with.
         said: sentences for the report.
         steps: what became of each step.
+        findings: what verify has found.
         declared: what the dbt project declares of ages and summaries.
     """
 
@@ -45,6 +49,7 @@ class Run:
         self.steps = list[dict[str, Any]]()
         self.backlog = Backlog(order, route)
         self.build: Build | None = None
+        self.findings = list[Finding]()
         self.declared: dict[str, Any] = {}
         self._stop = stop
         self._show = show
@@ -89,9 +94,9 @@ class Run:
             arguments = build_arguments(order.dates, only, failed)
             self.build = build = Build(dbt, arguments, self.declared)
             built = self._step("build", lambda: self._build(build, lease))
-            # The seam of `verify`: if built, self._step("verify", ...) with loader/verify.py.
-            lease.outcome = "succeeded" if landed and built else "failed"
-        return landed and built
+            verified = built and self._step("verify", self._verify)
+            lease.outcome = "succeeded" if landed and verified else "failed"
+        return landed and verified
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.
@@ -167,6 +172,30 @@ class Run:
         """Build, with the lease confirmed: a run that lost it publishes nothing more."""
         lease.renew()
         build.attempt(self._tell)
+
+    def _verify(self) -> None:
+        """Compare what was landed with the source; what differs is told, and fails no run.
+
+        A row that was deleted in MySQL differs until somebody says what is to become of it.
+        """
+        self.findings = []
+        for table in self.order.tables:
+            windows = self.backlog.landed(table)
+            if not windows:
+                continue
+            (finding,) = verify(
+                [table], self.route.settings, self.route.new_warehouse, span(windows)
+            )
+            self.findings.append(finding)
+            if error := finding.error:
+                if may_pass(error):
+                    raise error
+                self.say(f"verify: {error.fact}")
+            elif finding.differing:
+                self.say(
+                    f"{table.name}: {finding.missing:,} rows missing, {finding.extra:,} too many, "
+                    f"{finding.stale:,} stale. Look: loader verify --select {table.name}"
+                )
 
     def say(self, sentence: str) -> None:
         """Say a sentence to whoever looks on, and keep it for the report."""

@@ -42,7 +42,7 @@ class TableStatus:
 def table_status(table: Table, loads: Sequence[Load], settings: Settings) -> TableStatus:
     """Read a table's state from the ledger's rows, oldest first."""
     own = [load for load in loads if load.table_name == table.name]
-    landed = [load for load in own if load.outcome == "landed"]
+    landed = [load for load in own if load.covers]
     last = landed[-1] if landed else None
     failed = [
         load

@@ -1,7 +1,7 @@
 """Half-open windows of whole days, `[start, end)`, in one declared time zone."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
@@ -19,6 +19,10 @@ class Zone:
     name: str
     info: tzinfo
 
+    def midnight(self, day: date) -> datetime:
+        """The instant, in UTC, at which a day begins here."""
+        return datetime(day.year, day.month, day.day, tzinfo=self.info).astimezone(UTC)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -32,20 +36,14 @@ class Window:
         """True for the unbounded window of a full refresh."""
         return self.start is None
 
+    def holds(self, day: date) -> bool:
+        """Whether a day is one of the window's."""
+        return (not self.start or self.start <= day) and (not self.end or day < self.end)
+
     @property
     def days(self) -> int:
         """How many days the window has; 0 for the unbounded one."""
         return (self.end - self.start).days if self.start and self.end else 0
-
-    def bounds(self, zone: tzinfo) -> tuple[datetime, datetime] | None:
-        """The window's first instant and the first one after it, in UTC; None if unbounded."""
-        if self.start is None or self.end is None:
-            return None
-        first, after = (
-            datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-            for day in (self.start, self.end)
-        )
-        return first, after
 
     def __str__(self) -> str:
         if self.start is None or self.end is None:
@@ -54,6 +52,14 @@ class Window:
 
 
 WHOLE = Window()
+
+
+def span(windows: Sequence[Window]) -> Window | None:
+    """The one window that reaches from the first to the last of some; None for the whole table."""
+    starts, ends = [each.start for each in windows], [each.end for each in windows]
+    if None in starts or None in ends:
+        return None
+    return Window(min(filter(None, starts)), max(filter(None, ends)))
 
 
 def parse_day(text: str, option: str) -> date:

@@ -1,16 +1,21 @@
 {% macro drop_vanished_rows() %}
 
     {#-
-        After a core model has taken in a landing of the whole table: every row that the source
-        still had then carries that load's id or a later one, so whatever carries an older one has
-        vanished from the source. A landing of windows never removes a row.
+        Hard deletes arrive in two ways.
 
-        The landing counts only once this build has taken it in, which the watermark shows; one
-        that found the source empty has no rows to take in.
+        With a landing of the whole table: every row that the source still had then carries that
+        load's id or a later one, so whatever carries an older one has vanished. A landing of
+        windows never removes a row. It counts only once this build has taken it in, which the
+        watermark shows; one that found the source empty has no rows to take in.
 
-        A core model has the name of its raw table.
+        With a repair, as rows that hold the time they were found deleted at: of the same key,
+        whatever carries an older id has vanished. A row that came back has a later one.
+
+        A core model has the name of its raw table, and reads one staging view.
     -#}
     {%- if model.config.materialized == 'incremental' and not build_window() -%}
+        {%- set staging = staging_relation(model) if execute else this -%}
+        {%- set core, key = adapter.quote(this.identifier), model.config.unique_key -%}
         delete from {{ this }}
         where _load_id < (
             select max(load_id)
@@ -23,7 +28,27 @@
                     landed_rows = 0
                     or load_id <= (select max(_watermark) from {{ this }})
                 )
-        )
+        );
+        delete from {{ this }}
+        using {{ staging }} as vanished
+        where
+            vanished._deleted_at is not null
+            and vanished._load_id in (
+                select load_id
+                from {{ source('raw_data', '_loads') }}
+                where table_name = '{{ this.identifier }}' and mode = 'repair'
+            )
+            and vanished.{{ key }} = {{ core }}.{{ key }}
+            and vanished._load_id > {{ core }}._load_id
     {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro staging_relation(node) %}
+
+    {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes -%}
+        {{ return(node_relation(graph.nodes[unique_id])) }}
+    {%- endfor -%}
 
 {% endmacro %}

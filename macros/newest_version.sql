@@ -12,6 +12,9 @@
         key: the column that identifies a row.
         built: the table built so far; none if there is none, or it is to be built anew.
 
+        A version that says its row was deleted hides the older ones and is not merged itself;
+        drop_vanished_rows takes away what was built before.
+
         Adds `_watermark`: the newest load of those that a build took in together with all that
         were landed before. A build of one window does not move it, because older loads of other
         windows may still be waiting.
@@ -46,6 +49,7 @@
 
     where
         ranked.recency_rank = 1
+        and ranked._deleted_at is null
         {% if built %}
             and (built._load_id is null or built._load_id <= ranked._load_id)
         {% endif %}

@@ -8,6 +8,7 @@ import sys
 import click
 
 from loader.cli import landing, looking, run, telling
+from loader.cli.verify import verify
 from loader.errors import LoaderError
 
 
@@ -30,6 +31,8 @@ def loader() -> None:
     """
 
 
-COMMANDS = (run.run, landing.load, landing.plan, looking.status, looking.check, telling.tell)
+COMMANDS = (
+    run.run, landing.load, landing.plan, verify, looking.status, looking.check, telling.tell,
+)  # fmt: skip
 for command in COMMANDS:
     loader.add_command(command)

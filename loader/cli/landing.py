@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,26 +39,15 @@ def load(
     yesterday. A table that was never landed is landed whole.
     """
     session = open_session(target)
-    from loader import console, report
-    from loader.jobs import run_jobs
-
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
         warehouse.prepare()
-    show = console.quiet() if as_json else console.progress(jobs)
-    with show as watcher:
-        outcomes = []
-        for outcome in run_jobs(jobs, route_of(session), threads, watcher):
-            outcomes.append(outcome)
-            watcher.done(outcome)
+    told = land_all(session, jobs, threads, as_json)
     if as_json:
-        ok = not any(outcome.error for outcome in outcomes)
-        told = {"ok": ok, "said": watcher.said, "loads": report.loads(outcomes)}
         click.echo(json.dumps(told, indent=2))
     elif not jobs:
         click.echo("Nothing to do: every table is landed up to yesterday.")
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
+    if not told["ok"]:
         sys.exit(1)
 
 
@@ -93,6 +82,22 @@ def plan(
         console.show_previews(found)
     if any(isinstance(each, Outcome) for each in found):
         sys.exit(1)
+
+
+def land_all(
+    session: Session, jobs: "Sequence[Job]", threads: int, as_json: bool
+) -> dict[str, Any]:
+    """Land jobs and show how they go on; returns the machine-readable report."""
+    from loader import console, report
+    from loader.jobs import run_jobs
+
+    with console.quiet() if as_json else console.progress(jobs) as watcher:
+        outcomes = []
+        for outcome in run_jobs(jobs, route_of(session), threads, watcher):
+            outcomes.append(outcome)
+            watcher.done(outcome)
+    ok = not any(outcome.error for outcome in outcomes)
+    return {"ok": ok, "said": watcher.said, "loads": report.loads(outcomes)}
 
 
 def jobs_of(

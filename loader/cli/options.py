@@ -31,24 +31,31 @@ def select(command: Command) -> Command:
     return with_names
 
 
-def window(command: Command) -> Command:
-    """Add the options that say which days; the command gets them as `dates`."""
+def days(command: Command) -> Command:
+    """Add the options that name days; the command gets them as `dates`."""
 
-    @click.option(
-        "--full-refresh", is_flag=True, help="The whole table, replaced in one transaction."
-    )
     @click.option("--end-date", metavar="DATE", help="The day after the last; not included.")
     @click.option("--start-date", metavar="DATE", help="The first day of a range.")
     @click.option("--run-date", metavar="DATE", help="One day, such as 2026-07-01.")
     @wraps(command)
-    def with_dates(
-        run_date: str | None,
-        start_date: str | None,
-        end_date: str | None,
-        full_refresh: bool,
-        **options: Any,
+    def with_days(
+        run_date: str | None, start_date: str | None, end_date: str | None, **options: Any
     ) -> Any:
-        return command(dates=Dates(run_date, start_date, end_date, full_refresh), **options)
+        return command(dates=Dates(run_date, start_date, end_date), **options)
+
+    return with_days
+
+
+def window(command: Command) -> Command:
+    """Add the options that say which days, or the whole table, to land."""
+
+    @days
+    @click.option(
+        "--full-refresh", is_flag=True, help="The whole table, replaced in one transaction."
+    )
+    @wraps(command)
+    def with_dates(dates: Dates, full_refresh: bool, **options: Any) -> Any:
+        return command(dates=dates._replace(full_refresh=full_refresh), **options)
 
     return with_dates
 

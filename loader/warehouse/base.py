@@ -9,11 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from loader.errors import LandingError
-from loader.ledger import LEDGER, LEDGER_COLUMNS, LEDGERS, Load, compare_counts, next_load_id
+from loader.ledger import (
+    LEDGER,
+    LEDGER_COLUMNS,
+    LEDGERS,
+    REPAIR,
+    Load,
+    compare_counts,
+    next_load_id,
+)
 from loader.s3 import PartsReader
 from loader.tables import Table
 from loader.types import Landed
 from loader.warehouse.columns import RawTables, loader_fields
+from loader.warehouse.replacing import keys_replaced, window_replaced
 from loader.warehouse.session import is_transient, quote
 
 LOCK_SECONDS = 60
@@ -177,13 +186,6 @@ class Warehouse(RawTables):
 
         A transaction that met a conflict, or whose connection broke, is tried again as a whole.
 
-        COPY comes first, so that the rows of the window that are not among the new ones can be
-        told: they moved to a later window, or were deleted; nobody can say which yet. Their last
-        known version stays in the raw table outside any window (`_run_date` is NULL) until a
-        landing of the whole table settles it. The rest of the old window is deleted. DELETE, not
-        TRUNCATE, which commits by itself on Redshift and hides rows from older snapshots on
-        PostgreSQL. [Redshift: TRUNCATE; PostgreSQL: TRUNCATE, Notes]
-
         Args:
             say: told of every change to the table's columns.
 
@@ -253,26 +255,9 @@ class Warehouse(RawTables):
 
     def landing_statements(self, landing: Landing) -> list[str]:
         """Write what `land` runs between BEGIN and the ledger: COPY first, the count last."""
+        replaces = keys_replaced if landing.load.mode == REPAIR else window_replaced
         relation = self.relation(landing.table.name)
-        load, table = landing.load, landing.table
-        statements = [self._copy_statement(landing)]
-        within, old = "", f"_load_id <> '{load.load_id}'"
-        if load.window_start:
-            days = f"_run_date >= '{load.window_start}' and _run_date < '{load.window_end}'"
-            within, old = f" where {days}", f"{days} and {old}"
-            same_key = " and ".join(
-                f"newer.{quote(name.lower())} = {relation}.{quote(name.lower())}"
-                for name in table.primary_key
-            )
-            statements.append(
-                f"update {relation} set _run_date = null where {old} and not exists (select 1 "
-                f"from {relation} as newer where newer._load_id = '{load.load_id}' and {same_key})"
-            )
-        return [
-            *statements,
-            f"delete from {relation} where {old}",
-            f"select count(*) from {relation}{within}",
-        ]
+        return [self._copy_statement(landing), *replaces(relation, landing.table, landing.load)]
 
 
 def busy(table: Table) -> LandingError:

@@ -7,17 +7,18 @@ from typing import ClassVar, TypeAlias
 
 from loader.config import Settings
 from loader.errors import LandingError
-from loader.reading import LOAD_ID, LOADED_AT, RUN_DATE
+from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import Dialect, Landed, widens
 from loader.warehouse.profile import Profile
 from loader.warehouse.session import Session, literal, quote
 
 LOADER_COLUMNS = (
-    # In this order at the end of every staged line.
+    # In this order at the end of every staged line; the last one only where rows were deleted.
     Landed(name=RUN_DATE, type="date", text=""),
     Landed(name=LOAD_ID, type="varchar(32)", text=""),
     Landed(name=LOADED_AT, type="timestamp", text=""),
+    Landed(name=DELETED_AT, type="timestamp", text=""),
 )
 _LANDED_BY = "Landed by "
 _OWN = {column.name for column in LOADER_COLUMNS}
@@ -28,7 +29,7 @@ Changes: TypeAlias = list[tuple[str, list[str]]]
 
 def loader_fields(fields: Sequence[str]) -> list[str]:
     """List the loader's own columns that a row as read does not have yet."""
-    return [column.name for column in LOADER_COLUMNS if column.name not in fields]
+    return [name for name in (RUN_DATE, LOAD_ID, LOADED_AT) if name not in fields]
 
 
 class RawTables(Session, ABC):
@@ -66,6 +67,26 @@ class RawTables(Session, ABC):
     def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the statements that create the raw table, with what it is landed by."""
         return [*self._create_statements(table, columns), self._note(table)]
+
+    def literal(self, text: str) -> str:
+        """Write a text as a literal."""
+        return self.literal_prefix + literal(text)
+
+    @abstractmethod
+    def micros(self, instant: str) -> str:
+        """Write the microseconds from 1970 to a date or timestamp."""
+
+    @abstractmethod
+    def hashed(self, text: str) -> str:
+        """Write a text's number: the first twelve digits of its MD5."""
+
+    @abstractmethod
+    def staged_bytes(self, value: str) -> str:
+        """Write bytes as text, as COPY reads them."""
+
+    @abstractmethod
+    def from_staged_bytes(self, text: str) -> str:
+        """Write such a text as bytes."""
 
     def relation(self, table: str) -> str:
         """Name a table of the raw schema."""
@@ -119,7 +140,7 @@ class RawTables(Session, ABC):
         self._refuse_other_types(table, columns, raw)
         changes = self._landed_otherwise(table, is_whole=is_whole)
         renamed = _perhaps_renamed(columns, raw)
-        for column in columns:
+        for column in (*columns, *LOADER_COLUMNS):
             where, was = f"{table.name}: column {column.name}", raw.get(column.name)
             if was is None:
                 perhaps = f", perhaps {old} renamed" if (old := renamed.get(column.name)) else ""
@@ -175,7 +196,7 @@ class RawTables(Session, ABC):
 
     def _note(self, table: Table) -> str:
         """Write the statement that keeps what a raw table is landed by, as its comment."""
-        text = self.literal_prefix + literal(_LANDED_BY + self._landed_by(table))
+        text = self.literal(_LANDED_BY + self._landed_by(table))
         return f"comment on table {self.relation(table.name)} is {text}"
 
     def _landed_otherwise(self, table: Table, *, is_whole: bool) -> Changes:

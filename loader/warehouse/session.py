@@ -3,17 +3,20 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from loader.errors import LandingError
 from loader.transience import is_conflict
 from loader.warehouse.profile import Profile, connect
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_FETCHED = 5_000  # rows at a time
 
 
 class Session:
     """A connection that is made when it is first needed."""
+
+    snapshot_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -95,6 +98,30 @@ class Session:
                 "the old rows or the new ones, never a mix.",
                 "Run again; landing a window twice is the same as landing it once.",
             ) from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read inside as of one instant, and leave nothing behind.
+
+        On Redshift every transaction reads so. [Redshift: Serializable isolation]
+        """
+        self.release()
+        try:
+            for statement in self.snapshot_settings:
+                self.execute(statement)
+            yield
+        finally:
+            self.release()
+
+    def stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Read many rows a few at a time, within a transaction; one such statement at once.
+
+        [Redshift: DECLARE; PostgreSQL: DECLARE]
+        """
+        self.execute(f"declare streamed cursor for {statement}")
+        while rows := self.execute(f"fetch forward {_FETCHED} from streamed"):
+            yield from rows
+        self.execute("close streamed")
 
     def release(self) -> None:
         """End the open transaction without a trace; the table's lock stays."""

@@ -11,7 +11,8 @@ loads as (
 
 ),
 
--- A load covers no day that was not over when it began; one of the whole table, all before it.
+-- A load covers no day that was not over when it began; one of the whole table, all before it;
+-- a repair of single rows, none.
 covered as (
 
     select
@@ -25,7 +26,7 @@ covered as (
 
     from loads
 
-    where outcome = 'landed'
+    where outcome = 'landed' and mode <> 'repair'
 
 ),
 

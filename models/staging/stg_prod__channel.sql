@@ -12,7 +12,8 @@ renamed as (
         channelname as channel_name,
         _run_date,
         _load_id,
-        _loaded_at
+        _loaded_at,
+        _deleted_at
 
     from source
 

@@ -13,7 +13,8 @@ renamed as (
         ts as session_at,
         _run_date,
         _load_id,
-        _loaded_at
+        _loaded_at,
+        _deleted_at
 
     from source
 

@@ -15,7 +15,8 @@ renamed as (
         created_at,
         _run_date,
         _load_id,
-        _loaded_at
+        _loaded_at,
+        _deleted_at
 
     from source
 

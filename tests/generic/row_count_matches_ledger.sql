@@ -2,7 +2,7 @@
 
     {#-
         Every load that no later one has overlapped still has all the rows that the source had,
-        in raw_data or, where newer versions came, in the archive.
+        in raw_data or, where newer versions came, in the archive. A repair covers no window.
     -#}
     {%- set archived = archive_relation(model) -%}
     with
@@ -17,7 +17,10 @@
 
         from {{ source('raw_data', '_loads') }}
 
-        where table_name = {{ text_literal(model.identifier) }} and outcome = 'landed'
+        where
+            table_name = {{ text_literal(model.identifier) }}
+            and outcome = 'landed'
+            and mode <> 'repair'
 
     ),
 

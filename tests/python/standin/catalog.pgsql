@@ -43,9 +43,14 @@ create function datediff(text, timestamp, timestamp) returns bigint language sql
             when 'day' then $3::date - $2::date
             when 'hour' then extract(epoch from date_trunc('hour', $3) - date_trunc('hour', $2)) / 3600
             when 'minute' then extract(epoch from date_trunc('minute', $3) - date_trunc('minute', $2)) / 60
+            when 'microsecond' then extract(epoch from $3 - $2) * 1000000
             when 'second' then extract(epoch from date_trunc('second', $3) - date_trunc('second', $2))
         end::bigint
     $$;
+create function strtol(text, integer) returns bigint language sql immutable strict
+    as $$ select case $2 when 16 then ('x' || lpad($1, 16, '0'))::bit(64)::bigint end $$;
+create function from_hex(text) returns varbyte language sql immutable strict
+    as $$ select decode($1, 'hex')::varbyte $$;
 create function pg_last_copy_count() returns bigint language sql stable
     as $$ select coalesce(nullif(current_setting('standin.copy_count', true), ''), '0')::bigint $$;
 

@@ -98,6 +98,7 @@ _VERBS = re.compile(
         | set \s | reset \s | show \s | lock \s | comment \s+ on \s | grant \s | revoke \s
         | alter \s+ default \s+ privileges \s | analyze \b | vacuum \b | truncate \s
         | create \s+ (?:schema|group) \s | drop \s+ schema \s | copy \s
+        | fetch \s+ forward \s+ \d+ \s+ from \s | close \s
     )""",
     re.IGNORECASE | re.DOTALL,
 )
@@ -106,6 +107,7 @@ _FORBIDDEN_VERBS = re.compile(
     r"type)\b|(do)\s|(listen|notify|cluster|reindex)\b)",
     re.IGNORECASE,
 )
+_DECLARE = re.compile(r"^declare\s+\w+\s+cursor\s+for\s+", re.IGNORECASE)
 _PLACE = re.compile(r"(?<![\w$])\$\d+\b")  # a bound parameter
 _CATALOG = re.compile(
     r"\b(?:from|join)\s+\(?\s*(?:pg_catalog\s*\.|information_schema\s*\.|\"information_schema\""
@@ -128,6 +130,7 @@ def check(statement: str) -> None:
     text = _PLACE.sub("null", _without_comments(statement)).strip().rstrip(";").strip()
     if not text:
         return
+    text = _DECLARE.sub("", text)
     if found := _FORBIDDEN_VERBS.match(text):
         raise RefusedByRedshiftError(
             f"{next(filter(None, found.groups())).upper()} is not Redshift's"

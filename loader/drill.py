@@ -1,0 +1,240 @@
+"""Both sides of a table, level by level: per day, per bucket of a day that differs, per key."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import Any, NamedTuple, TypeAlias
+
+from loader import mysql
+from loader.copytext import SEPARATOR
+from loader.differences import (
+    EXTRA,
+    MISSING,
+    STALE,
+    Day,
+    Difference,
+    Differences,
+    Finding,
+    Key,
+)
+from loader.digest import Compared, Side
+from loader.keys import KeyColumns
+from loader.reading import Reading
+from loader.warehouse import Warehouse
+from loader.windows import DAY, Window
+
+_LISTED_ROWS = 100_000  # of days that differ; where there are more, they are divided further
+_BUCKET_ROWS = 1_000
+_BUCKETS = 16_384
+_WINDOWS = 32
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Totals: TypeAlias = dict[Any, tuple[int, int]]
+Part: TypeAlias = Callable[[Side], str]
+_Version: TypeAlias = tuple[Key, tuple[int, int]]
+
+
+class Row(NamedTuple):
+    """A row as either side lists it; `displaced` if its window was landed without it."""
+
+    number: int
+    key: Key
+    version: tuple[int, int]
+    displaced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Both:
+    """Both sides, each within its snapshot."""
+
+    source: mysql.Source
+    warehouse: Warehouse
+    read: Reading
+    what: Compared
+    keys: KeyColumns
+    here: Side
+    there: Side
+
+    def totals(self, bucket: Part, also: Part) -> tuple[Totals, Totals]:
+        """Ask both at the same time for rows and digest per bucket."""
+        here, there = (side.totals(bucket(side), also(side)) for side in (self.here, self.there))
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(mysql.fetch, self.source, here)
+            theirs = self.warehouse.execute(there)
+            return _by_bucket(asked.result()), _by_bucket(theirs)
+
+    def listed(self, also: Part) -> Iterator[tuple[list[Row], list[Row]]]:
+        """Read the rows of both, those of one number at a time."""
+        here, there = (side.listing(also(side)) for side in (self.here, self.there))
+        batches = mysql.stream(self.source, replace(self.read, rows=here))
+        ours = (self._row(line.split(SEPARATOR)) for batch in batches for line in batch)
+        theirs = map(self._row, self.warehouse.stream(there))
+        both = heapq.merge(
+            ((row.number, True, row) for row in ours),
+            ((row.number, False, row) for row in theirs),
+            key=lambda told: told[0],
+        )
+        for _, group in groupby(both, key=lambda told: told[0]):
+            rows = list(group)
+            yield [row for _, ours, row in rows if ours], [row for _, ours, row in rows if not ours]
+
+    def _row(self, fields: Sequence[Any]) -> Row:
+        number, *texts, micros, values, displaced = fields
+        key = self.keys.key(texts)
+        return Row(int(number), key, (int(micros), int(values)), bool(int(displaced)))
+
+    def distinct(self, rows: Counter[_Version]) -> list[_Version]:
+        """List versions, each once, or as often as it is there where nothing identifies a row."""
+        return list(rows) if self.what.key else list(rows.elements())
+
+    def day(self, micros: int) -> date | None:
+        """The day of a version, in the declared time zone; None without a cursor."""
+        if self.what.cursor is None:
+            return None
+        instant = _EPOCH + timedelta(microseconds=micros)
+        return instant.astimezone(UTC if self.what.is_date else self.what.zone.info).date()
+
+
+def _by_bucket(rows: Sequence[tuple[Any, ...]]) -> Totals:
+    return {bucket: (int(count), int(digest)) for bucket, count, digest in rows}
+
+
+def find(both: Both, estimate: int) -> tuple[Finding, Differences]:
+    """Compare level by level; memory does not grow with the table nor with what differs.
+
+    Args:
+        estimate: the number of rows of a table that no days divide.
+    """
+    has_days = both.what.cursor is not None
+    bucket = _day if has_days else _bucket_of_all(estimate)
+    here, there = both.totals(bucket, _all)
+    differing = _differing(here, there)
+    finding = Finding(table=both.what.table.name, rows=sum(count for count, _ in here.values()))
+    if not differing:
+        return finding, Differences()
+    if has_days:
+        also = _within_days(both, here, there, differing)
+    else:
+        also = _among(bucket, differing, _all)
+    differences, displaced = _tell_apart(both, also)
+    if both.what.due.start:
+        differences = _look_up(both, differences)
+    if not has_days:  # one day of all
+        here, there = ({None: (sum(_rows(each, at) for at in each), 0)} for each in (here, there))
+    days = [
+        Day(
+            day=day,
+            source_rows=_rows(here, day),
+            warehouse_rows=_rows(there, day) + displaced[day],
+            **{kind: differences.counts[day, kind] for kind in (MISSING, EXTRA, STALE)},
+        )
+        for day in sorted(differences.days(), key=str)
+    ]
+    return replace(finding, days=tuple(days)), differences
+
+
+def _tell_apart(both: Both, also: Part) -> tuple[Differences, Counter[date | None]]:
+    """List the rows that may differ; count those that were displaced, of which no day knows."""
+    differences, displaced = Differences(), Counter[date | None]()
+    for ours, theirs in both.listed(also):
+        if [row[:3] for row in ours] == [row[:3] for row in theirs] and not theirs[0].displaced:
+            continue
+        displaced.update(both.day(row.version[0]) for row in theirs if row.displaced)
+        here, there = (Counter((row.key, row.version) for row in rows) for rows in (ours, theirs))
+        only_here, only_there = (both.distinct(each) for each in (here - there, there - here))
+        known = {key for key, _ in only_there}
+        for key, (micros, _) in only_here:
+            kind = STALE if key in known else MISSING
+            differences.add(Difference(kind, key, micros), both.day(micros))
+        changed = {key for key, _ in only_here}
+        for key, (micros, _) in only_there:
+            if key not in changed:
+                differences.add(Difference(EXTRA, key, micros), both.day(micros))
+    return differences, displaced
+
+
+def _look_up(both: Both, differences: Differences) -> Differences:
+    """Tell rows that are gone from those that have moved to days which are not compared."""
+    told = Differences()
+    for chunk in differences.chunks():
+        extra = [each.key for each in chunk if each.kind == EXTRA]
+        there = both.keys.days(both.source, extra) if extra else {}
+        for each in chunk:
+            kind = STALE if each.key in there else each.kind
+            told.add(each._replace(kind=kind), both.day(each.micros))
+    return told
+
+
+def _rows(totals: Totals, bucket: Any) -> int:
+    return totals.get(bucket, (0, 0))[0]
+
+
+def _differing(here: Totals, there: Totals) -> set[Any]:
+    buckets = here.keys() | there.keys()
+    return {bucket for bucket in buckets if here.get(bucket) != there.get(bucket)}
+
+
+def _all(_: Side) -> str:
+    return ""
+
+
+def _day(side: Side) -> str:
+    return side.day
+
+
+def _bucket_of_all(rows: int) -> Part:
+    """Divide rows by their key's number into buckets of about a thousand."""
+    count = max(1, min(rows // _BUCKET_ROWS, _BUCKETS))
+    return lambda side: f"mod({side.key}, {count})"
+
+
+def _bucket_of_days(rows: int, days: int) -> Part:
+    """Divide the rows of each day so; displaced rows, of which no day knows, are one bucket."""
+    count = max(1, min(rows // _BUCKET_ROWS, _BUCKETS) // days)
+    return lambda side: f"coalesce({side.day_number} * {count} + mod({side.key}, {count}), -1)"
+
+
+def _among(bucket: Part, found: Collection[int], also: Part) -> Part:
+    listed = ", ".join(map(str, found)) or "null"
+    return lambda side: f"{also(side)} and {bucket(side)} in ({listed})"
+
+
+def _within_days(both: Both, here: Totals, there: Totals, differing: Collection[Any]) -> Part:
+    """Narrow the rows to days that differ, and where these have many rows, to parts of them."""
+    windows = _windows([day for day in differing if day])
+
+    def of_days(side: Side) -> str:
+        return f" and {side.of_days(windows)}"
+
+    days = [
+        day
+        for day in here.keys() | there.keys()
+        if day is None or any(window.holds(day) for window in windows)
+    ]
+    rows = sum(max(_rows(here, day), _rows(there, day)) for day in days)
+    if rows <= _LISTED_ROWS:
+        return of_days
+    bucket = _bucket_of_days(rows, len(days))
+    return _among(bucket, _differing(*both.totals(bucket, of_days)), of_days)
+
+
+def _windows(days: Collection[date]) -> list[Window]:
+    """Cover days by a few windows, with as few days more as that takes.
+
+    A row is compared with every window's edges, which costs more than a few rows too many.
+    """
+    gap = DAY
+    while True:
+        windows = list[Window]()
+        for day in sorted(days):
+            if windows and windows[-1].end and day < windows[-1].end + gap:
+                windows[-1] = Window(windows[-1].start, day + DAY)
+            else:
+                windows.append(Window(day, day + DAY))
+        if len(windows) <= _WINDOWS:
+            return windows
+        gap *= 2

@@ -1,0 +1,105 @@
+"""Rows of a MySQL table by their keys: which of some keys are there, and where."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from loader import mysql
+from loader.copytext import SEPARATOR
+from loader.differences import Key
+from loader.digest import any_of, kind_of
+from loader.reading import Description, Reading, day_of, read_columns, where
+from loader.tables import Table
+from loader.types import Column, Landed, quote_mysql
+from loader.windows import Zone
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyColumns:
+    """A table's key columns.
+
+    Attributes:
+        source: the table, quoted.
+        kept: the condition of a row that the declaration does not leave out; empty without.
+        day: the expression of the day that a row belongs to; empty without a cursor.
+    """
+
+    columns: tuple[tuple[Column, Landed], ...]
+    source: str
+    kept: str
+    day: str
+
+    @property
+    def texts(self) -> str:
+        """Write MySQL's expression of a key: its columns' texts, joined."""
+        return f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(each.text for _, each in self.columns)})"
+
+    def key(self, texts: Iterable[bytes | str]) -> Key:
+        """Read a key as it is compared, from either side."""
+        return tuple(
+            plain(lands, text if isinstance(text, str) else text.decode(errors="surrogateescape"))
+            for (_, lands), text in zip(self.columns, texts, strict=True)
+        )
+
+    def among(self, keys: Sequence[Key]) -> str:
+        """Write the condition that a row has one of some keys, so that its index serves it.
+
+        MySQL compares as the columns' collations say: rows of other keys may be found as well.
+        """
+        literals = [
+            [_literal(lands, text) for (_, lands), text in zip(self.columns, key, strict=True)]
+            for key in keys
+        ]
+        names = [quote_mysql(column.name) for column, _ in self.columns]
+        if len(names) == 1:
+            return f"{names[0]} in ({', '.join(literal for (literal,) in literals)})"
+        return any_of(
+            "(" + " and ".join(f"{n} = {v}" for n, v in zip(names, key, strict=True)) + ")"
+            for key in literals
+        )
+
+    def days(self, source: mysql.Source, keys: Sequence[Key]) -> dict[Key, date]:
+        """Look up which of some keys are there, and the days they belong to now."""
+        conditions = where(self.among(keys), self.kept)
+        statement = f"select {self.texts}, {self.day} from {self.source}{conditions}"
+        found = (
+            (self.key(bytes(texts).split(SEPARATOR)), day)
+            for texts, day in mysql.fetch(source, statement)
+        )
+        wanted = set(keys)
+        return {key: day for key, day in found if key in wanted}
+
+
+def key_columns(table: Table, description: Description, read: Reading, zone: Zone) -> KeyColumns:
+    """Find a table's key columns."""
+    by_name = {
+        lands.name: (column, lands)
+        for column, lands in zip(read_columns(table, description), read.columns, strict=True)
+    }
+    cursor = description.column(table.cursor) if table.cursor else None
+    return KeyColumns(
+        columns=tuple(by_name[name.lower()] for name in table.primary_key),
+        source=f"{quote_mysql(table.database)}.{quote_mysql(table.source)}",
+        kept=read.kept,
+        day=day_of(cursor, zone) if cursor else "",
+    )
+
+
+def plain(column: Landed, text: str) -> str:
+    """Write an instant's text without closing zeros, which the two sides show differently.
+
+    >>> plain(Landed(name="at", type="timestamp", text=""), "2026-07-01 08:00:00.500")
+    '2026-07-01 08:00:00.5'
+    """
+    return text.rstrip("0").rstrip(".") if column.type == "timestamp" and "." in text else text
+
+
+def _literal(column: Landed, text: str) -> str:
+    """Write a key's text as a literal that MySQL compares with the bare column."""
+    if kind_of(column) == "whole" or column.type.startswith("numeric"):
+        return text
+    if column.type.startswith(("bytea", "varbyte")):
+        return "X'" + text.removeprefix("\\x") + "'"
+    if kind_of(column) == "instant":
+        return f"'{text}'"
+    return f"_utf8mb4 X'{text.encode(errors='surrogateescape').hex()}'"

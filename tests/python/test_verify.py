@@ -1,0 +1,545 @@
+"""What a comparison finds without trusting any history, and what a repair lands of it."""
+
+import json
+from contextlib import closing
+from datetime import UTC, date, datetime
+
+import pytest
+
+from loader import drill, load, s3
+from loader.cli.session import open_session
+from loader.compare import compare
+from loader.load import Route, Watcher
+from loader.verify import repair_jobs
+
+TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
+CREATE = (
+    "create table t (id int unsigned primary key, v int, updated_at datetime(3) not null, "
+    "key (updated_at))"
+)
+TODAY = datetime.now(UTC).date()
+
+
+def verify(pipeline, *arguments, status=0, **changes):
+    """Compare; returns the report."""
+    done = pipeline.loader("verify", "--json", *arguments, **changes)
+    assert done.returncode == status, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def differing(pipeline, *arguments, **changes):
+    """The days of the one table that differ: rows of both sides, missing, extra, stale."""
+    (found,) = verify(pipeline, *arguments, status=1, **changes)["tables"]
+    return {day["day"]: tuple(day[name] for name in day if name != "day") for day in found["days"]}
+
+
+def agrees(pipeline, *arguments, **changes):
+    (found,) = verify(pipeline, *arguments, **changes)["tables"]
+    return found["agrees"] and not found["days"]
+
+
+@pytest.fixture
+def pipeline(new_pipeline):
+    """Forty rows, eight a day, landed by one load of the month's first days."""
+    made = new_pipeline([TABLE])
+    made.mysql(
+        CREATE,
+        "insert into t select seq, seq, '2026-07-01' + interval (seq - 1) * 3 hour "
+        "from seq_1_to_40",
+    )
+    made.load("--start-date", "2026-07-01", "--end-date", "2026-07-11")
+    return made
+
+
+# -- what is found -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zone", ["UTC", "+09:00", "-03:30"])
+def test_nothing_differs_after_a_load(pipeline, zone):
+    pipeline.load("--start-date", "2026-06-30", "--end-date", "2026-07-11", LOADER_TIMEZONE=zone)
+    (found,) = verify(pipeline, LOADER_TIMEZONE=zone)["tables"]
+    assert (found["rows"], found["pending"], found["days"]) == (40, 0, [])
+
+
+def change_each_way(pipeline):
+    pipeline.mysql(
+        "insert into t values (101, 0, '2026-07-02 01:00:00.5')",  # a late commit
+        "update t set updated_at = '2026-07-03 02:00:00.007' where id = 1",  # to a landed day
+        "update t set updated_at = updated_at + interval 1 second where id = 9",
+        "delete from t where id in (20, 21)",
+    )
+
+
+def test_each_kind_of_difference_is_found_on_its_day(pipeline):
+    change_each_way(pipeline)
+    assert differing(pipeline) == {
+        "2026-07-02": (9, 8, 1, 0, 1),
+        "2026-07-03": (7, 8, 0, 2, 1),
+    }
+    days = ("--start-date", "2026-07-03", "--end-date", "2026-07-05")
+    assert differing(pipeline, *days)["2026-07-03"][3:] == (2, 0)
+    assert agrees(pipeline, "--run-date", "2026-07-04")
+
+
+def test_days_are_those_of_the_declared_time_zone(pipeline):
+    """16:00 in UTC is the next day in Seoul; the ledger's days are of the zone as well."""
+    pipeline.load(
+        "--start-date", "2026-07-01", "--end-date", "2026-07-11", LOADER_TIMEZONE="+09:00"
+    )
+    pipeline.mysql("insert into t values (101, 0, '2026-07-02 16:00:00')")
+    found = differing(pipeline, LOADER_TIMEZONE="+09:00")
+    assert found == {"2026-07-03": (9, 8, 1, 0, 0)}
+
+
+def test_days_with_many_rows_are_divided_before_rows_are_read(pipeline, monkeypatch):
+    monkeypatch.setattr(drill, "_LISTED_ROWS", 10)
+    monkeypatch.setattr(drill, "_BUCKET_ROWS", 2)
+    listed = []
+    ask = drill.Both.listed
+
+    def watch(both, also):
+        rows = list(ask(both, also))
+        listed.extend(row.key for ours, _ in rows for row in ours)
+        return iter(rows)
+
+    monkeypatch.setattr(drill.Both, "listed", watch)
+    change_each_way(pipeline)
+    assert differing(pipeline) == {
+        "2026-07-02": (9, 8, 1, 0, 1),
+        "2026-07-03": (7, 8, 0, 2, 1),
+    }
+    assert len(listed) < 20
+
+
+def test_rows_that_changed_on_days_not_landed_yet_are_pending(pipeline):
+    """On either side: what the warehouse has of such a row is no difference."""
+    pipeline.load("--start-date", "2026-07-01", "--end-date", "2026-07-04")
+    pipeline.mysql(
+        "insert into t values (101, 0, '2026-07-11')",
+        f"update t set updated_at = '{TODAY}' where id = 1",
+        "update t set updated_at = '2026-07-20' where id = 9",
+        "insert into t values (102, 0, '2026-07-10')",
+    )
+    (found,) = verify(pipeline, "--repair", status=0)["tables"]
+    assert (found["pending"], found["missing"], found["extra"], found["stale"]) == (3, 1, 0, 0)
+    assert pipeline.value("select count(*) from raw_data.t where id = 101") == 0
+    pipeline.load("--run-date", "2026-07-01")  # what has moved is displaced, and still pending
+    assert agrees(pipeline)
+    pipeline.load("--start-date", "2026-07-11", "--end-date", "2026-07-21")
+    assert agrees(pipeline)
+
+
+def test_a_row_that_moved_out_of_the_days_asked_for_is_not_gone(pipeline):
+    pipeline.mysql("update t set updated_at = '2026-07-05' where id = 1")
+    assert differing(pipeline, "--run-date", "2026-07-01") == {"2026-07-01": (7, 8, 0, 0, 1)}
+
+
+def test_only_the_newest_version_counts_whatever_order_days_are_landed_in(pipeline):
+    pipeline.mysql("update t set updated_at = '2026-07-08' where id <= 8")
+    pipeline.load("--run-date", "2026-07-08")
+    assert agrees(pipeline)
+    pipeline.mysql("update t set updated_at = '2026-07-02 10:00:00' where id <= 4")  # back in time
+    assert differing(pipeline) == {"2026-07-02": (12, 8, 0, 0, 4)}
+    pipeline.load("--run-date", "2026-07-02")
+    assert agrees(pipeline)
+
+
+def test_values_that_changed_without_the_cursor_are_found_where_asked_for(new_pipeline):
+    """One column in each row, so that each column is seen to be compared."""
+    pipeline = new_pipeline([TABLE])
+    changes = {
+        "price = 1.11": "price decimal(9,2)",
+        "name = 'naive'": "name varchar(20)",
+        "bytes = 0x00": "bytes varbinary(9)",
+        "born = null": "born date",
+        "at = '2026-01-01'": "at timestamp(3) null",
+        "code = 'e'": "code char(9) character set latin1",
+        "flags = 'a'": "flags set('a', 'b')",
+        "bits = b'100'": "bits bit(9)",
+        "big = 1": "big bigint unsigned",
+        "half = '10:00:00.5'": "half time(1)",
+        "note = ''": "note text",
+    }
+    pipeline.mysql(
+        f"create table t (id int primary key, {', '.join(changes.values())}, ratio double, "
+        "updated_at datetime not null, key (updated_at))",
+        "insert into t select seq, 1.10, 'naïve', 0x00ff, '2026-01-01', '2026-01-01 00:00:00.5', "
+        "'é', 'a,b', b'101', 18446744073709551615, '-10:00:00.5', null, 0.1, '2026-07-01' "
+        "from seq_1_to_11",
+        "insert into t (id, updated_at) values (12, '2026-07-01')",
+        "insert into t values (13, -1, '', '', '1969-12-31', '2001-01-01', '', '', b'0', 0, '0', "
+        "'x', 1e300, '2026-07-01')",
+    )
+    pipeline.load("--run-date", "2026-07-01")
+    (found,) = verify(pipeline, "--values")["tables"]
+    assert (found["rows"], found["left_out"]) == (13, ["ratio"])
+    pipeline.mysql(*(f"update t set {each} where id = {n}" for n, each in enumerate(changes, 1)))
+    assert agrees(pipeline)
+    assert differing(pipeline, "--values") == {"2026-07-01": (13, 13, 0, 0, len(changes))}
+    verify(pipeline, "--values", "--repair")
+    assert agrees(pipeline, "--values")
+
+
+def test_a_table_without_a_cursor_is_compared_by_its_values_and_landed_whole(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
+    pipeline.mysql(
+        "create table t (id int primary key, v varchar(9))",
+        "insert into t select seq, seq from seq_1_to_20",
+    )
+    pipeline.load()
+    assert agrees(pipeline)
+    pipeline.mysql(
+        "update t set v = 'x' where id = 3",
+        "delete from t where id = 4",
+        "insert into t values (99, '')",
+    )
+    assert differing(pipeline) == {None: (20, 20, 1, 1, 1)}
+    (repaired,) = verify(pipeline, "--repair")["loads"]
+    assert (repaired["mode"], repaired["landed_rows"]) == ("full_refresh", 20)
+    assert agrees(pipeline)
+
+
+def test_rows_that_nothing_identifies_are_counted(new_pipeline):
+    pipeline = new_pipeline([{"name": "t", "primary_key": []}])
+    pipeline.mysql("create table t (v int)", "insert into t values (1), (1), (2), (null)")
+    pipeline.load()
+    assert agrees(pipeline)
+    pipeline.mysql("insert into t values (1)", "delete from t where v is null")
+    assert differing(pipeline) == {None: (4, 4, 1, 1, 0)}
+    verify(pipeline, "--repair")
+    assert agrees(pipeline)
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+KEYS = {
+    "bigint": ("bigint", ["-9223372036854775808", "-1", "0", "9223372036854775807"]),
+    "unsigned": ("bigint unsigned", ["0", "18446744073709551615", "9223372036854775808"]),
+    "decimal": ("decimal(30,4)", ["-0.5", "1.5", "12345678901234567890123456.1234"]),
+    "text": (
+        "varchar(40) collate utf8mb4_bin",
+        ["'a'", "'A'", "''", r"'\\'", "'it''s'", r"'a\nb'", "'%s'", "'naïve 😀'", "'\\t'"],
+    ),
+    "ascii": ("char(8) character set ascii", ["'a'", "'B'", "'c d'"]),
+    "latin1": ("varchar(8) character set latin1", ["'é'", "'ß'", "'€'"]),
+    "binary": ("varbinary(8)", ["0x00", "x''", "0xff00", "0x5c"]),
+    "date": ("date", ["'1969-12-31'", "'2026-07-01'", "'9999-12-31'"]),
+    "instant": (
+        "datetime(6)",
+        ["'1000-01-01'", "'2026-07-01 08:00:00.5'", "'9999-12-31 23:59:59.999999'"],
+    ),
+    "enum": ("enum('x', 'y')", ["'x'", "'y'"]),
+    "year": ("year", ["1901", "2155"]),
+    "bit": ("bit(9)", ["b'0'", "b'111111111'"]),
+    "time": ("time(2)", ["'-838:59:58.25'", "'00:00:00'"]),
+}
+
+
+@pytest.mark.parametrize("kinds", [KEYS, ["composite"]], ids=["each", "composite"])
+def test_keys_of_every_type_are_told_apart_and_repaired(new_pipeline, kinds):
+    if kinds == ["composite"]:
+        tables = {"composite": (["text", "instant", "binary", "unsigned"], 3)}
+    else:
+        tables = {kind: ([kind], len(KEYS[kind][1])) for kind in kinds}
+    pipeline = new_pipeline(
+        [
+            {"name": name, "primary_key": [f"k{n}" for n in range(len(of))], "cursor": "at"}
+            for name, (of, _) in tables.items()
+        ]
+    )
+    for name, (of, rows) in tables.items():
+        columns = ", ".join(f"k{n} {KEYS[kind][0]}" for n, kind in enumerate(of))
+        names = ", ".join(f"k{n}" for n in range(len(of)))
+        pipeline.mysql(f"create table `{name}` ({columns}, at date, primary key ({names}))")
+        for n in range(rows):
+            values = ", ".join(KEYS[kind][1][n] for kind in of)
+            pipeline.mysql(f"insert into `{name}` values ({values}, '2026-07-0{1 + n}')")
+    pipeline.load("--start-date", "2026-07-01", "--end-date", "2026-07-11")
+    report = verify(pipeline)
+    assert [found["rows"] for found in report["tables"]] == [rows for _, rows in tables.values()]
+    for name, (_, rows) in tables.items():
+        pipeline.mysql(
+            f"update `{name}` set at = '2026-07-10' where at = '2026-07-01'",
+            f"delete from `{name}` where at = '2026-07-0{rows}'",
+        )
+    report = verify(pipeline, "--repair")
+    for found in report["tables"]:
+        assert (found["missing"], found["extra"], found["stale"]) == (0, 1, 1), found
+    assert [each["staged_rows"] for each in report["loads"]] == [2] * len(tables)
+    verify(pipeline)
+
+
+def test_keys_that_mysql_takes_for_equal_are_not(new_pipeline):
+    """Of 'a', 'A' and 'a ' a case-insensitive key holds one; the warehouse may hold the others."""
+    pipeline = new_pipeline([{**TABLE, "primary_key": ["k"]}])
+    pipeline.mysql(
+        "create table t (k varchar(9) collate utf8mb4_general_ci primary key, updated_at date)",
+        "insert into t values ('a', '2026-07-01'), ('b', '2026-07-01'), ('c', '2026-07-01')",
+    )
+    pipeline.load("--run-date", "2026-07-01")
+    pipeline.mysql("update t set k = 'A' where k = 'a'", "update t set k = 'b ' where k = 'b'")
+    assert differing(pipeline) == {"2026-07-01": (3, 3, 2, 2, 0)}
+    verify(pipeline, "--repair")
+    assert agrees(pipeline)
+    deleted = "select k, _deleted_at is not null from raw_data.t where _run_date is null"
+    assert sorted(pipeline.query(f"{deleted} order by 1, 2")) == [
+        ("a", False), ("a", True), ("b", False), ("b", True),
+    ]  # fmt: skip
+
+
+# -- what is repaired ----------------------------------------------------------------------------
+
+
+def test_a_repair_lands_exactly_what_differs(pipeline):
+    pipeline.mysql("update t set v = 0, updated_at = '2026-07-06' where id = 30")
+    pipeline.load("--run-date", "2026-07-06")  # two versions of a row
+    change_each_way(pipeline)
+    pipeline.mysql("delete from t where id = 30")
+    before = pipeline.raw("t", "id, v, updated_at")
+    (repaired,) = verify(pipeline, "--repair")["loads"]
+    counts = ("source_rows", "staged_rows", "copied_rows", "landed_rows")
+    assert [repaired[name] for name in counts] == [6] * 4
+    assert (repaired["mode"], repaired["outcome"]) == ("repair", "landed")
+    assert (repaired["window_start"], repaired["window_end"]) == ("2026-07-02", "2026-07-07")
+
+    of_load = f"from raw_data.t where _load_id = '{repaired['load_id']}' order by id"
+    assert pipeline.query(
+        f"select id, v, cast(updated_at as varchar), _run_date, _deleted_at is not null {of_load}"
+    ) == [
+        (1, 1, "2026-07-03 02:00:00.007", date(2026, 7, 3), False),
+        (9, 9, "2026-07-02 00:00:01", date(2026, 7, 2), False),
+        (20, None, "2026-07-03 09:00:00", None, True),
+        (21, None, "2026-07-03 12:00:00", None, True),
+        (30, None, "2026-07-06 00:00:00", None, True),
+        (101, 0, "2026-07-02 01:00:00.5", date(2026, 7, 2), False),
+    ]
+    # Nothing that was landed is lost, but no window has the older versions.
+    earlier = f"_load_id <> '{repaired['load_id']}'"
+    assert pipeline.raw(f"t where {earlier}", "id, v, updated_at") == before
+    older = f"{earlier} and id in (1, 9, 20, 21, 30, 101) and _run_date is not null"
+    assert pipeline.raw(f"t where {older}") == []
+    assert agrees(pipeline)
+    assert pipeline.staged() == []
+
+
+def test_a_repair_covers_no_day(pipeline):
+    """The days of single rows are not landed with them, and the next load begins where it did."""
+    status = json.loads(pipeline.loader("status", "--json").stdout)
+    change_each_way(pipeline)
+    verify(pipeline, "--repair")
+    (after,) = json.loads(pipeline.loader("status", "--json").stdout)
+    assert {**after, "age": 0} == {**status[0], "age": 0}
+    assert pipeline.load()["t"]["window_start"] == "2026-07-10"
+    assert "repair" in pipeline.value("select max(mode) from raw_data._loads")
+
+
+def test_a_row_that_comes_back_after_its_repair_is_there_again(pipeline):
+    pipeline.mysql("delete from t where id = 5")
+    verify(pipeline, "--repair")
+    pipeline.mysql("insert into t values (5, 55, '2026-07-09')")
+    assert differing(pipeline) == {"2026-07-09": (1, 0, 1, 0, 0)}
+    pipeline.load("--run-date", "2026-07-09")
+    assert agrees(pipeline)
+    pipeline.load("--start-date", "2026-07-01", "--end-date", "2026-07-11")
+    assert agrees(pipeline)
+    pipeline.load("--full-refresh")
+    assert pipeline.value("select count(*) from raw_data.t where _deleted_at is not null") == 0
+
+
+def test_a_large_repair_asks_first_and_changes_nothing(pipeline):
+    pipeline.mysql(
+        "insert into t select 1000 + seq, 0, '2026-07-04' from seq_1_to_101",
+        "delete from t where id = 1",
+    )
+    done = pipeline.loader("verify", "--repair")
+    assert done.returncode == 1
+    assert "t: 102 of 140 rows differ (101 missing, 1 extra, 0 stale)" in done.stderr
+    assert "--yes" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert pipeline.value("select count(*) from raw_data.t") == 40
+    assert pipeline.value("select count(*) from raw_data._loads") == 1
+    assert (
+        verify(pipeline, "--repair", LOADER_REPAIR_PERCENT="80")["loads"][0]["staged_rows"] == 102
+    )
+    pipeline.mysql("delete from t where id > 1000")
+    assert verify(pipeline, "--repair", "--yes")["loads"][0]["staged_rows"] == 101
+    assert agrees(pipeline)
+
+
+def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipeline):
+    pipeline.mysql(
+        "update t set updated_at = '2026-07-04' where id = 1",
+        "delete from t where id = 2",
+        "insert into t values (103, 0, '2026-07-04')",
+        "update t set updated_at = '2026-07-04' where id = 4",
+    )
+    with pipeline.inside():
+        session = open_session(None)
+        with closing(session.warehouse()) as warehouse:
+            found = compare(session.tables["t"], session.settings, warehouse)
+        assert found.finding.differing == 4
+        pipeline.mysql(
+            f"update t set updated_at = '{TODAY}' where id = 1",  # now pending
+            "insert into t values (2, 0, '2026-07-05')",  # there again
+            "delete from t where id = 103",  # gone again
+            "update t set updated_at = '2026-07-06' where id = 4",  # moved on
+        )
+        (job,) = repair_jobs([found], session.settings, confirmed=False)
+        route = Route(
+            settings=session.settings, stage=s3.connect(), new_warehouse=session.warehouse
+        )
+        landed = load.land(job, route, Watcher(rows=lambda *_: None, say=print))
+    assert landed.landed_rows == 3
+    assert agrees(pipeline)
+    assert pipeline.value("select _deleted_at is not null from raw_data.t where id = 103")
+
+
+def test_a_repair_whose_counts_differ_changes_nothing(pipeline, monkeypatch):
+    """Rows that MySQL counted and did not send are not taken for deleted."""
+    change_each_way(pipeline)
+    monkeypatch.setattr(load.RepairRows, "batches", lambda *_: iter(()))
+    report = verify(pipeline, "--repair", status=1)
+    assert "5 counted in MySQL, 0 staged" in report["loads"][0]["error"]
+    assert pipeline.value("select count(*) from raw_data.t") == 40
+
+
+def test_a_raw_table_that_was_landed_before_deletions_were_gains_their_column(pipeline):
+    pipeline.query("alter table raw_data.t drop column _deleted_at")
+    assert agrees(pipeline)
+    pipeline.mysql("delete from t where id = 1")
+    report = verify(pipeline, "--repair")
+    assert report["said"] == [
+        "t: column _deleted_at (timestamp) is new; rows landed earlier hold NULL"
+    ]
+    assert agrees(pipeline)
+
+
+# -- how it is said, and what it costs -----------------------------------------------------------
+
+
+def test_a_person_reads_a_line_a_table_and_the_days_that_differ(new_pipeline):
+    pipeline = new_pipeline([TABLE, {**TABLE, "name": "never"}, {**TABLE, "name": "undated"}])
+    pipeline.mysql(
+        CREATE,
+        CREATE.replace("table t", "table never"),
+        "create table undated (id int primary key, updated_at datetime, key (updated_at))",
+        "insert into t values (1, 1, '2026-07-01'), (2, 2, '2026-07-02')",
+    )
+    pipeline.load(
+        "--select", "t", "undated", "--start-date", "2026-07-01", "--end-date", "2026-07-03"
+    )
+    done = pipeline.loader("verify", "--select", "t", "never")
+    assert done.returncode == 0
+    assert "t                 2 rows  agree" in done.stdout
+    assert "never  not landed yet" in done.stdout
+
+    pipeline.mysql("delete from t where id = 2", "insert into undated values (1, null)")
+    done = pipeline.loader("verify")
+    assert done.returncode == 1
+    assert "1 rows  1 differ" in done.stdout
+    assert "2026-07-02            0               1        0      1      0" in done.stdout
+    assert "1 rows of" in done.stderr  # undated
+    done = pipeline.loader("verify", "--select", "t", "--repair")
+    assert done.returncode == 0
+    assert "t  repair " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("column", "declared", "said"),
+    [
+        ("k double", {}, "column k (double precision) identifies a row"),
+        ("k varchar(9)", {"on_unrepresentable": "strip"}, "column k"),
+    ],
+)
+def test_a_key_that_is_not_the_same_on_both_sides_is_said(new_pipeline, column, declared, said):
+    columns = [{"name": "k", "config": {"meta": {"loader": declared}}}]
+    pipeline = new_pipeline([{**TABLE, "primary_key": ["k"], "columns": columns}])
+    pipeline.mysql(f"create table t ({column} primary key, updated_at date)")
+    pipeline.load("--run-date", "2026-07-01")
+    (found,) = verify(pipeline, status=1)["tables"]
+    assert said in found["error"]
+    assert "--select" in found["remedy"]
+
+
+def test_mysql_reads_an_index_alone_and_one_snapshot(pipeline, monkeypatch):
+    statements = []
+    fetch = drill.mysql.fetch
+    monkeypatch.setattr(
+        drill.mysql, "fetch", lambda on, asked: statements.append(asked) or fetch(on, asked)
+    )
+    assert agrees(pipeline)
+    ((plan, *_),) = pipeline.mysql(f"explain format=json {statements[0]}")
+    (table,) = find_all(json.loads(plan), "table")
+    assert (table["key"], table["using_index"]) == ("updated_at", True)
+
+
+def find_all(tree, name):
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from [value] if key == name else find_all(value, name)
+    elif isinstance(tree, list):
+        for each in tree:
+            yield from find_all(each, name)
+
+
+# -- through dbt ---------------------------------------------------------------------------------
+
+NPS = ("--select", "stg_prod__nps", "nps")
+
+
+def core_equals_source(pipeline):
+    columns = "{}, user_id, score, created_at, updated_at"
+    core = f"select {columns.format('response_id')} from analytics.nps order by 1"
+    source = f"select {columns.format('id')} from nps order by 1"
+    return pipeline.query(core.replace("created_at", "answered_at")) == pipeline.mysql(source)
+
+
+def test_hard_deletes_travel_through_the_repair_to_core_and_to_history(project):
+    project.mysql(
+        "insert into nps (id, user_id, score, created_at, updated_at) select seq, seq, seq % 11, "
+        "'2026-07-01' + interval seq * 3 hour, '2026-07-01' + interval seq * 3 hour "
+        "from seq_1_to_40"
+    )
+    project.load("--start-date", "2026-07-01", "--end-date", "2026-07-11")
+    project.build("build", *NPS, "nps_history", "--exclude-resource-type", "test", "unit_test")
+    project.mysql(
+        "delete from nps where id in (3, 30)",
+        "update nps set score = 0, updated_at = '2026-07-02' where id = 5",
+        "insert into nps values (50, 1, 9, '2026-07-04', '2026-07-04', 0)",
+    )
+    verify(project, "--select", "nps", "--repair")
+    project.mysql("update nps set score = 10, updated_at = '2026-07-06' where id = 40")
+    project.load("--run-date", "2026-07-06")
+    tested = ("source:raw_data.nps", "source:raw_data._loads")
+    project.build(
+        "build",
+        *NPS,
+        "nps_history",
+        *tested,
+        "--exclude",
+        "row_count_at_least_nps_150000",
+        "every_answer_is_counted_once",
+    )
+    assert core_equals_source(project)
+    assert project.query(
+        "select response_id from analytics.nps_history where dbt_is_deleted = 'True' order by 1"
+    ) == [(3,), (30,)]
+
+    # Neither a window that had the row, nor all of raw_data, nor its archive brings it back.
+    project.build("run", *NPS, "--vars", "{start_date: 2026-07-01, end_date: 2026-07-11}")
+    assert core_equals_source(project)
+    project.build("run-operation", "prune_raw_data", "--args", "{days: 0, dry_run: false}")
+    project.build("run", *NPS, "--full-refresh")
+    assert core_equals_source(project)
+    project.build("test", "--select", "source:raw_data.nps")
+    assert verify(project, "--select", "nps")["ok"]
+
+    # A row that comes back is there again, whichever way.
+    project.mysql(
+        "insert into nps values (3, 3, 3, '2026-07-07', '2026-07-07', 0)",
+        "insert into nps values (30, 3, 3, '2026-07-01', '2026-07-01', 0)",
+    )
+    project.load("--run-date", "2026-07-07", "--select", "nps")
+    verify(project, "--select", "nps", "--repair")
+    project.build("run", *NPS)
+    assert core_equals_source(project)
