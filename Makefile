@@ -6,8 +6,8 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test test-everywhere test-airflow soak smoke-redshift lint docs \
-	lock
+.PHONY: help demo up play down clean test test-everywhere test-airflow soak smoke-redshift lint audit \
+	docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
@@ -55,6 +55,9 @@ lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refu
 	@$(LOCAL) up
 	@.venv/bin/sqlfluff lint --processes 1 models tests snapshots
 	@PYTHONPATH=tests/python .venv/bin/python -m standin.lint
+
+audit: .venv/installed-dev  ## look every pinned package up among the known vulnerabilities (on the internet)
+	@.venv/bin/uv tool run -q pip-audit==2.10.1 --strict --disable-pip -r requirements-dev.txt
 
 docs: .venv/installed  ## build the docs site as one file and serve it
 	@$(LOCAL) up

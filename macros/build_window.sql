@@ -56,6 +56,12 @@
 
     {#- The windows' time zone is the loader's: a name, or an offset such as +09:00. -#}
     {%- set offset = modules.re.fullmatch('([+-])(\\d{2}):(\\d{2})', zone) -%}
+    {%- if not offset and zone not in modules.pytz.all_timezones_set -%}
+        {{ wrong_var(
+            'LOADER_TIMEZONE ' ~ zone ~ ' is not a time zone.',
+            'Use a name such as UTC or Asia/Seoul, or an offset such as +09:00.'
+        ) }}
+    {%- endif -%}
     {%- if not offset -%}
         {{ return(run_started_at.astimezone(modules.pytz.timezone(zone)).date()) }}
     {%- endif -%}

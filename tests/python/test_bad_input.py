@@ -348,6 +348,12 @@ def test_a_wrong_var(project, given, words):
 
 
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
+def test_a_zone_that_is_none(project):
+    done = project.dbt("run", "--vars", "run_date: 2026-07-01", LOADER_TIMEZONE="Mars")
+    assert "LOADER_TIMEZONE Mars is not a time zone. Use a name such as UTC" in done.stdout
+
+
+@pytest.mark.only("postgres", because="nothing is asked of the warehouse")
 def test_a_window_and_a_full_refresh_exclude_each_other(project):
     said = project.build_fails("run", "--full-refresh", "--vars", "run_date: 2026-07-01")
     assert "--full-refresh rebuilds from all of raw_data" in said
