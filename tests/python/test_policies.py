@@ -284,7 +284,7 @@ def test_hashes_never_land_beside_clear_values(new_pipeline):
     said = pipeline.fails(**SALTED)
     for name in ("words", "numbers"):
         assert re.search(rf"{name}: column v was \S+ and would be char\(64\) now", said)
-        assert f"drop table raw_data.{name} cascade" in said
+        assert f'drop table "raw_data"."{name}" cascade' in said
     assert (pipeline.raw("words"), pipeline.raw("numbers")) == before
     pipeline.query("drop table raw_data.words, raw_data.numbers cascade")
     pipeline.load("--full-refresh", **SALTED)

@@ -131,7 +131,7 @@ def test_a_run_lands_builds_and_reports(pipeline, endpoints):
     mysql.close()
     assert status == 0, report
     assert (report["ok"], report["outcome"], report["target"]) == (True, "succeeded", pipeline.kind)
-    assert steps(report) == {"land": (True, 2), "build": (True, 1)}
+    assert steps(report) == {"land": (True, 2), "build": (True, 1), "verify": (True, 1)}
     assert any("trying again in 0 s (1 of 2)" in said for said in report["said"])
     assert sorted(load["table_name"] for load in report["loads"]) == ["a", "b", "whole"]
     assert totals(pipeline) == [(1, 1), (1, 2), (1, 3), (1, 4)]
@@ -163,7 +163,7 @@ def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, red
     ]
     status, report = run(built, *RANGE)
     assert status == 0, report
-    assert steps(report) == {"land": (True, 1), "build": (True, 3)}
+    assert steps(report) == {"land": (True, 1), "build": (True, 3), "verify": (True, 1)}
     assert totals(built) == [(1, 10)] * 4
     assert totals(built, "b") == [(1, 20)] * 4
     assert report["dbt"]["failures"] == []

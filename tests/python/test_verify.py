@@ -56,6 +56,7 @@ def pipeline(new_pipeline):
 
 @pytest.mark.parametrize("zone", ["UTC", "+09:00", "-03:30"])
 def test_nothing_differs_after_a_load(pipeline, zone):
+    pipeline.query("drop table raw_data.t")
     pipeline.load("--start-date", "2026-06-30", "--end-date", "2026-07-11", LOADER_TIMEZONE=zone)
     (found,) = verify(pipeline, LOADER_TIMEZONE=zone)["tables"]
     assert (found["rows"], found["pending"], found["days"]) == (40, 0, [])
@@ -83,6 +84,7 @@ def test_each_kind_of_difference_is_found_on_its_day(pipeline):
 
 def test_days_are_those_of_the_declared_time_zone(pipeline):
     """16:00 in UTC is the next day in Seoul; the ledger's days are of the zone as well."""
+    pipeline.query("drop table raw_data.t")
     pipeline.load(
         "--start-date", "2026-07-01", "--end-date", "2026-07-11", LOADER_TIMEZONE="+09:00"
     )
@@ -388,7 +390,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
         route = Route(
             settings=session.settings, stage=s3.connect(), new_warehouse=session.warehouse
         )
-        landed = load.land(job, route, Watcher(rows=lambda *_: None, say=print))
+        landed = load.land(job, route, Watcher(rows=lambda *_: None, say=print, done=print))
     assert landed.landed_rows == 3
     assert agrees(pipeline)
     assert pipeline.value("select _deleted_at is not null from raw_data.t where id = 103")
