@@ -8,6 +8,7 @@ cannot do this, because the salt would be in the text of a statement, and so in 
 """
 
 import hmac
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from loader.copytext import NULL, SEPARATOR
@@ -85,6 +86,6 @@ def check_salt(load: Load, earlier: Sequence[Load]) -> None:
             f"{load.table_name}: {SETTING} is not the one that its rows were masked with. No row "
             "was read.",
             f"Set it to the former value; or land the table whole (loader load --full-refresh "
-            f"--select {load.table_name}), and all that are joined to it, and build anew "
-            "(dbt build --full-refresh).",
+            f"--select {shlex.quote(load.table_name)}), and all that are joined to it, and build "
+            "anew (dbt build --full-refresh).",
         )
