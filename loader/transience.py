@@ -12,7 +12,7 @@ _PASSING = re.compile(
     | server\ closed\ the\ connection | connection\ has\ been\ closed | lost\ connection
     | terminating\ connection | starting\ up | shutting\ down | in\ recovery\ mode
     | too\ many\ (?: clients | connections ) | remaining\ connection\ slots
-    | timed\ out | timeout\ expired | broken\ pipe | communication\ error
+    | time[d]?\ out | timeout\ expired | broken\ ?pipe | socket\ closed | communication\ error
     | temporary\ failure\ in\ name\ resolution | network\ is\ unreachable
     """,
     re.IGNORECASE,
@@ -42,6 +42,8 @@ def is_transient_text(text: str) -> bool:
     >>> is_transient_text("server closed the connection unexpectedly")
     True
     >>> is_transient_text("('communication error', BrokenPipeError(32, 'Broken pipe'))")
+    True
+    >>> is_transient_text("BrokenPipe: server socket closed. We noticed a timeout is set ...")
     True
     >>> is_transient_text('password authentication failed for user "pipeline"')
     False

@@ -161,17 +161,16 @@ def test_a_run_lands_builds_and_reports(pipeline, endpoints):
 @pytest.mark.only("redshift", because="it makes the stand-in fail")
 @pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
 def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, redshift):
-    """One summary meets a conflict twice, another one loses its connection."""
-    built.mysql("update a set v = 10", "update b set v = 20")
+    """It meets a conflict, and when it is tried again it loses its connection."""
+    built.mysql("update a set v = 10")
     redshift.faults += [
-        conflict("insert into .*a_summary.* select", times=2),
-        Fault("insert into .*b_summary.* select", drop="before"),
+        conflict("insert into .*a_summary.* select"),
+        Fault("insert into .*a_summary.* select", drop="before"),
     ]
     status, report = run(built, *RANGE)
     assert status == 0, report
     assert steps(report) == {"land": (True, 1), "build": (True, 3)}
     assert totals(built) == [(1, 10)] * 4
-    assert totals(built, "b") == [(1, 20)] * 4
     assert report["dbt"]["failures"] == []
 
 
@@ -279,9 +278,9 @@ def test_reports_are_found_by_target_and_age(tmp_path):
     assert written.before(tmp_path, reports[0]) is None
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(ConfigError, match="LOADER_REPORTS .* cannot be made"):
+    with pytest.raises(ConfigError, match=r"LOADER_REPORTS .* cannot be made"):
         written.prepare(file / "below")
-    with pytest.raises(ConfigError, match="The run succeeded, and its report .* could not be"):
+    with pytest.raises(ConfigError, match=r"The run succeeded, and its report .* could not be"):
         written.write(tmp_path / "gone", reports[0])
 
 
