@@ -174,6 +174,31 @@ def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, red
     assert report["dbt"]["failures"] == []
 
 
+def test_a_publish_whose_connection_is_ended_is_published_by_the_same_run(built):
+    """As when the warehouse restarts; before that it waits for a reader's lock."""
+    built.mysql("update a set v = 10")
+
+    def end():
+        until(lambda: waiting(built, "analytics.a_summary"))
+        built.query(
+            "select pg_terminate_backend(pid) from pg_locks where not granted "
+            "and relation = 'analytics.a_summary'::regclass"
+        )
+        holder.rollback()
+
+    other = threading.Thread(target=end)
+    with built.warehouse_connection() as holder:
+        holder.autocommit = False
+        with holder.cursor() as cursor:
+            cursor.execute("lock analytics.a_summary in access exclusive mode")
+        other.start()
+        status, report = run(built, *RANGE)
+        other.join()
+    assert status == 0, report
+    assert steps(report) == {"land": (True, 1), "build": (True, 2)}
+    assert totals(built) == [(1, 10)] * 4
+
+
 def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(built):
     """A value that the warehouse cannot hold, and a check of a summary that fails."""
     built.query("update raw_data._loads set ended_at = '2026-01-01'")
