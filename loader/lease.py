@@ -85,6 +85,7 @@ class Lease:
             warehouse.prepare({LEASES: _COLUMNS})
             with warehouse.transaction():
                 relation = warehouse.relation(LEASES)
+                warehouse.execute(f"set statement_timeout to {BEAT_SECONDS * 1000}")
                 warehouse.execute(warehouse.keep_writers_out.format(relation=relation))
                 for dead in _holders(warehouse):
                     say(f"The lease of {dead} had expired; it was taken over.")

@@ -1,7 +1,6 @@
 """The report of a run: one JSON file each, which the next run and whoever is told of it read."""
 
 import json
-import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
@@ -69,11 +68,22 @@ def prepare(folder: Path) -> None:
 
 
 def write(folder: Path, report: Report) -> Path:
-    """Write a report; whoever reads it sees all of it or nothing."""
+    """Write a report; whoever reads it sees all of it or nothing.
+
+    Raises:
+        ConfigError: the folder cannot be written to any more; the run is as its report would say.
+    """
     file = folder / f"{report['run_id']}.json"
     half = file.with_suffix(".half")
-    half.write_text(json.dumps(report, indent=2) + "\n")
-    os.replace(half, file)  # noqa: PTH105 - says what it does
+    try:
+        half.write_text(json.dumps(report, indent=2) + "\n")
+        half.replace(file)
+    except OSError as error:
+        raise ConfigError(
+            f"The run {report['outcome']}, and its report {file} could not be written: "
+            f"{error.strerror}.",
+            "Make room, or set LOADER_REPORTS to another folder.",
+        ) from None
     return file
 
 

@@ -17,6 +17,7 @@ from loader.verify import verify
 from loader.windows import span
 
 _WAIT_SECONDS = 2
+_LEFT = "what it had not published yet is as it was"
 
 
 class Run:
@@ -66,6 +67,8 @@ class Run:
         except StoppedError as stopped:
             self.outcome = "interrupted" if stopped.by_signal else "failed"
             self.exit_status = stopped.exit_status
+        except Exception as error:  # such as a terminal that is gone
+            self.said.append(unexpected(error, _LEFT).fact)
 
     def _all_steps(self, dbt: Dbt) -> bool:
         """Take the lease, land, build; returns whether all went well.
@@ -148,7 +151,7 @@ class Run:
             self._stop.check()  # then this error is but the end of what was under way
             return error
         except Exception as error:
-            return unexpected(error, "what is published is as it was")
+            return unexpected(error, _LEFT)
         return None
 
     def _take(self, lease: Lease) -> None:

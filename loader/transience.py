@@ -12,7 +12,7 @@ _PASSING = re.compile(
     | server\ closed\ the\ connection | connection\ has\ been\ closed | lost\ connection
     | terminating\ connection | starting\ up | shutting\ down | in\ recovery\ mode
     | too\ many\ (?: clients | connections ) | remaining\ connection\ slots
-    | timed\ out | timeout\ expired | broken\ pipe | communication\ error | socket
+    | time[d]?\ out | timeout\ expired | broken\ ?pipe | socket\ closed | communication\ error
     | temporary\ failure\ in\ name\ resolution | network\ is\ unreachable
     """,
     re.IGNORECASE,
@@ -24,6 +24,11 @@ def is_conflict(text: str) -> bool:
 
     Redshift reports that as an internal error whose whole message is 1023, its detail after it.
     [Redshift: Serializable isolation]
+
+    >>> is_conflict("1023 Serializable isolation violation on table - 119371, transactions ...")
+    True
+    >>> is_conflict("value 1023 is out of range")
+    False
     """
     return bool(
         re.search(r"(?m)^\s*(ERROR: )?1023\b|conflict with concurrent transaction", text)
@@ -32,5 +37,17 @@ def is_conflict(text: str) -> bool:
 
 
 def is_transient_text(text: str) -> bool:
-    """Whether a message tells of a conflict, or of a server that was away for a while."""
+    """Whether a message tells of a conflict, or of a server that was away for a while.
+
+    >>> is_transient_text("server closed the connection unexpectedly")
+    True
+    >>> is_transient_text("('communication error', BrokenPipeError(32, 'Broken pipe'))")
+    True
+    >>> is_transient_text("BrokenPipe: server socket closed. We noticed a timeout is set ...")
+    True
+    >>> is_transient_text('password authentication failed for user "pipeline"')
+    False
+    >>> is_transient_text('numeric field overflow in relation "sockets"')
+    False
+    """
     return is_conflict(text) or bool(_PASSING.search(text))

@@ -5,8 +5,8 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import contextmanager
-from datetime import date, datetime
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime
 
 import psutil
 import pytest
@@ -15,11 +15,17 @@ from pipeline import ROOT
 from standin.relay import Fault, conflict
 
 from loader import lease
+from loader import report as written
+from loader.backlog import may_pass
+from loader.build import build_arguments
+from loader.cli.landing import route_of
 from loader.cli.session import open_session
-from loader.errors import LeaseHeldError, StoppedError
+from loader.errors import ConfigError, LeaseHeldError, LoaderError, StoppedError
+from loader.jobs import run_jobs
 from loader.lease import Claim, Lease
-from loader.load import now
+from loader.load import Job, Watcher, now
 from loader.stop import Stop
+from loader.windows import WHOLE, Dates
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
 DAYS = [DAY, NEXT_DAY, "2026-07-03", "2026-07-04"]
@@ -155,18 +161,42 @@ def test_a_run_lands_builds_and_reports(pipeline, endpoints):
 @pytest.mark.only("redshift", because="it makes the stand-in fail")
 @pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
 def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, redshift):
-    """One summary meets a conflict twice, another one loses its connection."""
-    built.mysql("update a set v = 10", "update b set v = 20")
+    """It meets a conflict, and when it is tried again it loses its connection."""
+    built.mysql("update a set v = 10")
     redshift.faults += [
-        conflict("insert into .*a_summary.* select", times=2),
-        Fault("insert into .*b_summary.* select", drop="before"),
+        conflict("insert into .*a_summary.* select"),
+        Fault("insert into .*a_summary.* select", drop="before"),
     ]
     status, report = run(built, *RANGE)
     assert status == 0, report
     assert steps(report) == {"land": (True, 1), "build": (True, 3), "verify": (True, 1)}
     assert totals(built) == [(1, 10)] * 4
-    assert totals(built, "b") == [(1, 20)] * 4
     assert report["dbt"]["failures"] == []
+
+
+def test_a_publish_whose_connection_is_ended_is_published_by_the_same_run(built):
+    """As when the warehouse restarts; before that it waits for a reader's lock."""
+    built.mysql("update a set v = 10")
+
+    def end():
+        until(lambda: waiting(built, "analytics.a_summary"))
+        built.query(
+            "select pg_terminate_backend(pid) from pg_locks where not granted "
+            "and relation = 'analytics.a_summary'::regclass"
+        )
+        holder.rollback()
+
+    other = threading.Thread(target=end)
+    with built.warehouse_connection() as holder:
+        holder.autocommit = False
+        with holder.cursor() as cursor:
+            cursor.execute("lock analytics.a_summary in access exclusive mode")
+        other.start()
+        status, report = run(built, *RANGE)
+        other.join()
+    assert status == 0, report
+    assert steps(report) == {"land": (True, 1), "build": (True, 2)}
+    assert totals(built) == [(1, 10)] * 4
 
 
 def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(built):
@@ -217,6 +247,66 @@ def test_a_project_that_dbt_cannot_read_is_told_by_its_own_message(pipeline):
     assert steps(report) == {"land": (True, 1), "build": (False, 1)}
     assert "depends on a node named 'no'" in report["steps"][1]["error"]
     assert windows(report, "b") == [None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [
+        ({"LOADER_MYSQL_PORT": "1"}, True),
+        ({"LOADER_MYSQL_PASSWORD": "guessed"}, False),
+        ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}, True),
+        ({"LOADER_S3_BUCKET": "nowhere"}, False),
+        ({"warehouse": "PORT", "to": "1"}, True),
+        ({"warehouse": "PASSWORD", "to": "guessed"}, False),
+    ],
+)
+def test_what_may_pass_by_itself_is_told_from_what_must_be_mended(pipeline, changes, passes):
+    if "warehouse" in changes:
+        changes = {pipeline.setting(changes["warehouse"]): changes["to"]}
+    with pipeline.inside(**changes):
+        session = open_session(None)
+        job = Job(table=session.tables["a"], window=WHOLE, mode="full_refresh")
+        try:
+            with closing(session.warehouse()) as warehouse:
+                warehouse.prepare()
+            (outcome,) = run_jobs([job], route_of(session), 1, Watcher(*[lambda *_: None] * 3))
+            error = outcome.error
+        except LoaderError as refused:
+            error = refused
+    assert error
+    assert may_pass(error) is passes, error
+
+
+def test_what_dbt_is_asked_to_build():
+    plain = ["build", "--exclude-resource-type", "unit_test"]
+    assert build_arguments(Dates()) == plain
+    assert build_arguments(Dates(run_date=DAY), only=["a"]) == [
+        *plain, "--select", "source:raw_data.a+", "--vars", f'{{"run_date": "{DAY}"}}',
+    ]  # fmt: skip
+    assert build_arguments(Dates(start_date=DAY, end_date=NEXT_DAY), without=["a", "b"]) == [
+        *plain, "--exclude", "source:raw_data.a+", "source:raw_data.b+",
+        "--vars", f'{{"start_date": "{DAY}", "end_date": "{NEXT_DAY}"}}',
+    ]  # fmt: skip
+    assert build_arguments(Dates(full_refresh=True)) == [*plain, "--full-refresh"]
+
+
+def test_reports_are_found_by_target_and_age(tmp_path):
+    ids = [written.new_run_id(datetime(2026, 7, day, tzinfo=UTC)) for day in (1, 2, 3, 4)]
+    reports = [
+        {"run_id": run_id, "target": target, "outcome": "succeeded"}
+        for run_id, target in zip(ids, ["mine", "mine", "other", "mine"], strict=True)
+    ]
+    assert written.before(tmp_path, reports[0]) is None
+    for each in reports:
+        written.write(tmp_path, each)
+    assert written.before(tmp_path, reports[3]) == reports[1]
+    assert written.before(tmp_path, reports[0]) is None
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ConfigError, match=r"LOADER_REPORTS .* cannot be made"):
+        written.prepare(file / "below")
+    with pytest.raises(ConfigError, match=r"The run succeeded, and its report .* could not be"):
+        written.write(tmp_path / "gone", reports[0])
 
 
 # -- backfills -----------------------------------------------------------------------------------
