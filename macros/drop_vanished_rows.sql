@@ -36,7 +36,7 @@
             and vanished._load_id in (
                 select load_id
                 from {{ source('raw_data', '_loads') }}
-                where table_name = '{{ this.identifier }}' and mode = 'repair'
+                where table_name = {{ text_literal(this.identifier) }} and mode = 'repair'
             )
             and vanished.{{ key }} = {{ core }}.{{ key }}
             and vanished._load_id > {{ core }}._load_id
