@@ -195,7 +195,7 @@ def test_a_publish_whose_connection_is_ended_is_published_by_the_same_run(built)
         status, report = run(built, *RANGE)
         other.join()
     assert status == 0, report
-    assert steps(report) == {"land": (True, 1), "build": (True, 2)}
+    assert steps(report) == {"land": (True, 1), "build": (True, 2), "verify": (True, 1)}
     assert totals(built) == [(1, 10)] * 4
 
 
