@@ -70,38 +70,41 @@ class Dbt:
 
     def parse(self) -> None:
         """Let dbt read the project, and say nothing but warnings and errors."""
-        self._tell(["--log-level", "warn", "parse", *self._options])
+        self._ask(["--log-level", "warn", "parse"])
 
-    def tell(self, arguments: Sequence[str]) -> str:
-        """Give dbt a command; returns it as a person would type it."""
-        command = [*arguments, *self._options]
-        self._tell(command)
-        return " ".join(["dbt", *(f"'{each}'" if " " in each else each for each in command)])
+    def build(self, arguments: Sequence[str], tell: Callable[[str], None]) -> None:
+        """Give dbt a command that builds.
 
-    def _tell(self, command: Sequence[str]) -> None:
+        Args:
+            tell: called with the command as a person would type it.
+        """
+        typed = [f"'{each}'" if " " in each else each for each in (*arguments, *self._options)]
+        tell(f"$ dbt {' '.join(typed)}")
+        self._ask(arguments)
+
+    def build_again(self, tell: Callable[[str], None]) -> None:
+        """Let dbt build what failed of the command before, and what waits for that."""
+        tell("$ dbt retry")
+        self._ask(["retry", "--state", RESULTS])
+
+    def _ask(self, arguments: Sequence[str]) -> None:
+        command = [*self._global, *arguments, *self._options]
         with suppress(BrokenPipeError):  # the answer says why
-            self._commands.write(json.dumps([*self._global, *command]).encode() + b"\n")
+            self._commands.write(json.dumps(command).encode() + b"\n")
 
     def answer(self) -> dict[str, Any]:
         """Wait for the answer to the oldest command.
 
         Raises:
             StoppedError: the run was asked to end.
-            RunError: dbt's process has died.
         """
         while not select.select([self._answers], [], [], _LOOK_SECONDS)[0]:
             self._stop.check()
-        line = self._answers.readline()
-        if not line:
-            self._stop.check()
-            status = self._process.wait()
-            raise RunError(
-                f"dbt's process ended with status {status}; what it built is published, the rest "
-                "is as it was.",
-                "Was it short of memory? dbt build goes on where it stopped.",
-            )
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        if line := self._answers.readline():
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        self._stop.check()
+        return {"message": f"its process ended with status {self._process.wait()}"}
 
 
 def build_arguments(
@@ -158,8 +161,10 @@ class Build:
             for name, node in self.nodes.items()
             if node["status"] in (*_FAILED, "skipped") and not name.startswith("operation.")
         ]
-        again = ["retry", "--state", RESULTS] if left else self._arguments
-        tell(f"$ {self._dbt.tell(again)}")
+        if left:
+            self._dbt.build_again(tell)
+        else:
+            self._dbt.build(self._arguments, tell)
         answer = self._dbt.answer()
         self.nodes |= {node["node"]: node for node in answer.get("nodes", [])}
         _check(answer)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
         if each["status"] != "ok":
             age = "never landed" if each["age_seconds"] is None else _age(each["age_seconds"])
             OUT.print(_told((f"{each['table']} is old", "yellow"), f": {age}"))
-    seconds = sum(step["seconds"] for step in report["steps"])
+    began, ended = (datetime.fromisoformat(report[each]) for each in ("started_at", "ended_at"))
+    seconds = (ended - began).total_seconds()
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
 
 

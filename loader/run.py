@@ -65,6 +65,7 @@ class Run:
         except LeaseHeldError as held:
             self.outcome, self.exit_status = "refused", held.exit_status
         except StoppedError as stopped:
+            self.said.append(stopped.fact)
             self.outcome = "interrupted" if stopped.by_signal else "failed"
             self.exit_status = stopped.exit_status
         except Exception as error:  # such as a terminal that is gone

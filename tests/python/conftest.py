@@ -16,6 +16,7 @@ from pipeline import (
     ROOT,
     Pipeline,
     administer,
+    copy_database,
     copy_project,
     mysql_administrator,
     write_sources,
@@ -266,7 +267,7 @@ def landed_warehouse(  # noqa: PLR0917 - fixtures
     )
     pipeline.load("--start-date", "2024-08-01", "--end-date", "2026-08-01")
     pipeline.build("build")
-    _copy_database(endpoints, pipeline.warehouse, f"{warehouse_kind}_landed")
+    copy_database(endpoints, pipeline.warehouse, f"{warehouse_kind}_landed")
     kept["landed", warehouse_kind] = replace(pipeline, warehouse=f"{warehouse_kind}_landed")
     return kept["landed", warehouse_kind]
 
@@ -275,16 +276,8 @@ def landed_warehouse(  # noqa: PLR0917 - fixtures
 def built(landed_warehouse: Pipeline, endpoints: Endpoints, warehouse_kind: str) -> Pipeline:
     """A copy that a test may change, always of one name, so that dbt parses the project once."""
     administer(endpoints, f"drop database {warehouse_kind}_built with (force)")
-    _copy_database(endpoints, landed_warehouse.warehouse, f"{warehouse_kind}_built")
+    copy_database(endpoints, landed_warehouse.warehouse, f"{warehouse_kind}_built")
     return replace(landed_warehouse, warehouse=f"{warehouse_kind}_built")
-
-
-def _copy_database(endpoints: Endpoints, old: str, new: str) -> None:
-    # The stand-in's threads may take a moment to see that their client has gone.
-    end = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{old}'"
-    administer(
-        endpoints, end, f"create database {new} owner warehouse template {old} strategy file_copy"
-    )
 
 
 @pytest.fixture

@@ -332,6 +332,15 @@ def administer(endpoints: Endpoints, *statements: str, on: str = "postgres") -> 
     connection.close()
 
 
+def copy_database(endpoints: Endpoints, old: str, new: str) -> None:
+    """Copy one of PostgreSQL's databases, whoever is connected to it."""
+    # The stand-in's threads may take a moment to see that their client has gone.
+    end = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{old}'"
+    administer(
+        endpoints, end, f"create database {new} owner warehouse template {old} strategy file_copy"
+    )
+
+
 def write_sources(folder: Path, database: str, tables: Sequence[dict[str, Any]]) -> Path:
     """Write a project that declares nothing but some tables to load."""
     folder.joinpath("dbt_project.yml").write_text(
