@@ -6,6 +6,7 @@ published tables all the while. At the end, a last load and build must make ever
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -44,6 +45,7 @@ CORE = {
     "channel": ("channel_name", "channelname"),
 }  # fmt: skip
 RUN = ("dbt", "run", "--no-version-check")
+REPAIR = ("loader", "verify", "--repair", "--yes")
 
 days = st.integers(0, DAYS - 1).map(lambda n: FIRST + timedelta(days=n))
 windows = st.tuples(days, st.integers(1, DAYS)).map(
@@ -238,7 +240,7 @@ class Pipelines(RuleBasedStateMachine):
         dates = ["--full-refresh"]
         if window:
             dates = ["--start-date", str(window[0]), "--end-date", str(window[1])]
-        return ["loader", "load", *dates, *(["--select", *tables] if tables else [])]
+        return ["loader", "load", *dates, *selected(tables)]
 
     def succeeds(self, *command: str) -> None:
         """Run a command that nothing stands against."""
@@ -343,15 +345,63 @@ class Pipelines(RuleBasedStateMachine):
             self.may_fail({"command": [*RUN], "env": env})
         self.count("cuts of warehouse")
 
+    # -- what compares, and what does it all ---------------------------------------------------
+
+    @rule(tables=tables, values=st.booleans())
+    def repair(self, tables: list[str], values: bool) -> None:
+        """What differs is landed, deletions included."""
+        self.land_what_never_was()
+        self.succeeds(*REPAIR, *(["--values"] if values else []), *selected(tables))
+        self.count("repairs")
+
+    @rule(tables=tables, step=st.integers(0, 120))
+    def repair_killed(self, tables: list[str], step: int) -> None:
+        """A repair dies before one of its steps."""
+        self.land_what_never_was()
+        command = [*REPAIR, *selected(tables)]
+        status = self.may_fail({"command": command, "die_before": step})[0]
+        assert status in (0, -9), "".join(self.forked.said)
+        self.count("kills of a repair" if status else "repairs")
+
+    @rule(window=windows, step=st.none() | st.integers(0, 200))
+    def run_day(self, window: tuple[date, date], step: int | None) -> None:
+        """The daily job lands a window, builds it, compares; or dies and leaves a lease behind."""
+        self.land_what_never_was()
+        dates = ["--start-date", str(window[0]), "--end-date", str(window[1])]
+        status = self.may_fail({"command": ["loader", "run", *dates], "die_before": step})[0]
+        assert status in (0, -9), "".join(self.forked.said)
+        if status:
+            self.let_leases_expire()
+        self.count("kills of the daily job" if status else "daily jobs")
+
+    def let_leases_expire(self) -> None:
+        """Let time pass: the dbt of a job that was killed ends, and so does the job's lease."""
+        others = (
+            "select count(*) from pg_stat_activity where datname = current_database() "
+            "and application_name <> 'test'"
+        )
+        deadline = time.monotonic() + 30
+        while self.pipeline.value(others):
+            assert time.monotonic() < deadline, "the dbt of a dead job goes on"
+            time.sleep(0.1)
+        self.reader.note()
+        if self.pipeline.value("select to_regclass('raw_data._leases')"):
+            self.pipeline.query("update raw_data._leases set expires_at = taken_at")
+
     # -- the end ---------------------------------------------------------------------------------
 
     def teardown(self) -> None:
         """Load and build once more; now everything must be equal."""
         if not hasattr(self, "reader"):
             return
-        window = None if self.hard_deleted else (FIRST, FIRST + DAYS * timedelta(days=1))
+        window = (FIRST, FIRST + DAYS * timedelta(days=1))
         try:
-            self.succeeds(*self.load_command(window, []))
+            if self.hard_deleted and self.clock % 2:
+                self.succeeds(*self.load_command(None, []))
+            else:
+                self.succeeds(*self.load_command(window, []))
+            if self.hard_deleted and not self.clock % 2:
+                self.succeeds(*REPAIR)
             self.succeeds(
                 "dbt", "build", "--no-version-check", "--exclude-resource-type", "unit_test"
             )
@@ -365,6 +415,11 @@ class Pipelines(RuleBasedStateMachine):
             self.done.get("looks of the reader", 0) + self.reader.looks
         )
         self.count("runs")
+
+
+def selected(tables: list[str]) -> list[str]:
+    """Write the option that names some tables; none means all."""
+    return ["--select", *tables] if tables else []
 
 
 def assert_core_equals_source(pipeline: Pipeline) -> None:

@@ -195,7 +195,7 @@ class Pipeline:
         """Connect to the warehouse as its owner, in autocommit."""
         connection = psycopg2.connect(
             host="127.0.0.1", port=self.endpoints.postgres_port, user="warehouse",
-            password="local", dbname=self.warehouse, **options,
+            password="local", dbname=self.warehouse, application_name="test", **options,
         )  # fmt: skip
         connection.autocommit = True
         try:
