@@ -59,17 +59,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a test marked `only` cannot run on, and what five minutes do not hold."""
+    """Leave out what a test marked `only` cannot run on, and what five minutes do not hold.
+
+    The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does.
+    """
     left_out = []
     everywhere = config.getoption("everywhere")
     for item in items:
-        only = item.get_closest_marker("only")
-        if only and not only.kwargs["because"]:
-            raise pytest.UsageError(f"{item.nodeid}: say why it runs on {only.args[0]} only")
+        only, deep = item.get_closest_marker("only"), item.get_closest_marker("deep")
+        if not all(marker.kwargs.get("because") for marker in (only, deep) if marker):
+            raise pytest.UsageError(f"{item.nodeid}: say why it does not always run")
         params = item.callspec.params if hasattr(item, "callspec") else {}
         kind = params.get("warehouse_kind")
-        deep = kind == "redshift" and not only and item.path.name not in ON_BOTH
-        if (only and kind not in (None, only.args[0])) or (deep and not everywhere):
+        again = kind == "redshift" and not only and item.path.name not in ON_BOTH
+        if (only and kind not in (None, only.args[0])) or ((deep or again) and not everywhere):
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

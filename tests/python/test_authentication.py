@@ -124,7 +124,6 @@ def by_iam(iam, encrypted, **changes):
 
 
 @pytest.mark.only("redshift", because="IAM is Redshift's")
-@pytest.mark.filterwarnings("ignore:unclosed <", "ignore:Exception ignored in", "ignore:ssl")
 def test_iam_gives_temporary_credentials_over_verified_tls(
     new_pipeline, iam, encrypted, certificate
 ):

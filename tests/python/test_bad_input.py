@@ -166,8 +166,6 @@ def test_the_warehouse_down(refused, pipeline):
     )
 
 
-# redshift_connector leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
 def test_a_wrong_warehouse_password(refused, pipeline):
     wrong = {pipeline.setting("PASSWORD"): "guessed"}
     refused("load", says=["Cannot connect to the warehouse"], **wrong)

@@ -174,6 +174,7 @@ def test_an_empty_build_skips_nothing_for_ever(july):
     assert_converged(july)
 
 
+@pytest.mark.deep(because="nobody archives every day")
 def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
     change_some_rows(july)
@@ -203,6 +204,7 @@ def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     assert july.value("select count(*) from archive.nps where note is null") > archived
 
 
+@pytest.mark.deep(because="the month and the state machine have such days too")
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_played_day_arrives_with_its_late_commits(endpoints, project):
     """The way that the demo proposes, on the sample itself."""

@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from machine import Pipelines
 from pipeline import Forked
 
-RUNS = int(os.environ.get("SOAK_RUNS", "2"))
+RUNS = int(os.environ.get("SOAK_RUNS", "1"))
 STEPS = int(os.environ.get("SOAK_STEPS", "10"))
 
 

@@ -27,7 +27,10 @@ def test_every_command_and_option_is_one_that_a_test_runs():
     told = [TEXT, (ROOT / "README.md").read_text(), DAG.read_text()]
     commands = {found for text in told for found in re.findall(r"loader run[^`\"\n]*", text)}
     assert len(commands) >= 6
-    run = " ".join(test_commands.COMMANDS) + Path(test_run.__file__).read_text()
+    run = (
+        " ".join((*test_commands.COMMANDS, *test_commands.ALIKE))
+        + Path(test_run.__file__).read_text()
+    )
     help_text = CliRunner().invoke(loader, ["run", "--help"]).output
     for command in commands:
         for option in re.findall(r"--[a-z-]+", command):

@@ -129,6 +129,7 @@ def test_a_wrong_publish_is_put_back_byte_for_byte_and_so_is_the_restore(changed
     superuser("drop role reader")
 
 
+@pytest.mark.deep(because="the way there and back is always tried")
 def test_as_many_versions_stay_as_asked_and_equal_rows_are_none(changed):
     """The last that readers had stay: a restored one stays longer than its name says."""
     changed.query("create schema if not exists archive")
@@ -158,6 +159,7 @@ def test_as_many_versions_stay_as_asked_and_equal_rows_are_none(changed):
     assert kept(changed) == []
 
 
+@pytest.mark.deep(because="the way there and back is always tried")
 def test_a_rejected_candidate_and_a_failed_publish_make_no_version(changed):
     changed.query("alter table analytics.nps_summary add column extra integer")
     changed.query(f"create view public.extra as select extra from {MART}")
@@ -173,6 +175,7 @@ def test_a_rejected_candidate_and_a_failed_publish_make_no_version(changed):
     assert everything(changed) == before
 
 
+@pytest.mark.deep(because="the way there and back is always tried")
 def test_a_version_with_other_columns_is_put_back_unless_a_view_forbids_it(changed):
     """And the record of what was published before versions were kept is taken along."""
     changed.query("alter table analytics._publications drop column version")
@@ -208,6 +211,7 @@ def test_a_version_with_other_columns_is_put_back_unless_a_view_forbids_it(chang
     assert readers_have(changed) == right
 
 
+@pytest.mark.deep(because="the way there and back is always tried")
 def test_an_unknown_name_is_answered_with_the_known_ones(changed):
     changed.query("create schema if not exists archive")
     pretend_published(changed, "20240101000000", "2024-01-01")
@@ -248,6 +252,7 @@ def test_a_restore_waits_for_a_publish_that_has_begun(changed):
     assert changed.value(f"select count(*) from {MART}") == 730
 
 
+@pytest.mark.deep(because="the way there and back is always tried")
 @pytest.mark.only("redshift", because="it reads the stand-in's log and makes it fail")
 def test_a_restore_is_one_transaction_that_happens_or_does_not(changed, redshift):
     publish(changed)

@@ -27,8 +27,6 @@ from loader.load import Job, Watcher, now
 from loader.stop import Stop
 from loader.windows import WHOLE, Dates
 
-# redshift_connector leaves the socket of a broken connection to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
 DAYS = [DAY, NEXT_DAY, "2026-07-03", "2026-07-04"]
 RANGE = ("--start-date", DAY, "--end-date", "2026-07-05")
@@ -550,7 +548,10 @@ def sessions(pipeline):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.deep(because="much alike"))],
+)
 def test_a_signal_while_dbt_publishes_rolls_it_back_and_ends_dbt(built, number):
     """SIGKILL leaves the loader no time to tell dbt; dbt notices that it is alone."""
     built.mysql("update a set v = 10")

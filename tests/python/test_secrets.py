@@ -50,8 +50,6 @@ def log_of(pipeline):
     return pipeline.standin.log if pipeline.standin else []
 
 
-# redshift_connector leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
 def test_no_secret_is_in_anything_that_a_full_run_leaves(logged, tmp_path):
     pipeline, endpoints = logged, logged.endpoints
     server_log = endpoints.folder / "postgres" / "log"

@@ -14,7 +14,10 @@ from smoke.making import new_place
 from smoke.place import SmokeError
 from standin.relay import Fault, conflict
 
-pytestmark = pytest.mark.only("redshift", because="it is for those who have a cluster")
+pytestmark = [
+    pytest.mark.only("redshift", because="it is for those who have a cluster"),
+    pytest.mark.deep(because="each step is the same as a test's of its own"),
+]
 ASKED = re.compile("(REDSHIFT|AWS)_|LOADER_(IAM_ROLE|S3_BUCKET|S3_PREFIX)|PATH|HOME|NO_PROXY")
 
 PASSWORD = "a-password-0fits-Redshift"

@@ -239,8 +239,6 @@ def test_a_manifest_whose_entries_may_be_missing_is_refused(redshift, connection
         run(connection, copy(source=staged(redshift, b"a\n", mandatory=False)))
 
 
-# The driver leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed <socket", "ignore:Exception ignored in")
 def test_a_wrong_password_is_refused(redshift, new_pipeline):
     with pytest.raises((redshift_connector.Error, psycopg2.Error)):
         redshift_connector.connect(

@@ -93,8 +93,6 @@ def test_postgres_must_show_a_certificate_that_an_authority_signed(
     server.close()
 
 
-# redshift_connector leaves the socket of a refused connection to the garbage collector.
-@pytest.mark.filterwarnings("ignore:unclosed <", "ignore:Exception ignored in", "ignore:ssl")
 def test_a_warehouse_without_tls_is_refused_by_default(new_pipeline):
     pipeline = new_pipeline([TABLE])
     done = pipeline.loader("load", **{pipeline.setting("SSLMODE"): None})
