@@ -17,7 +17,8 @@ from dbt_common.context import set_invocation_context
 from standin.relay import Standin
 
 from loader.config import environment
-from loader.warehouse.profile import adapter_credentials, load_profile
+from loader.warehouse.connecting import adapter_credentials
+from loader.warehouse.profile import load_profile
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 PROFILES = {
