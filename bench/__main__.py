@@ -1,4 +1,4 @@
-"""`python -m bench`: every way to bring two tables over, measured in one run; `make bench` calls it.
+"""`python -m bench`: every way to bring two tables over, measured in one run.
 
 The ways take turns, so that what else the machine does falls on all of them alike. Every result is
 checked column by column, outside its time; a wrong one is marked, and not timed.

@@ -190,7 +190,7 @@ def _long_row(arriving: BufferedReader, begun: bytes, missing: int) -> tuple[byt
     parts, packets = [begun, _receive(arriving, missing)], 1
     while length == _LONGEST:
         length = _four_bytes(_receive(arriving, _HEADER))[0] & _LONGEST
-        parts.append(_receive(arriving, length))
+        parts.append(_receive(arriving, length) if length else b"")
         packets += 1
     row = b"".join(parts)
     parts.clear()

@@ -26,7 +26,8 @@ def connect(profile: Profile) -> tuple[Any, int]:
             connection = _open_postgres(profile)
             process = connection.get_backend_pid()
         else:
-            connection, process = _open_by_adapter(profile)
+            opened = _open_by_adapter(profile)
+            connection, process = opened.handle, opened.backend_pid
         connection.autocommit = False
     except OSError as error:
         raise _no_connection(profile, error) from None
@@ -58,7 +59,7 @@ def adapter_credentials(profile: Profile) -> Any:
         ) from None
 
 
-def _open_by_adapter(profile: Profile) -> tuple[Any, int]:
+def _open_by_adapter(profile: Profile) -> Any:
     """Let the adapter connect: Redshift has a dozen ways to authenticate."""
     from dbt.adapters.contracts.connection import Connection
     from dbt.adapters.factory import get_adapter_class_by_name
@@ -68,7 +69,7 @@ def _open_by_adapter(profile: Profile) -> tuple[Any, int]:
     manager = get_adapter_class_by_name(profile.type).ConnectionManager
     connection = Connection(type=profile.type, name="loader", credentials=credentials)
     try:
-        return manager.open(connection).handle, connection.backend_pid
+        return manager.open(connection)
     except DbtBaseException as error:
         raise _no_connection(profile, error) from None
 

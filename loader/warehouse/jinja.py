@@ -18,7 +18,7 @@ class _Text(str):
 class _Native(str):
     """Marks a value that is written as Python writes one."""
 
-    expected: tuple[type, ...] = (object,)
+    expected: tuple[type, ...] = ()
 
 
 class _Bool(_Native):
@@ -79,8 +79,7 @@ def _one_value(parts: Iterable[Any]) -> Any:
     try:
         native = literal_eval(value)
     except (ValueError, SyntaxError, MemoryError):
-        native = value
-    is_expected = isinstance(native, value.expected)
-    if not is_expected or (isinstance(native, bool) and bool not in (*value.expected, object)):
+        native = str(value)
+    if value.expected and type(native) not in value.expected:
         raise ValueError(type(value).__name__)
     return native
