@@ -8,6 +8,7 @@ from loader.config import Settings
 from loader.errors import LoaderError
 from loader.masking import masking
 from loader.reading import check_declaration, reading
+from loader.staging import check_access
 from loader.tables import Table
 from loader.warehouse import Warehouse
 from loader.windows import WHOLE
@@ -38,7 +39,7 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
         yield from (_table(table, settings, warehouse) for table in tables)
     bucket = f"S3 {settings.stage.bucket}/{settings.stage.prefix}"
     try:
-        s3.check_access(s3.connect(), settings.stage)
+        check_access(s3.connect(), settings.stage)
         yield Check(bucket, finding="written, read and removed a file")
     except LoaderError as error:
         yield Check(bucket, False, error.fact, error.remedy)

@@ -39,6 +39,7 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_S3_KMS_KEY_ID": Setting("KMS key that encrypts the staged files", ""),
     "LOADER_KEEP_PARTS": Setting("when staged files stay: never, on_failure, always", "never"),
     "LOADER_PART_MB": Setting("size of one staged file after compression, in MB", "8"),
+    "LOADER_SLICES": Setting("slices of the Redshift; a load stages a multiple of them", "8"),
     "LOADER_IAM_ROLE": Setting("role that Redshift's COPY reads the bucket with", ""),
     "LOADER_MASK_SALT": Setting("secret that hashes of masked columns are made with", ""),
     "LOADER_REPAIR_PERCENT": Setting("share of a table that is repaired without --yes", "1"),
@@ -77,6 +78,7 @@ class StageSettings:
     prefix: str
     kms_key_id: str
     part_bytes: int
+    slices: int
     keep: str
 
 
@@ -182,6 +184,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
             prefix=value("LOADER_S3_PREFIX").strip("/"),
             kms_key_id=value("LOADER_S3_KMS_KEY_ID"),
             part_bytes=_positive("LOADER_PART_MB", value("LOADER_PART_MB")) * 1_000_000,
+            slices=_positive("LOADER_SLICES", value("LOADER_SLICES")),
             keep=_one_of("LOADER_KEEP_PARTS", value("LOADER_KEEP_PARTS"), KEEP),
         ),
         iam_role=value("LOADER_IAM_ROLE"),

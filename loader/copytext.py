@@ -6,6 +6,8 @@ be mistaken for them. COPY's text form is PostgreSQL's, which is also Redshift's
 it data. [PostgreSQL: COPY, "Text Format"; Redshift: COPY, "Data conversion parameters"]
 """
 
+import codecs
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,17 @@ NULL = b"\xff"
 REFUSED = b"\xfd"  # precedes a value that the warehouse cannot hold
 CHANGED = b"\xfb"  # precedes a value that a policy changed
 _ROW = b"\xfc"
+
+_SPECIAL = (b"\\", b"\t", b"\n", b"\r")  # COPY takes them for data behind a backslash
+_MARKS = (NULL, REFUSED, CHANGED, b"\0", *_SPECIAL)
+_PLAIN = bytes(set(range(256)) - set(b"".join((SEPARATOR, _ROW, *_MARKS))))
+# Where a mark may not be: a NULL that is not all of its field, a CHANGED that does not begin one.
+# Each pattern begins with its mark, so that the search runs from one to the next.
+_STRAY = {
+    NULL: re.compile(rb"\xff(?:(?![\xfe\xfc])|(?<![\xfe\xfc\xfb]\xff)(?<!\A\xff))"),
+    CHANGED: re.compile(rb"\xfb(?<![\xfe\xfc]\xfb)(?<!\A\xfb)"),
+}
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,8 @@ def to_copy_text(
 ) -> CopyText:
     """Turn joined rows into COPY's text form.
 
+    Many rows are one chunk, which C's loops run over; no row is looked at by itself.
+
     Args:
         rows: one value per row, its fields joined by SEPARATOR, NULL standing for no value.
         columns: the names of the fields, for messages.
@@ -41,31 +56,26 @@ def to_copy_text(
     Raises:
         SourceError: a value cannot be held exactly; names column, key and value.
     """
-    chunk = _ROW.join(rows) + _ROW
-    changed = chunk.count(CHANGED)
-    valid = _fields_begin_with(CHANGED, chunk)
-    if changed:
-        chunk = chunk.replace(CHANGED, b"")
-    if (
-        not valid
-        or not _fields_begin_with(NULL, chunk)
-        or chunk.count(NULL) != chunk.count(NULL + SEPARATOR) + chunk.count(NULL + _ROW)
-        or chunk.count(SEPARATOR) != len(rows) * (len(columns) - 1)
-        or chunk.count(_ROW) != len(rows)
+    chunk = _ROW.join((*rows, b""))
+    marks = chunk.translate(None, _PLAIN)
+    expected = (SEPARATOR * (len(columns) - 1) + _ROW) * len(rows)
+    if marks.translate(None, b"".join(_MARKS)) != expected or any(
+        mark in marks and stray.search(chunk) for mark, stray in _STRAY.items()
     ):
         raise _refusal(rows, columns, key, "is not valid UTF-8")
-    if REFUSED in chunk:
+    if REFUSED in marks:
         raise _refusal(rows, columns, key, "has no equal in the warehouse", REFUSED)
-    if b"\0" in chunk:
+    if b"\0" in marks:
         raise _refusal(rows, columns, key, "holds a NUL character", b"\0")
-    for special in (b"\\", b"\t", b"\n", b"\r"):
-        if special in chunk:
+    changed = marks.count(CHANGED)
+    if changed:
+        chunk = chunk.replace(CHANGED, b"")
+    for special in _SPECIAL:
+        if special in marks:
             chunk = chunk.replace(special, b"\\" + special)
     chunk = chunk.replace(SEPARATOR, b"\t").replace(NULL, b"\\N").replace(_ROW, suffix)
-    try:
-        chunk.decode()
-    except UnicodeDecodeError:
-        raise _refusal(rows, columns, key, "is not valid UTF-8") from None
+    if not _is_utf8(chunk):
+        raise _refusal(rows, columns, key, "is not valid UTF-8")
     return CopyText(chunk, changed)
 
 
@@ -80,12 +90,19 @@ def changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str
     )
 
 
-def _fields_begin_with(mark: bytes, chunk: bytes) -> bool:
-    """Whether a mark stands only at the beginning of fields."""
-    total = chunk.count(mark)
-    return not total or total == (
-        chunk.count(SEPARATOR + mark) + chunk.count(_ROW + mark) + chunk.startswith(mark)
-    )
+def _is_utf8(text: bytes) -> bool:
+    """Whether bytes are UTF-8; decoded in pieces, because a decoded character takes four bytes."""
+    if text.isascii():
+        return True
+    view, position = memoryview(text), 0
+    try:
+        while position < len(text):
+            after = position + _PIECE
+            piece = view[position:after]
+            position += codecs.utf_8_decode(piece, "strict", after >= len(text))[1]
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _refusal(
@@ -112,8 +129,4 @@ def _shown(value: bytes) -> str:
 
 def _is_text(value: bytes) -> bool:
     text = value.removeprefix(CHANGED)
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return text == NULL
-    return True
+    return _is_utf8(text) or text == NULL

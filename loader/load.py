@@ -3,6 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,11 +17,11 @@ from loader.errors import LoaderError, SourceError
 from loader.keys import key_columns
 from loader.ledger import Load, changed_columns
 from loader.masking import check_salt, masking, salt_id
-from loader.reading import Reading, check_declaration, reading
+from loader.reading import LOAD_ID, LOADED_AT, RUN_DATE, Reading, check_declaration, reading
 from loader.repair import Repair, RepairRows
+from loader.staging import Staging
 from loader.tables import Table
 from loader.warehouse import Landing, Warehouse
-from loader.warehouse.columns import loader_fields
 from loader.windows import WHOLE, Window
 
 if TYPE_CHECKING:
@@ -139,9 +140,13 @@ def unexpected(error: Exception, left: str = "nothing was landed") -> LoaderErro
 def _read_stage_land(
     job: Job, progress: _Progress, route: Route, warehouse: Warehouse, watcher: Watcher
 ) -> Load:
+    """Read and stage in this thread; land in another, which may begin as soon as it likes."""
     settings, load = route.settings, progress.load
     s3.sweep(route.stage, settings.stage, job.table.name, warehouse.owner)
-    with s3.Staging(route.stage, settings.stage, job.table.name, load.load_id) as staging:
+    with (
+        Staging(route.stage, settings.stage, job.table.name, load.load_id) as staging,
+        ThreadPoolExecutor(1, thread_name_prefix="land") as other,
+    ):
         with mysql.connect(settings.mysql) as source:
             description = mysql.describe(source, job.table)
             check_declaration(job.table, description, warehouse.dialect)
@@ -165,49 +170,59 @@ def _read_stage_land(
                 else:
                     counted = mysql.count_window(source, job.table, read)
                     batches = mysql.stream(source, read)
-                progress.load = load = replace(load, source_rows=counted)
-                batches = mask(_until(route.stopping, batches))
-                load = _stage(load, job.table, read, batches, staging, watcher.rows)
-        progress.load = load = replace(
-            load,
-            manifest=staging.finish(),
-            files=len(staging.parts),
-            staged_bytes=sum(part.bytes for part in staging.parts),
-        )
-        landing = Landing(
-            table=job.table,
-            load=load,
-            columns=read.columns,
-            fields=read.fields,
-            rows=staging.reader,
-        )
-        return warehouse.land(landing, watcher.say)
+                progress.load = load = replace(load, source_rows=counted, manifest=staging.manifest)
+                staged = Future[Load]()
+                landing = Landing(
+                    table=job.table,
+                    load=load,
+                    columns=read.columns,
+                    line=warehouse.line(job.table, read.fields),
+                    staged=staged.result,
+                    rows=staging.reader,
+                )
+                warehouse.release()
+                landed = other.submit(warehouse.land, landing, watcher.say)
+                try:
+                    batches = mask(_until(route.stopping, landed, batches))
+                    load = _stage(landing, read, batches, staging, watcher.rows)
+                except BaseException as error:
+                    staging.fail(error)
+                    staged.set_exception(error)
+                    raise
+        progress.load = load
+        staged.set_result(load)
+        return landed.result()
 
 
-def _until(stopping: Event, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+def _until(
+    stopping: Event, landed: Future[Load], batches: Iterator[list[bytes]]
+) -> Iterator[list[bytes]]:
+    """Read on until the run is interrupted or the landing has failed."""
     for batch in batches:
         if stopping.is_set():
             raise SourceError("The run was interrupted; nothing was landed.", "Run it again.")
+        if landed.done():
+            landed.result()
         yield batch
 
 
-def _stage(  # noqa: PLR0913, PLR0917 - what a staged line is made of
-    load: Load,
-    table: Table,
+def _stage(
+    landing: Landing,
     read: Reading,
     batches: Iterator[list[bytes]],
-    staging: s3.Staging,
+    staging: Staging,
     watch: Callable[[str, int, int], None],
 ) -> Load:
     """Write the rows into staged files, each with the loader's own columns at its end."""
+    load, table = landing.load, landing.table
     own = {
-        "_run_date": f"{load.started_at:%Y-%m-%d}",
-        "_load_id": load.load_id,
-        "_loaded_at": f"{load.started_at:%Y-%m-%d %H:%M:%S.%f}",
+        RUN_DATE: f"{load.started_at:%Y-%m-%d}",
+        LOAD_ID: load.load_id,
+        LOADED_AT: f"{load.started_at:%Y-%m-%d %H:%M:%S.%f}",
     }
-    suffix = "".join(f"\t{own[name]}" for name in loader_fields(read.fields)) + "\n"
+    suffix = "".join(f"\t{own[name]}" for name in landing.line[len(read.fields) :]) + "\n"
     rows, changed = 0, Counter[str]()
-    total = load.source_rows or 0
+    staging.rows_to_come = total = load.source_rows or 0
     watch(table.name, 0, total)
     key = [name.lower() for name in table.primary_key]
     try:
@@ -220,11 +235,14 @@ def _stage(  # noqa: PLR0913, PLR0917 - what a staged line is made of
             watch(table.name, rows, total)
     except SourceError as error:
         raise SourceError(f"{table.database}.{table.source}: {error.fact}", error.remedy) from None
+    staging.finish()
     return replace(
         load,
         staged_rows=rows,
         changed_values=changed.total(),
         changed_columns=changed_columns(changed),
+        files=len(staging.parts),
+        staged_bytes=sum(part.bytes for part in staging.parts),
     )
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import pymysql
-from pymysql.cursors import Cursor, SSCursor
 
+from loader import wire
 from loader.config import MySQLSettings
 from loader.copytext import SEPARATOR
 from loader.errors import SourceError
@@ -20,8 +20,7 @@ from loader.reading import Description, Reading
 from loader.tables import Table
 from loader.types import Column
 
-Source: TypeAlias = "pymysql.Connection[Cursor]"
-_BATCH_BYTES = 1_000_000
+Source: TypeAlias = wire.Source
 _CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
 _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
 # Too many connections, shutting down, a lock's time or a deadlock; no connection, or a lost one.
@@ -252,7 +251,9 @@ def _scalar(connection: Source, statement: str) -> str:
 
 
 def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
-    """Read a window's rows in batches of about a megabyte; memory does not grow with the table.
+    """Read a window's rows in batches of a quarter of a megabyte, whatever the table's size.
+
+    The batches depend on the rows alone, so that equal rows are staged as equal bytes.
 
     Yields:
         Rows, each its fields joined by SEPARATOR.
@@ -260,30 +261,20 @@ def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
     Raises:
         SourceError: the server could not join a row.
     """
-    cursor = SSCursor(connection)
+    some_too_long = False
     try:
-        cursor.execute(reading.rows)
-        batch, size = list[bytes](), 0
-        for row in cursor.fetchall_unbuffered():
-            if None in row:  # what MySQL answers instead of a string it may not build
+        for batch in wire.joined_rows(connection, reading.rows):
+            rows = batch if all(batch) else [row for row in batch if row is not None]
+            some_too_long = some_too_long or len(rows) < len(batch)
+            yield rows  # type: ignore[misc]
+        for fields in wire.rows(connection, reading.long_rows) if some_too_long else ():
+            present = [field for field in fields if field is not None]
+            if len(present) < len(fields):
                 raise SourceError(
-                    "A row is longer than MySQL's max_allowed_packet lets it build.",
+                    "A value is longer than MySQL's max_allowed_packet lets it build.",
                     "Raise max_allowed_packet on the server.",
                 )
-            line = SEPARATOR.join(row)
-            batch.append(line)
-            size += len(line)
-            if size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+            yield [SEPARATOR.join(present)]
     except BaseException:
-        # Otherwise closing the cursor would read the rest of the table.
-        if connection.open:
-            connection.close()
-        if result := getattr(cursor, "_result", None):
-            result.unbuffered_active = False
-        cursor.connection = None  # type: ignore[assignment]
+        wire.hang_up(connection)
         raise
-    cursor.close()

@@ -69,7 +69,8 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
         f"{s3.folder_of(settings.stage, table.name, '<load_id>')}/manifest.json",
     )
     check_salt(load, warehouse.loads(table.name) if load.salt_id else [])
-    landing = Landing(table=table, load=load, columns=read.columns, fields=read.fields)
+    line = warehouse.line(table, read.fields)
+    landing = Landing(table=table, load=load, columns=read.columns, line=line)
     changes = warehouse.column_changes(table, read.columns, is_whole=job.window.is_whole)
     return Preview(
         job=job,

@@ -30,7 +30,6 @@ _SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 # Before these are zero dates only. A constant outside a type's own range would not do: MySQL 8
 # takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
 _FIRST = {"date": "1000-01-01", "datetime": "1000-01-01", "timestamp": "1970-01-01 00:00:01"}
-_LONG_TYPES = {"mediumtext", "longtext", "mediumblob", "longblob", "json"}
 _HASH = "char(64)"
 """The raw type of a hash. No other column has it, and it is no wider type of any other, so
 hashes never land beside values that were landed as they are."""
@@ -75,7 +74,8 @@ class Reading:
         count: the one that counts the window's rows.
         missed: the one that counts the rows that no window holds; empty without a cursor.
         zone: the one that asks whether MySQL knows the time zone; empty if it need not.
-        rows: the one that reads the rows.
+        rows: the one that reads the rows, each as one string.
+        long_rows: the one that reads those as fields that are too long for one string.
     """
 
     columns: tuple[Landed, ...]
@@ -87,6 +87,7 @@ class Reading:
     missed: str
     zone: str
     rows: str
+    long_rows: str
 
 
 def check_declaration(table: Table, description: Description, dialect: Dialect) -> None:
@@ -165,8 +166,9 @@ def reading(
 ) -> Reading:
     """Write the statements for a window.
 
-    Every expression yields bytes, and NULL only where the column is NULL: where MySQL answers
-    NULL because a string would pass max_allowed_packet, the reader sees it and stops.
+    Every expression yields bytes, and none yields NULL: where MySQL answers NULL because a string
+    would pass max_allowed_packet, the reader sees it. So rows are joined by CONCAT, which is NULL
+    if one of its arguments is, and not by CONCAT_WS, which leaves that argument out.
 
     Raises:
         SourceError: a column's type has no equal in the warehouse; names table and column.
@@ -191,10 +193,7 @@ def reading(
         days = _within(cursor, window, zone)
         no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
         missed = f"select count(*) from {source}{where(no_day, kept)}"
-    selected = ", ".join(expressions)
-    if not any(column.data_type in _LONG_TYPES for column in read):
-        # Else one value a field: a row of these could pass max_allowed_packet as one string.
-        selected = f"concat_ws(0x{SEPARATOR.hex()}, {selected})"
+    joined = f"concat({f', 0x{SEPARATOR.hex()}, '.join(expressions)})"
     return Reading(
         columns=tuple(columns),
         fields=tuple(fields),
@@ -204,7 +203,9 @@ def reading(
         count=f"select count(*) from {source}{where(days, kept)}",
         missed=missed,
         zone="" if zone.name == "UTC" else "select " + _in_zone("'2026-01-01'", zone),
-        rows=f"select {selected} from {source}{where(days, kept)}",
+        rows=f"select {joined} from {source}{where(days, kept)}",
+        long_rows=f"select {', '.join(expressions)} from {source}"
+        + where(days, kept, f"{joined} is null"),
     )
 
 

@@ -63,9 +63,13 @@ class RepairRows:
     def _present(self, source: mysql.Source, wanted: set[Key]) -> Iterator[bytes]:
         """Read rows; MySQL may send others, of keys that a collation takes for the same."""
         places = [self.read.fields.index(name.lower()) for name in self.table.primary_key]
-        also = "and" if self.read.kept else "where"
-        rows = f"{self.read.rows} {also} {self.keys.among(list(wanted))}"
-        for batch in mysql.stream(source, replace(self.read, rows=rows)):
+        also, among = "and" if self.read.kept else "where", self.keys.among(list(wanted))
+        read = replace(
+            self.read,
+            rows=f"{self.read.rows} {also} {among}",
+            long_rows=f"{self.read.long_rows} and {among}",
+        )
+        for batch in mysql.stream(source, read):
             for row in batch:
                 fields = row.split(SEPARATOR)
                 if self.keys.key([fields[place] for place in places]) in wanted:

@@ -1,19 +1,13 @@
-"""Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up."""
+"""S3: the client, what its errors mean, and what killed loads have left there."""
 
 import contextlib
 import hashlib
-import io
-import json
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import boto3
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -22,7 +16,6 @@ from botocore.exceptions import (
     IncompleteReadError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
-from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from loader.config import StageSettings
@@ -31,7 +24,6 @@ from loader.errors import StageError
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-_GZIP = 31  # zlib's wbits for a gzip header without name or time: equal rows, equal bytes
 _SERVER_ERROR = 500
 _BROKEN = (NoConnectionError, HTTPClientError, IncompleteReadError, OSError)
 _REMEDIES = {
@@ -41,15 +33,6 @@ _REMEDIES = {
     "AccessDenied": "Give this identity s3:PutObject, s3:GetObject and s3:DeleteObject "
     "on the prefix.",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One staged file: whole rows, compressed with gzip."""
-
-    key: str
-    rows: int
-    bytes: int
 
 
 def connect() -> "S3Client":
@@ -81,160 +64,6 @@ def folder_of(settings: StageSettings, table: str, load_id: str = "") -> str:
     return "/".join(filter(None, (settings.prefix, table, load_id)))
 
 
-class Staging:
-    """The folder of one load: `prefix/table/load_id/`.
-
-    Used with `with`: on the way out it removes its files, or leaves them as the setting says.
-    """
-
-    def __init__(
-        self, client: "S3Client", settings: StageSettings, table: str, load_id: str
-    ) -> None:
-        self._client = client
-        self._settings = settings
-        self.folder = folder_of(settings, table, load_id)
-        self.parts: list[Part] = []
-        self._extra: dict[str, Any] = {}
-        if settings.kms_key_id:
-            self._extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
-        self._written: list[str] = []
-        # One upload at a time, while the next part is read.
-        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="upload")
-        self._uploading: Future[None] | None = None
-        self._open_part()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._uploads.shutdown(wait=True, cancel_futures=True)
-        keep = self._settings.keep
-        if keep == "always" or (keep == "on_failure" and kind is not None):
-            return
-        # A file left behind is no reason to fail a load that has landed.
-        with contextlib.suppress(StageError), _explained(self._settings.bucket):
-            for key in self._written:
-                self._client.delete_object(Bucket=self._settings.bucket, Key=key)
-
-    def write(self, text: bytes, rows: int) -> None:
-        """Add whole rows to the open part, and hand it over once it is large enough.
-
-        Raises:
-            StageError: an upload failed.
-        """
-        self._buffer.write(self._compressor.compress(text))
-        self._rows += rows
-        if self._buffer.tell() >= self._settings.part_bytes:
-            self._close_part()
-            self._open_part()
-
-    def finish(self) -> str:
-        """Upload what is left, then the manifest.
-
-        Every entry is mandatory: COPY fails when one is missing. [Redshift: Using a manifest to
-        specify data files]
-
-        Returns:
-            The manifest's `s3://` address.
-
-        Raises:
-            StageError: an upload failed.
-        """
-        if self._rows or not self.parts:
-            self._close_part()
-        self._wait()
-        entries = [
-            {
-                "url": f"s3://{self._settings.bucket}/{part.key}",
-                "mandatory": True,
-                "meta": {"content_length": part.bytes},
-            }
-            for part in self.parts
-        ]
-        key = f"{self.folder}/manifest.json"
-        self._upload(key, json.dumps({"entries": entries}, indent=1).encode())
-        return f"s3://{self._settings.bucket}/{key}"
-
-    def reader(self) -> "PartsReader":
-        """Read the staged rows back."""
-        return PartsReader(self._client, self._settings.bucket, self.parts)
-
-    def _open_part(self) -> None:
-        self._buffer, self._rows = io.BytesIO(), 0
-        self._compressor = isal_zlib.compressobj(1, wbits=_GZIP)
-
-    def _close_part(self) -> None:
-        self._buffer.write(self._compressor.flush())
-        data = self._buffer.getvalue()
-        part = Part(
-            key=f"{self.folder}/part-{len(self.parts):04}.gz", rows=self._rows, bytes=len(data)
-        )
-        self.parts.append(part)
-        self._wait()
-        self._uploading = self._uploads.submit(self._upload, part.key, data)
-
-    def _wait(self) -> None:
-        if self._uploading:
-            self._uploading.result()
-
-    def _upload(self, key: str, data: bytes) -> None:
-        self._written.append(key)
-        with _explained(self._settings.bucket):
-            # Large parts go in pieces; boto3 aborts the upload when one of them fails.
-            self._client.upload_fileobj(
-                io.BytesIO(data),
-                self._settings.bucket,
-                key,
-                ExtraArgs=self._extra,
-                Config=TransferConfig(multipart_threshold=64_000_000, max_concurrency=4),
-            )
-
-
-class PartsReader:
-    """The rows of all parts as one stream, in order, decompressed on the way."""
-
-    def __init__(self, client: "S3Client", bucket: str, parts: Sequence[Part]) -> None:
-        self._pieces = (piece for part in parts for piece in _pieces(client, bucket, part))
-        self._left = b""
-        self.error: StageError | None = None
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes; none at the end.
-
-        Raises:
-            StageError: a part is missing, or is not what was staged; kept as `error`, for drivers
-                that raise one of their own instead.
-        """
-        try:
-            while not self._left:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    return b""
-                self._left = piece
-        except StageError as error:
-            self.error = error
-            raise
-        data, self._left = self._left[:size], self._left[size:]
-        return data
-
-
-def _pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
-    """Read one part piece by piece, and prove that it is whole."""
-    decompressor = isal_zlib.decompressobj(wbits=_GZIP)
-    size = 0
-    with _explained(bucket):
-        for piece in client.get_object(Bucket=bucket, Key=part.key)["Body"].iter_chunks(1 << 16):
-            size += len(piece)
-            yield decompressor.decompress(piece)
-    if size != part.bytes or not decompressor.eof:
-        raise StageError(
-            f"s3://{bucket}/{part.key} has {size:,} bytes; {part.bytes:,} were staged.",
-            "Run the load again.",
-        )
-
-
 def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -> None:
     """Remove what killed loads of a table left behind; the caller holds the table's lock.
 
@@ -246,7 +75,7 @@ def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -
     bucket = settings.bucket
     prefix = folder_of(settings, table) + "/"
     # Listing is not among the rights that a load needs.
-    with contextlib.suppress(StageError), _explained(bucket):
+    with contextlib.suppress(StageError), explained(bucket):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for found in page.get("Contents", []):
                 if found["Key"].removeprefix(prefix).split("/")[0].endswith(owner):
@@ -260,21 +89,13 @@ def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -
                 )
 
 
-def check_access(client: "S3Client", settings: StageSettings) -> None:
-    """Write, read and remove a file in the staging prefix.
+@contextmanager
+def explained(bucket: str) -> Iterator[None]:
+    """Turn boto3's errors into one sentence; they hold no secret.
 
     Raises:
-        StageError: one of them was refused.
+        StageError: S3 refused, or what it sent is no gzip.
     """
-    with Staging(client, replace(settings, keep="never"), "_check", "access") as staging:
-        staging.write(b"check\n", 1)
-        staging.finish()
-        staging.reader().read(1)
-
-
-@contextmanager
-def _explained(bucket: str) -> Iterator[None]:
-    """Turn boto3's errors into one sentence; they hold no secret."""
     try:
         yield
     except (ClientError, BotoCoreError, OSError, IsalError) as error:  # type: ignore[misc]

@@ -200,11 +200,10 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
     value = exact_text(column, quoted)
     text = as_bytes(value)
     if column.data_type in _DATES:
-        # Neither 0000-00-00 nor 2024-00-10 is a day; no warehouse has a year 0.
-        # Nor is 2024-02-31, which a server takes under ALLOW_INVALID_DATES.
-        in_month = f"ifnull(day(last_day({quoted})), 28)"
-        refused = [f"{text} like '0000%'", f"{text} like '%-00%'", f"day({quoted}) > {in_month}"]
-        return _if_refused(refused, text, policy)
+        # Neither 0000-00-00 nor 2024-00-10 is a day; no warehouse has a year 0. Nor is
+        # 2024-02-31, which a server takes under ALLOW_INVALID_DATES. LAST_DAY is NULL of month 0.
+        is_day = f"year({quoted}) and day({quoted}) between 1 and day(last_day({quoted}))"
+        return _if_refused([f"not ifnull({is_day}, 0)"], text, policy)
     if column.data_type in _BINARIES:
         text = as_bytes(f"concat({dialect.binary_prefix}, hex({quoted}))")
         return _if_refused([_longer(quoted, column.length, dialect.binary_bytes)], text, policy)

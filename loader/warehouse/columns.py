@@ -2,7 +2,7 @@
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
 from loader.config import Settings
@@ -14,7 +14,7 @@ from loader.warehouse.profile import Profile
 from loader.warehouse.session import Session, literal, quote
 
 LOADER_COLUMNS = (
-    # In this order at the end of every staged line; the last one only where rows were deleted.
+    # In this order at the end of a staged line, as far as it has to bring them.
     Landed(name=RUN_DATE, type="date", text=""),
     Landed(name=LOAD_ID, type="varchar(32)", text=""),
     Landed(name=LOADED_AT, type="timestamp", text=""),
@@ -25,11 +25,6 @@ _OWN = {column.name for column in LOADER_COLUMNS}
 
 Changes: TypeAlias = list[tuple[str, list[str]]]
 """What a landing changes of a raw table: each a sentence and its statements."""
-
-
-def loader_fields(fields: Sequence[str]) -> list[str]:
-    """List the loader's own columns that a row as read does not have yet."""
-    return [name for name in (RUN_DATE, LOAD_ID, LOADED_AT) if name not in fields]
 
 
 class RawTables(Session, ABC):
@@ -87,6 +82,16 @@ class RawTables(Session, ABC):
     @abstractmethod
     def from_staged_bytes(self, text: str) -> str:
         """Write such a text as bytes."""
+
+    def _filled(self, table: Table) -> Collection[str]:
+        """The loader's own columns that the raw table fills by itself."""
+        return ()
+
+    def line(self, table: Table, fields: Sequence[str]) -> tuple[str, ...]:
+        """List the fields of a staged line: those of a row, and the loader's own that it lacks."""
+        known = {*fields, *self._filled(table)}
+        own = (RUN_DATE, LOAD_ID, LOADED_AT)
+        return (*fields, *(name for name in own if name not in known))
 
     def relation(self, table: str) -> str:
         """Name a table of the raw schema."""

@@ -1,19 +1,29 @@
 """Landing in PostgreSQL: the staged files are streamed into COPY FROM STDIN."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import Any
 
 from loader.errors import LandingError
+from loader.ledger import LEDGERS, REPAIR
+from loader.reading import LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import POSTGRES, Landed
 from loader.warehouse import base
-from loader.warehouse.base import Landing, Warehouse, busy, refused
+from loader.warehouse.base import Warehouse, busy
 from loader.warehouse.columns import LOADER_COLUMNS
+from loader.warehouse.landing import Landing, refused
 from loader.warehouse.session import one_line, quote, sqlstate
 
 _LOCK_NOT_AVAILABLE = "55P03"
+_FILLED = {LOAD_ID: "varchar", LOADED_AT: "timestamp"}
+"""The columns that are equal in every row of a load, so that no line has to bring them.
+
+Their default is a function of the same name, which says what the session has set. It is called
+immutable, though it is so for one COPY only, because then COPY asks it once and not for each row.
+[PostgreSQL: Function Volatility Categories]
+"""
 
 
 class Postgres(Warehouse):
@@ -48,21 +58,85 @@ class Postgres(Warehouse):
         return f"cast({self.literal(text)} as bytea)"
 
     def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
-        """Write the table and the two indexes that landing, builds and pruning look rows up by."""
-        relation = self.relation(table.name)
+        """Write the table."""
+        schema = quote(self.schema)
         listed = ", ".join(
-            f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
+            f"{quote(column.name)} {column.type}"
+            + (f" default {schema}.{column.name}()" if column.name in _FILLED else "")
+            for column in chain(columns, LOADER_COLUMNS)
         )
-        return [
-            f"create table {relation} ({listed})",
-            *(f"create index on {relation} ({name})" for name in ("_run_date", "_load_id")),
-        ]
+        return [f"create table {self.relation(table.name)} ({listed})"]
+
+    def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
+        """Make sure of the loader's own tables, and of what its columns are filled with."""
+        super().prepare(tables)
+        try:
+            with self.transaction():
+                for name in _FILLED.keys() - self._functions():
+                    self.execute(
+                        f"create function {quote(self.schema)}.{name}() returns {_FILLED[name]} "
+                        f"language sql immutable as $$ select cast(nullif(current_setting("
+                        f"'loader.{name}', true), '') as {_FILLED[name]}) $$"
+                    )
+        except LandingError:
+            # Another run may have made them at the same time.
+            if _FILLED.keys() - self._functions():
+                raise
+
+    def _functions(self) -> set[str]:
+        found = self.execute(
+            "select proname from pg_proc "
+            "inner join pg_namespace on pg_namespace.oid = pronamespace where nspname = %s",
+            (self.schema,),
+        )
+        return {name for (name,) in found}
+
+    def _filled(self, table: Table) -> Collection[str]:
+        """Those with a default; a table that an older loader made is filled by its lines."""
+        if not self.raw_columns(table.name):
+            return _FILLED
+        found = self.execute(
+            "select attname from pg_attrdef "
+            "inner join pg_attribute on attrelid = adrelid and attnum = adnum "
+            "where adrelid = %s::regclass",
+            (self.relation(table.name),),
+        )
+        return [name for (name,) in found if name in _FILLED]
+
+    def _index_statements(self, landing: Landing) -> list[str]:
+        """Index what windows, builds and pruning look rows up by, with the first window.
+
+        A landing of the whole table looks nothing up, and would take half as long again.
+        """
+        if landing.load.window.is_whole and landing.load.mode != REPAIR:
+            return []
+        relation = self.relation(landing.table.name)
+        found = self.execute(
+            "select attname from pg_index "
+            "inner join pg_attribute on attrelid = indrelid and attnum = indkey[0] "
+            "where indrelid = %s::regclass",
+            (relation,),
+        )
+        wanted = [name for name in (RUN_DATE, LOAD_ID) if (name,) not in found]
+        return [f"create index on {relation} ({name})" for name in wanted]
+
+    def _copies_what_is_staged(self, landing: Landing) -> bool:
+        """Not if the table's columns change: that locks its readers out until COMMIT."""
+        is_new = not self.raw_columns(landing.table.name)
+        changes = self.column_changes(
+            landing.table, landing.columns, is_whole=landing.load.window.is_whole
+        )
+        self.release()
+        return is_new or not any(statements for _, statements in changes)
 
     def _copy_statement(self, landing: Landing) -> str:
         """Write the COPY; its text form is the one that the parts are staged in."""
         return f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) from stdin"
 
     def _copy(self, statement: str, landing: Landing) -> int:
+        load = landing.load
+        for name, value in ((LOAD_ID, load.load_id), (LOADED_AT, f"{load.started_at}")):
+            self.execute("select set_config(%s, %s, true)", (f"loader.{name}", value))
         rows = landing.rows() if landing.rows else None
         with closing(self._connection.cursor()) as cursor:
             try:

@@ -1,4 +1,4 @@
-"""The warehouse's connection, from the same dbt profile that dbt itself uses."""
+"""The warehouse's target, from the same dbt profile that dbt itself uses."""
 
 import os
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from loader.config import THIS_MACHINE
-from loader.errors import ConfigError, LandingError
-from loader.transience import is_transient_text
+from loader.errors import ConfigError
+from loader.warehouse.jinja import render
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,71 +84,9 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
     return Profile(target=target, type=adapter, schema=str(output.get("schema", "")), output=output)
 
 
-def adapter_credentials(profile: Profile) -> Any:
-    """Make the adapter's own credentials of a target's keys.
-
-    Raises:
-        ConfigError: the adapter refuses one of them; names the key alone.
-    """
-    from dbt.adapters.factory import load_plugin
-
-    keys = {key: value for key, value in profile.output.items() if key not in ("type", "threads")}
-    credentials_class = load_plugin(profile.type)
-    try:
-        keys = credentials_class.translate_aliases(keys)
-        credentials_class.validate(keys)
-        return credentials_class.from_dict(keys)
-    except Exception as error:
-        # A validator's message quotes the value, which may be the password.
-        wrong = [str(part) for part in getattr(error, "absolute_path", None) or ()]
-        raise ConfigError(
-            f"Target {profile.target} is not what {profile.type} needs: "
-            f"{', '.join(wrong) or type(error).__name__} "
-            f"({getattr(error, 'validator', None) or 'wrong'}).",
-            "Mend profiles.yml; `dbt debug` says more.",
-        ) from None
-
-
-def connect(profile: Profile) -> tuple[Any, int]:
-    """Open a connection by the adapter's own way: same options, same authentication.
-
-    Returns:
-        A DB-API connection (psycopg2's or redshift_connector's) that is not in autocommit mode,
-        and the number of the server's process that serves it.
-
-    Raises:
-        ConfigError: the adapter refuses the target's keys.
-        LandingError: no connection.
-    """
-    from dbt.adapters.contracts.connection import Connection
-    from dbt.adapters.factory import get_adapter_class_by_name
-    from dbt_common.exceptions import DbtBaseException
-
-    credentials = adapter_credentials(profile)
-    manager = get_adapter_class_by_name(profile.type).ConnectionManager
-    connection = Connection(type=profile.type, name="loader", credentials=credentials)
-    try:
-        handle = manager.open(connection).handle
-        if profile.type == "postgres":
-            handle.commit()  # dbt sets the role in a transaction, which a rollback would undo
-            process = handle.get_backend_pid()
-        else:
-            process = connection.backend_pid
-        handle.autocommit = False
-    except (DbtBaseException, OSError) as error:
-        raise LandingError(
-            f"Cannot connect to the warehouse {profile.place}: {' '.join(str(error).split())}",
-            "Run `make up` to start the embedded services."
-            if profile.target == "local"
-            else "Check the target in profiles.yml, and that the warehouse is up.",
-            transient=is_transient_text(str(error)),
-        ) from None
-    return handle, process
-
-
 def render_schema(schema: str, profile: Profile) -> str:
     """Render a source's schema as dbt does, with `target` at hand."""
-    return str(_template("schema", schema, {"target": {**profile.output, "name": profile.target}}))
+    return str(render("schema", schema, {"target": {**profile.output, "name": profile.target}}))
 
 
 def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
@@ -210,21 +148,4 @@ def _render(key: str, value: Any, env: Mapping[str, str]) -> Any:
         return [_render(key, each, env) for each in value]
     if not isinstance(value, str):
         return value
-    return _template(key, value, {"env_var": partial(_env_var, env)})
-
-
-def _template(key: str, text: str, context: dict[str, Any]) -> Any:
-    """Render with dbt's own native templates, so that `as_number` and the like mean the same.
-
-    Raises:
-        ConfigError: names the key alone, because what it holds may be a password.
-    """
-    from dbt_common.clients.jinja import get_template
-    from dbt_common.exceptions import DbtBaseException
-
-    if "{" not in text:
-        return text
-    try:
-        return get_template(text, context, None, native=True).render(context)
-    except DbtBaseException:
-        raise ConfigError(f"The Jinja of `{key}` cannot be rendered.", "Mend it.") from None
+    return render(key, value, {"env_var": partial(_env_var, env)})

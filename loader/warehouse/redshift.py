@@ -10,8 +10,9 @@ from loader.reading import LOCK, WIDER
 from loader.tables import Table
 from loader.types import REDSHIFT, Landed
 from loader.warehouse import base
-from loader.warehouse.base import Landing, Warehouse, busy, refused
+from loader.warehouse.base import Warehouse, busy
 from loader.warehouse.columns import LOADER_COLUMNS, land_anew
+from loader.warehouse.landing import Landing, refused
 from loader.warehouse.profile import Profile
 from loader.warehouse.session import Session, is_transient, literal, quote, sqlstate
 

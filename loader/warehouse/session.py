@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from loader.errors import LandingError
 from loader.transience import is_conflict
-from loader.warehouse.profile import Profile, connect
+from loader.warehouse.connecting import connect
+from loader.warehouse.profile import Profile
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _FETCHED = 5_000  # rows at a time

@@ -16,7 +16,7 @@ from dbt.adapters.factory import load_plugin
 from dbt.adapters.sql.connections import SQLConnectionManager
 from dbt.cli.main import dbtRunner
 
-from loader import cli, load, mysql, s3
+from loader import cli, load, mysql, s3, staging
 from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres import Postgres
 from loader.warehouse.redshift import Redshift
@@ -29,7 +29,7 @@ STEPS = (
     (Session, ("execute", "release", "close")),
     (Warehouse, ("_insert", "_newest")),
     ({"postgres": Postgres, "redshift": Redshift}[KIND], ("_copy",)),
-    (s3.Staging, ("write", "finish", "_upload", "__exit__")),
+    (staging.Staging, ("write", "finish", "_upload", "__exit__")),
     (s3, ("sweep",)),
     (mysql, ("describe", "count_window")),
     (load, ("to_copy_text",)),

@@ -6,18 +6,27 @@ import http.server
 import os
 import threading
 from argparse import Namespace
+from unittest.mock import MagicMock
 from urllib.parse import parse_qs
 
+import psycopg2
 import pytest
 from certificates import server_context
+from dbt.clients.jinja import get_rendered
 from dbt.config.profile import Profile, read_profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.flags import set_from_args
 from dbt_common.context import set_invocation_context
+from dbt_common.exceptions import DbtBaseException
+from jinja2.exceptions import SecurityError, UndefinedError
 from standin.relay import Standin
 
 from loader.config import environment
-from loader.warehouse.profile import adapter_credentials, load_profile
+from loader.errors import ConfigError
+from loader.warehouse import connecting, jinja
+from loader.warehouse.connecting import adapter_credentials
+from loader.warehouse.profile import Profile as LoaderProfile
+from loader.warehouse.profile import load_profile
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 PROFILES = {
@@ -59,6 +68,76 @@ def test_the_loader_renders_a_profile_as_dbt_core_does(new_pipeline, name):
             target_override="redshift",
         )
     assert adapter_credentials(ours).to_dict() == theirs.credentials.to_dict()
+
+
+@pytest.mark.only("postgres", because="every key compared is dbt-postgres's")
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"pass": "x", "password": None, "database": "d", "dbname": None},
+        {"connect_timeout": 3, "keepalives_idle": 7, "sslmode": "require", "role": "r"},
+        {"search_path": "a, b", "application_name": "loader", "keepalives_idle": 0},
+        {"sslcert": "c", "sslkey": "k", "sslrootcert": "a", "sslmode": ""},
+    ],
+)
+def test_the_loader_connects_to_postgresql_with_what_dbt_does(monkeypatch, keys):
+    """Without importing dbt, which takes a second and thirty megabytes."""
+    asked = []
+
+    class Connection:
+        autocommit = False
+
+        def cursor(self):
+            return MagicMock()
+
+        def commit(self):
+            pass
+
+        def get_backend_pid(self):
+            return 1
+
+    def connect(**options):
+        asked.append(options)
+        return Connection()
+
+    monkeypatch.setattr(psycopg2, "connect", connect)
+    output = {
+        "type": "postgres", "host": "h", "port": 5432, "user": "u", "password": "p",
+        "dbname": "d", "schema": "s", "threads": 4, **keys,
+    }  # fmt: skip
+    output = {key: value for key, value in output.items() if value is not None}
+    profile = LoaderProfile(target="t", type="postgres", schema="s", output=output)
+    connecting.connect(profile)
+    connecting._open_by_adapter(profile)
+    ours, theirs = asked
+    assert ours == theirs
+
+
+TEMPLATES = [
+    "plain", "{{ 1 }}", "{{ '1' }}", "{{ '1' | as_number }}", "{{ '1.5' | as_number }}",
+    "{{ 'true' | as_native }}", "{{ 'True' | as_native }}", "{{ 'True' | as_bool }}",
+    "{{ '007' | as_text }}", "{{ none }}", "{{ none | as_native }}", "a{{ 1 }}b", "{{ [1, 'x'] }}",
+    "{{ '[1, 2]' | as_native }}", "{% if true %}yes{% endif %}", "{% do [].append(1) %}",
+    "{{ ('' or none) | as_native }}", "{{ '1e3' | as_number }}", "{{ target.schema ~ '_x' }}",
+    "{{ 'x' | as_number }}", "{{ '1' | as_bool }}", "{{ 'True' | as_number }}", "{{ nothing }}",
+    "{{ nothing.at_all }}", "{{ ''.__class__.__mro__ }}", "{{ broken", "{{ env_var('HOME') }}",
+]  # fmt: skip
+
+
+@pytest.mark.only("postgres", because="no warehouse is asked")
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_jinja_means_what_it_means_to_dbt(template):
+    context = {"target": {"schema": "s"}, "env_var": lambda name: f"${name}"}
+    try:
+        theirs = get_rendered(template, context, native=True)
+    except (DbtBaseException, UndefinedError, SecurityError):
+        with pytest.raises(ConfigError):
+            jinja.render("key", template, context)
+    else:
+        ours = jinja.render("key", template, context)
+        assert ours == theirs
+        assert type(ours) is (str if isinstance(theirs, str) else type(theirs))
 
 
 class _Iam(http.server.BaseHTTPRequestHandler):

@@ -3,6 +3,7 @@
 import gzip
 import threading
 import time
+from concurrent.futures import Future
 from datetime import date
 
 import pytest
@@ -215,6 +216,7 @@ def test_a_part_that_is_missing_fails_the_load(pipeline, monkeypatch):
     copy = pipeline.adapter._copy
 
     def without_a_part(self, statement, landing):
+        landing.staged()
         for part in pipeline.staged():
             if part.suffix == ".gz":
                 key = str(part.relative_to(pipeline.bucket))
@@ -294,7 +296,7 @@ def test_a_run_that_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
     assert ended == [endless]
     assert not any(each is after for each in begun)
     with pytest.raises(SourceError, match="interrupted"):
-        list(load._until(route.stopping, iter([[b"row"]])))
+        list(load._until(route.stopping, Future(), iter([[b"row"]])))
 
 
 # -- catch-up --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from loader.config import SETTINGS
 TOP_LEVEL = {
     "loader", "models", "macros", "tests", "seeds", "snapshots", "docs", "dbt_project.yml",
     "profiles.yml.example", "README.md", "Makefile", "pyproject.toml", "requirements.txt",
-    "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".gitignore", ".github", ".ci",
+    "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".gitignore", ".github", ".ci", "bench",
 }  # fmt: skip
 
 

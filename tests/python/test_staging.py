@@ -13,6 +13,7 @@ from loader import s3
 from loader.cli.session import open_session
 from loader.errors import StageError
 from loader.local.s3 import BUCKET
+from loader.staging import Staging
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 ROWS = 60_000
@@ -78,6 +79,7 @@ def test_a_part_that_was_damaged_fails_the_load(pipeline, monkeypatch):
     copy = pipeline.adapter._copy
 
     def damaged(self, statement, landing):
+        landing.staged()
         for part in pipeline.staged():
             if part.suffix == ".gz":
                 content = bytearray(part.read_bytes())
@@ -152,7 +154,7 @@ def test_a_large_part_whose_upload_fails_leaves_no_piece_behind(pipeline, client
     stage = settings(pipeline, part_bytes=70_000_000)
 
     def stage_one():
-        with s3.Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
+        with Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
             staging.write(os.urandom(71_000_000), 1)
             staging.finish()
 
@@ -179,7 +181,7 @@ def test_every_staged_file_asks_for_the_kms_key(pipeline, client):
 
     client.meta.events.register("before-call.s3.PutObject", note)
     stage = settings(pipeline, kms_key_id="key-1")
-    with s3.Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
+    with Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
         staging.write(b"row\n", 1)
         staging.finish()
     assert asked == [("aws:kms", "key-1")] * 2  # the part and the manifest

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 from round_trips import ROUND_TRIPS, arrives, fits_redshift, landed_columns, table_statements
 
-from loader import s3
 from loader.local import sample
+from loader.staging import Staging
 from loader.warehouse.redshift import Redshift
 from loader.warehouse.session import Session
 from smoke.making import FIRST_DAY
@@ -278,10 +278,10 @@ def _around_copy(
 @contextmanager
 def _staged(change: Callable[[bytes], bytes]) -> Iterator[None]:
     """Change what a load stages, and leave its count of rows."""
-    write = s3.Staging.write
+    write = Staging.write
 
-    def changed(self: s3.Staging, text: bytes, rows: int) -> None:
+    def changed(self: Staging, text: bytes, rows: int) -> None:
         write(self, change(text), rows)
 
-    with patch.object(s3.Staging, "write", changed):
+    with patch.object(Staging, "write", changed):
         yield

@@ -1,0 +1,28 @@
+"""What a user of dlt writes; run by dlt's own Python.
+
+`python dlt_script.py SOURCE-URL WAREHOUSE-URL TABLE ...`
+"""
+
+import sys
+
+import dlt
+from dlt.sources.sql_database import sql_database
+
+
+def main() -> None:
+    """Load tables whole, each replaced."""
+    source_url, warehouse_url, *tables = sys.argv[1:]
+    pipeline = dlt.pipeline(
+        "bench",
+        pipelines_dir=".local/dlt",
+        destination=dlt.destinations.postgres(warehouse_url),
+        dataset_name="peer_dlt",
+    )
+    source = sql_database(
+        source_url, table_names=tables, backend="pyarrow", reflection_level="full_with_precision"
+    )
+    pipeline.run(source, write_disposition="replace")
+
+
+if __name__ == "__main__":
+    main()

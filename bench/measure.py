@@ -1,0 +1,115 @@
+"""What a way costs: seconds, CPU of its own and of MySQL, memory, bytes staged."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench.place import Place
+
+_LOOK_SECONDS = 0.02
+_KILOBYTE = 1024
+
+
+class WayError(Exception):
+    """A way failed; its own words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """One run of one way, both tables.
+
+    Attributes:
+        seconds: from the start of its first process to the end of its last.
+        cpu: seconds of CPU of its processes and their children; the servers' are not its own.
+        mysql_cpu: seconds of CPU that MySQL took meanwhile.
+        peak_bytes: the most memory that its processes held at one time, together.
+        examined: rows that MySQL looked at meanwhile.
+        output: what it wrote.
+    """
+
+    seconds: float
+    cpu: float
+    mysql_cpu: float
+    peak_bytes: int
+    examined: int
+    output: str
+
+
+def measured(place: Place, *commands: str | Sequence[str]) -> Cost:
+    """Run commands one after the other, and measure them as one.
+
+    Args:
+        commands: a text is run by the shell.
+
+    Raises:
+        WayError: one of them failed.
+    """
+    server = place.server("mysql")
+    examined, mysql_cpu = place.mysql_examined(), _cpu(server)
+    began, cpu, peak, output = time.monotonic(), 0.0, 0, ""
+    for command in commands:
+        usage, most, written = _run(place, command)
+        cpu += usage.ru_utime + usage.ru_stime
+        peak = max(peak, most)
+        output += written
+    seconds = time.monotonic() - began
+    return Cost(
+        seconds=seconds,
+        cpu=cpu,
+        mysql_cpu=_cpu(server) - mysql_cpu,
+        peak_bytes=peak,
+        examined=place.mysql_examined() - examined,
+        output=output,
+    )
+
+
+def _run(place: Place, command: str | Sequence[str]) -> tuple["os.struct_rusage", int, str]:  # type: ignore[name-defined]
+    log = place.folder / "output.log"
+    with log.open("w") as written:
+        process = subprocess.Popen(  # noqa: S603 - the commands are ours
+            command,
+            shell=isinstance(command, str),
+            cwd=place.folder,
+            env=place.env,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+        )
+        peak = [0]
+        watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
+        watcher.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        watcher.join()
+    text = Path(log).read_text(errors="replace")
+    if process.returncode:
+        raise WayError(" | ".join(text.strip().splitlines()[-3:])[-400:])
+    return usage, max(peak[0], usage.ru_maxrss * _KILOBYTE), text
+
+
+def _watch(pid: int, peak: list[int]) -> None:
+    """Note the most memory that a process and its children hold together, until it ends."""
+    try:
+        process = psutil.Process(pid)
+        while process.status() != psutil.STATUS_ZOMBIE:
+            held = 0
+            for each in (process, *process.children(recursive=True)):
+                try:
+                    held += each.memory_info().rss
+                except psutil.Error:
+                    continue
+            peak[0] = max(peak[0], held)
+            time.sleep(_LOOK_SECONDS)
+    except psutil.Error:
+        return
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,153 @@
+"""Where the benchmark runs: servers of its own under `.local/bench/`, and a project that loads."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import psycopg2
+
+from bench.tables import DATABASE, TABLES, Table, connection
+from loader.local import services
+from loader.local.processes import Registry
+from loader.local.s3 import BUCKET
+from loader.local.services import Endpoints
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".local" / "bench"
+SCHEMA = "raw_data"
+"""Where the loader lands; the other ways take schemas of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The servers, and the folder of the project that declares the tables.
+
+    Attributes:
+        folder: kept from one run to the next, so that the tables are filled once.
+    """
+
+    folder: Path
+    endpoints: Endpoints
+
+    @property
+    def postgres_url(self) -> str:
+        """The warehouse's address, as most tools take it."""
+        return f"postgresql://warehouse:local@127.0.0.1:{self.endpoints.postgres_port}/warehouse"
+
+    def mysql_url(self, scheme: str) -> str:
+        """The source's address; its user may read and nothing else."""
+        user, password = "loader", self.endpoints.env["LOADER_MYSQL_PASSWORD"]
+        return f"{scheme}://{user}:{password}@127.0.0.1:{self.endpoints.mysql_port}/{DATABASE}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment that every way runs in: this machine's, and how to reach the servers."""
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        return {
+            **kept,
+            **{name: value for name, value in self.endpoints.env.items() if value},
+            "HOME": str(self.folder),
+            "MYSQL_PWD": self.endpoints.env["LOADER_MYSQL_PASSWORD"],
+            "PGPASSWORD": "local",
+            "PYTHONPATH": str(ROOT),
+            "TZ": "UTC",
+        }
+
+    def server(self, name: str) -> psutil.Process:
+        """One of the servers' processes."""
+        entries = json.loads((self.folder / ".local" / "services.json").read_text())
+        return psutil.Process(entries[name]["pid"])
+
+    def mysql_examined(self) -> int:
+        """How many rows MySQL has looked at since it started."""
+        with connection(self.endpoints) as source, source.cursor() as cursor:
+            cursor.execute("show global status like 'Handler_read%'")
+            return sum(int(value) for _, value in cursor)
+
+    @contextmanager
+    def warehouse(self) -> Iterator[Any]:
+        """Give a cursor of the warehouse, in autocommit."""
+        with closing(psycopg2.connect(self.postgres_url)) as opened, opened.cursor() as cursor:
+            opened.autocommit = True
+            cursor.execute("set timezone = 'UTC'")
+            yield cursor
+
+    def empty_schema(self, schema: str, tables: Sequence[Table] = ()) -> None:
+        """Make a schema anew, with plain tables for ways that make none themselves."""
+        with self.warehouse() as cursor:
+            cursor.execute(f"drop schema if exists {schema} cascade")
+            if schema != SCHEMA:
+                cursor.execute(f"create schema {schema}")
+            for table in tables:
+                cursor.execute(table.postgres_ddl(f"{schema}.{table.name}"))
+
+    def checkpoint(self) -> None:
+        """Let PostgreSQL write what it holds, so that no way pays for the one before."""
+        with closing(
+            psycopg2.connect(
+                host="127.0.0.1", port=self.endpoints.postgres_port, user="postgres",
+                password=self.endpoints.postgres_password, dbname="postgres",
+            )
+        ) as opened, opened.cursor() as cursor:  # fmt: skip
+            opened.autocommit = True
+            cursor.execute("checkpoint")
+
+    def clean_bucket(self) -> None:
+        """Remove what was staged."""
+        shutil.rmtree(self.folder / ".local" / "s3" / "data" / BUCKET, ignore_errors=True)
+        (self.folder / ".local" / "s3" / "data" / BUCKET).mkdir()
+
+    def stage(self) -> Any:
+        """An S3 client."""
+        env = self.endpoints.env
+        session = boto3.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+        address = env["AWS_ENDPOINT_URL_S3"]
+        return session.client("s3", endpoint_url=address, region_name="us-east-1")
+
+
+def open_place() -> Place:
+    """Start the servers that do not run yet, and write the project.
+
+    Raises:
+        ConfigError: a server is not installed or does not start.
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    endpoints = services.up(FOLDER / ".local", print)
+    shutil.copy(ROOT / "profiles.yml.example", FOLDER / "profiles.yml")
+    (FOLDER / "dbt_project.yml").write_text(
+        "name: bench\nversion: '1.0'\nprofile: mysql_to_redshift\n"
+    )
+    (FOLDER / "models").mkdir(exist_ok=True)
+    declared = [
+        {
+            "name": table.name,
+            "config": {
+                "meta": {
+                    "loader": {
+                        "source": f"{DATABASE}.{table.name}",
+                        "primary_key": ["id"],
+                        "cursor": "updated_at",
+                    }
+                }
+            },
+        }
+        for table in TABLES
+    ]
+    (FOLDER / "models" / "sources.yml").write_text(
+        json.dumps({"sources": [{"name": SCHEMA, "tables": declared}]}, indent=1)
+    )
+    return Place(folder=FOLDER, endpoints=endpoints)
+
+
+def close_place(place: Place) -> None:
+    """Stop the servers; the filled tables stay."""
+    registry = Registry(place.folder / ".local")
+    for name in ("s3", "postgres", "mysql"):
+        registry.stop(name)

@@ -1,0 +1,271 @@
+"""Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up.
+
+Parts are uploaded while rows are still being read, and can be read back while more are to come.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import count
+from threading import Condition
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from isal import isal_zlib
+
+from loader.config import StageSettings
+from loader.errors import StageError
+from loader.s3 import explained, folder_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_GZIP = 31  # zlib's wbits for a gzip header without name or time: equal rows, equal bytes
+_SMALLEST_PART = 1_000_000  # [Redshift: COPY, "Loading data files": 1 MB to 1 GB each]
+_IN_PIECES = 64_000_000
+_PIECE = 1 << 16
+_TEXT = 1 << 18  # what is decompressed at a time: a piece may hold a thousand times its size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One staged file: whole rows, compressed with gzip."""
+
+    key: str
+    rows: int
+    bytes: int
+
+
+class Staging:
+    """The folder of one load: `prefix/table/load_id/`.
+
+    Used with `with`: on the way out it removes its files, or leaves them as the setting says.
+
+    Attributes:
+        parts: those that are uploaded, in order.
+        rows_to_come: how many rows there will be in all, as soon as that is known; parts are
+            then alike, and their number is a multiple of the slices.
+    """
+
+    def __init__(
+        self, client: "S3Client", settings: StageSettings, table: str, load_id: str
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self.folder = folder_of(settings, table, load_id)
+        self.parts: list[Part] = []
+        self.rows_to_come = 0
+        self._extra: dict[str, Any] = {}
+        if settings.kms_key_id:
+            self._extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
+        self._written: list[str] = []
+        # One upload at a time, while the next part is read.
+        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="upload")
+        self._uploading: Future[None] | None = None
+        self._closed: list[Part] = []
+        self._changed = Condition()
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._open_part()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._uploads.shutdown(wait=True, cancel_futures=True)
+        keep = self._settings.keep
+        if keep == "always" or (keep == "on_failure" and kind is not None):
+            return
+        # A file left behind is no reason to fail a load that has landed.
+        with contextlib.suppress(StageError), explained(self._settings.bucket):
+            for key in self._written:
+                self._client.delete_object(Bucket=self._settings.bucket, Key=key)
+
+    def write(self, text: bytes, rows: int) -> None:
+        """Add whole rows to the open part, and hand it over once it is large enough.
+
+        Raises:
+            StageError: an upload failed.
+        """
+        self._data += self._compressor.compress(text)
+        self._rows += rows
+        if self._is_full():
+            self._close_part()
+            self._open_part()
+
+    def finish(self) -> str:
+        """Upload what is left, then the manifest.
+
+        Every entry is mandatory: COPY fails when one is missing. [Redshift: Using a manifest to
+        specify data files]
+
+        Returns:
+            The manifest's `s3://` address.
+
+        Raises:
+            StageError: an upload failed.
+        """
+        if self._rows or not self._closed:
+            self._close_part()
+        self._wait()
+        self._end()
+        entries = [
+            {
+                "url": f"s3://{self._settings.bucket}/{part.key}",
+                "mandatory": True,
+                "meta": {"content_length": part.bytes},
+            }
+            for part in self.parts
+        ]
+        key = f"{self.folder}/manifest.json"
+        self._upload(key, json.dumps({"entries": entries}, indent=1).encode())
+        return self.manifest
+
+    @property
+    def manifest(self) -> str:
+        """The manifest's `s3://` address."""
+        return f"s3://{self._settings.bucket}/{self.folder}/manifest.json"
+
+    def fail(self, error: BaseException) -> None:
+        """Tell whoever reads the parts that there will be no more."""
+        self._failure = error
+        self._end()
+
+    def uploaded(self) -> Iterator[Part]:
+        """Wait for the parts, and give each out in order, as often as asked.
+
+        Raises:
+            BaseException: what `fail` was told.
+        """
+        for number in count():
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or number < len(self.parts))  # noqa: B023
+                if self._failure:
+                    raise self._failure
+                if number == len(self.parts):
+                    return
+            yield self.parts[number]
+
+    def reader(self) -> "PartsReader":
+        """Read the staged rows back, those that are still to come too."""
+        return PartsReader(self._client, self._settings.bucket, self.uploaded())
+
+    def _is_full(self) -> bool:
+        """Whether the open part has its share of the rows that are left for it and the next ones.
+
+        The share follows from what a row has taken so far, so every part corrects the estimate.
+        """
+        size, largest = len(self._data), self._settings.part_bytes
+        if size < min(_SMALLEST_PART, largest):
+            return False
+        rows = sum(part.rows for part in self._closed) + self._rows
+        row_bytes = (sum(part.bytes for part in self._closed) + size) / rows
+        left = self._rows + max(self.rows_to_come - rows, 0)
+        parts = max(round(left * row_bytes / largest), 1)
+        parts += -(len(self._closed) + parts) % self._settings.slices
+        return size >= 2 * largest or self._rows >= left / parts
+
+    def _open_part(self) -> None:
+        self._data, self._rows = bytearray(), 0
+        self._compressor = isal_zlib.compressobj(1, wbits=_GZIP)
+
+    def _close_part(self) -> None:
+        self._data += self._compressor.flush()
+        key = f"{self.folder}/part-{len(self._closed):04}.gz"
+        part = Part(key=key, rows=self._rows, bytes=len(self._data))
+        self._closed.append(part)
+        self._wait()
+        self._uploading = self._uploads.submit(self._upload_part, part, self._data)
+
+    def _wait(self) -> None:
+        if self._uploading:
+            self._uploading.result()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _upload_part(self, part: Part, data: bytearray) -> None:
+        self._upload(part.key, data)
+        with self._changed:
+            self.parts.append(part)
+            self._changed.notify_all()
+
+    def _upload(self, key: str, data: bytes | bytearray) -> None:
+        self._written.append(key)
+        bucket = self._settings.bucket
+        with explained(bucket):
+            if len(data) < _IN_PIECES:
+                self._client.put_object(Body=data, Bucket=bucket, Key=key, **self._extra)  # type: ignore[arg-type]
+            else:
+                # boto3 aborts the upload when one of the pieces fails.
+                self._client.upload_fileobj(io.BytesIO(data), bucket, key, ExtraArgs=self._extra)
+
+
+class PartsReader:
+    """The rows of all parts as one stream, in order, decompressed on the way.
+
+    Attributes:
+        error: why it broke off; drivers raise one of their own instead.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, parts: Iterator[Part]) -> None:
+        self._pieces = (piece for part in parts for piece in _pieces(client, bucket, part))
+        self._left = b""
+        self.error: BaseException | None = None
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes; none at the end.
+
+        Raises:
+            StageError: the rows break off; why is in `error`, and not for the driver to pass on.
+        """
+        try:
+            while not self._left:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    return b""
+                self._left = piece
+        except BaseException as error:
+            self.error = error
+            raise StageError("The staged rows break off.") from None
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+
+def _pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
+    """Read one part piece by piece, and prove that it is whole."""
+    decompressor = isal_zlib.decompressobj(wbits=_GZIP)
+    size = 0
+    with explained(bucket):
+        for piece in client.get_object(Bucket=bucket, Key=part.key)["Body"].iter_chunks(_PIECE):
+            size += len(piece)
+            left = piece
+            while left:
+                yield decompressor.decompress(left, _TEXT)
+                left = decompressor.unconsumed_tail
+        yield decompressor.flush()
+    if size != part.bytes or not decompressor.eof:
+        raise StageError(
+            f"s3://{bucket}/{part.key} has {size:,} bytes; {part.bytes:,} were staged.",
+            "Run the load again.",
+        )
+
+
+def check_access(client: "S3Client", settings: StageSettings) -> None:
+    """Write, read and remove a file in the staging prefix.
+
+    Raises:
+        StageError: one of them was refused.
+    """
+    with Staging(client, replace(settings, keep="never"), "_check", "access") as staging:
+        staging.write(b"check\n", 1)
+        staging.finish()
+        for part in staging.parts:
+            next(_pieces(client, settings.bucket, part))
