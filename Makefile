@@ -7,7 +7,7 @@ INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up play down clean test test-everywhere test-airflow soak smoke-redshift lint audit \
-	docs lock
+	site docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
@@ -45,8 +45,8 @@ soak: .venv/installed-dev  ## drive the pipeline at random, SOAK_RUNS times on e
 smoke-redshift: .venv/installed  ## try every step on your own Redshift, and drop it all again
 	@PYTHONPATH=tests/python .venv/bin/python -m smoke
 
-lint docs: export DBT_TARGET := local
-lint docs: export DBT_PROFILES_DIR := $(CURDIR)
+lint site docs: export DBT_TARGET := local
+lint site docs: export DBT_PROFILES_DIR := $(CURDIR)
 
 lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refuse
 	@.venv/bin/ruff check loader tests
@@ -59,9 +59,12 @@ lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refu
 audit: .venv/installed-dev  ## look every pinned package up among the known vulnerabilities (on the internet)
 	@.venv/bin/uv tool run -q pip-audit==2.10.1 --strict --disable-pip -r requirements-dev.txt
 
-docs: .venv/installed  ## build the docs site as one file and serve it
+site: .venv/installed  ## write the docs site and the report beside it, a file each, in target/
 	@$(LOCAL) up
 	@.venv/bin/dbt docs generate --static
+	@.venv/bin/loader report --output target/report.html
+
+docs: site  ## write them and serve them
 	@.venv/bin/dbt docs serve
 
 clean:  ## stop the services and leave nothing behind

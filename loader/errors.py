@@ -7,6 +7,7 @@
   + StageError      S3 could not be written or read; nothing was landed
   + LandingError    the warehouse refused the rows; raw_data is unchanged
   + RepairError     more differs than may be repaired unasked; nothing was repaired
+  + ReportError     the summaries are not there to be shown; no page was written
   + RunError        a step of `loader run` failed; says what was left untouched
     - LeaseHeldError     another run of the target goes on; nothing was touched
     - StoppedError       a signal ended the run, or another run took over its lease
@@ -71,6 +72,10 @@ class LandingError(LoaderError):
 
 class RepairError(LoaderError):
     """More differs than may be repaired unasked; nothing was repaired."""
+
+
+class ReportError(LoaderError):
+    """The summaries are not there to be shown; no page was written."""
 
 
 class RunError(LoaderError):

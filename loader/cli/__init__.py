@@ -32,7 +32,8 @@ def loader() -> None:
 
 
 COMMANDS = (
-    run.run, landing.load, landing.plan, verify, looking.status, looking.check, telling.tell,
+    run.run, landing.load, landing.plan, verify, looking.status, looking.report, looking.check,
+    telling.tell,
 )  # fmt: skip
 for command in COMMANDS:
     loader.add_command(command)

@@ -3,6 +3,7 @@
 import json
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import click
 
@@ -48,3 +49,31 @@ def check(names: tuple[str, ...], target: str | None) -> None:
             console.show_check(each)
             passed = passed and each.passed
     sys.exit(0 if passed else 1)
+
+
+@click.command(epilog="Example: loader report --output /var/www/report.html")
+@click.option(
+    "--output",
+    "-o",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=".local/report.html",
+    show_default=True,
+    help="The file to write.",
+)
+@options.target
+def report(file: Path, target: str | None) -> None:
+    """Write the summaries as one page of HTML: charts, their numbers, and how fresh they are.
+
+    The page holds all it needs and asks the network for nothing. Its numbers are those of the
+    published tables at one instant.
+    """
+    session = open_session(target)
+    from loader.load import now
+    from loader.page import write_page
+    from loader.summaries import read_summaries
+
+    with closing(session.warehouse()) as warehouse:
+        summaries = read_summaries(warehouse)
+    write_page(file, summaries, session.profile.target, now())
+    click.echo(f"Wrote {file}, {file.stat().st_size / 1e6:.1f} MB: open it in a browser.")

@@ -28,6 +28,7 @@ COMMANDS = (
     "loader load --full-refresh --select channel",
     "loader plan --run-date 2026-07-01",
     "loader status",
+    "loader report",
     "loader check",
     "python -m loader status",
 )

@@ -1,11 +1,13 @@
 """Good teams drift: what the repository promises of itself is checked here."""
 
+import importlib.util
 import json
 import re
 import subprocess
 
 import pytest
 import yaml
+from browser import opened
 from pipeline import ROOT
 
 from loader.config import SETTINGS
@@ -61,6 +63,15 @@ def test_ci_calls_what_the_readme_tells_people_to_call():
     assert set(re.findall(r"\bmake ([a-z-]+)", readme)) <= targets
 
 
+def test_ci_publishes_the_site_and_the_report():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    steps = workflow["jobs"]["check"]["steps"]
+    made = [step.get("run") for step in steps].index("make site")
+    upload = steps[made + 1]
+    assert upload["uses"].startswith("actions/upload-artifact@")
+    assert upload["with"]["path"].split() == ["target/static_index.html", f"target/{BESIDE}"]
+
+
 def test_the_readme_is_short_and_its_links_lead_somewhere():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) < 150
@@ -84,27 +95,48 @@ def test_every_setting_is_documented():
 @pytest.fixture(scope="module")
 def manifest(landed_warehouse):
     """What dbt knows of the project."""
-    landed_warehouse.build("docs", "generate")
+    landed_warehouse.build("docs", "generate", "--static")
     target = landed_warehouse.target_folder / "target"
     return json.loads((target / "manifest.json").read_text()), json.loads(
         (target / "catalog.json").read_text()
     )
 
 
+SEMANTIC = ("metrics", "semantic_models")
+
+
 def test_every_node_column_and_macro_is_described(manifest):
     nodes, _ = manifest
     ours = [
         node
-        for kind in ("nodes", "sources", "exposures", "macros")
+        for kind in ("nodes", "sources", "exposures", "groups", "macros", *SEMANTIC)
         for node in nodes[kind].values()
         if node["package_name"] == "mysql_to_redshift"
-        and node["resource_type"] not in ("test", "unit_test", "operation", "sql_operation")
+        and node["resource_type"] not in ("operation", "sql_operation")
+        and not node.get("test_metadata")  # the macro of a generic test is described
     ]
     assert len(ours) > 40
     for node in ours:
         assert node["description"].strip(), node["unique_id"]
         for column in node.get("columns", {}).values():
             assert column["description"].strip(), f"{node['unique_id']}.{column['name']}"
+
+
+def test_every_var_and_unit_test_says_what_it_is_for(manifest):
+    nodes, _ = manifest
+    project = (ROOT / "dbt_project.yml").read_text()
+    for var in yaml.safe_load(project)["vars"]:
+        assert re.search(rf"  # .*\n  {var}:", project), var
+    for node in nodes["unit_tests"].values():
+        assert len(node["name"].split("_")) >= 4, f"{node['name']} is no sentence"
+
+
+def test_every_exposure_has_an_owner_and_a_link(manifest):
+    nodes, _ = manifest
+    for node in nodes["exposures"].values():
+        assert node["owner"]["name"], node["name"]
+        assert node["owner"]["email"], node["name"]
+        assert node["url"].startswith("https://") or node["url"] == BESIDE, node["name"]
 
 
 def test_the_catalogs_columns_are_the_documented_ones(manifest):
@@ -194,6 +226,110 @@ def test_every_mart_is_used_by_an_exposure_and_checked_before_it_is_published(ma
         assert mart["unique_id"] in used
         if mart["name"] not in ("pipeline_health", "pipeline_runs"):
             assert mart["config"]["materialized"] == "checked_table"
+
+
+# -- the docs site -------------------------------------------------------------------------------
+
+BESIDE = "report.html"  # `make site` writes it there
+LINEAGE = "#!/overview?g_v=1&g_i=%2Bexposure:*"
+MARTS = (
+    "nps_summary", "nps_summary_monthly", "channel_summary", "channel_performance",
+    "active_users_monthly", "sessions_by_hour", "pipeline_health", "pipeline_runs",
+)  # fmt: skip
+# Writes down what the page draws on a canvas, where the lineage is.
+DRAWN = """<script>
+const fillText = CanvasRenderingContext2D.prototype.fillText, drawn = new Set();
+CanvasRenderingContext2D.prototype.fillText = function (text) {
+  document.documentElement.dataset.drawn = [...drawn.add(text)].join("|");
+  return fillText.apply(this, arguments);
+};
+</script>"""
+
+
+def test_the_static_page_opens_and_shows_landing_page_pictures_and_lineage(
+    manifest, landed_warehouse, tmp_path
+):
+    site = (landed_warehouse.target_folder / "target" / "static_index.html").read_text()
+    page = tmp_path / "static_index.html"
+    page.write_text(site.replace("<head>", f"<head>{DRAWN}", 1))
+    shown = opened(page, tmp_path, at=LINEAGE, known="getIcon|ERR_FILE_NOT_FOUND|%7B%7B")
+    for heading in (
+        "Which table answers which question", "The way of a row", "What the words mean",
+        "When rows arrive", "A test failed: what now",
+    ):  # fmt: skip
+        assert f">{heading}</h2>" in shown
+    assert len(re.findall(r'<img src="data:image/svg\+xml;base64,[^"]+" alt=', shown)) == 2
+    drawn = set(re.search('data-drawn="(.*?)"', shown)[1].split("|"))
+    assert {*MARTS, "raw_data.nps", "stg_prod__nps", "nps", "The report"} <= drawn
+
+
+def test_the_landing_page_says_which_table_of_whom_answers_what(manifest):
+    nodes, _ = manifest
+    told = {}
+    for line in (ROOT / "models" / "overview.md").read_text().splitlines():
+        if line.startswith("| ["):
+            name, grain, question, _, owner = (each.strip() for each in line.split("|")[1:-1])
+            told[re.match(r"\[(\w+)\]", name)[1]] = grain, question, owner
+    assert tuple(told) == MARTS
+    for name, (grain, question, owner) in told.items():
+        node = nodes["nodes"][f"model.mysql_to_redshift.{name}"]
+        description = " ".join(node["description"].split())
+        assert f"One row per {grain}" in description, name
+        assert question.lower().rstrip("?") in description.lower(), name
+        group = nodes["groups"][f"group.mysql_to_redshift.{node['group']}"]
+        assert group["owner"]["name"] == owner, name
+
+
+def test_no_link_of_the_site_is_broken(manifest):
+    nodes, _ = manifest
+    known = {
+        f"#!/{kind}/{name}"
+        for each in ("nodes", "sources", "exposures", *SEMANTIC)
+        for name, node in nodes[each].items()
+        for kind in (node["resource_type"],)
+    }
+    texts = [
+        doc["block_contents"] for doc in nodes["docs"].values() if doc["package_name"] != "dbt"
+    ]
+    texts += [node["description"] for each in ("nodes", "sources") for node in nodes[each].values()]
+    links = {link for text in texts for link in re.findall(r"\]\(([^)]+)\)", text)}
+    assert len(links) > 10
+    for link in links:
+        assert link in known | {BESIDE, LINEAGE} or link.startswith("data:image/svg+xml;"), link
+    assert f"--output target/{BESIDE}" in (ROOT / "Makefile").read_text()
+
+
+def test_every_mart_gives_a_query_to_paste_and_says_what_to_mind(manifest, landed_warehouse):
+    nodes, _ = manifest
+    for name in MARTS:
+        description = nodes["nodes"][f"model.mysql_to_redshift.{name}"]["description"]
+        (query,) = re.findall(r"(?s)```sql\n(.*?)```", description)
+        assert f"from analytics.{name}\n" in query
+        rows = landed_warehouse.through_driver(query)
+        assert rows or name == "pipeline_runs", name
+        assert "**Mind.** " in description, name
+
+
+def test_the_pictures_are_those_of_the_declarations(manifest):
+    nodes, _ = manifest
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    page = (ROOT / "models" / "overview.md").read_text()
+    assert pictures.with_pictures(page) == page, "run: python docs/pictures.py"
+    tested = {
+        (attached.split(".")[-1], test["column_name"], *_referred(test))
+        for test in nodes["nodes"].values()
+        if (test.get("test_metadata") or {}).get("name") == "relationships"
+        for attached in (test["attached_node"],)
+    }
+    _, relations = pictures.declared()
+    assert set(relations) == tested
+
+
+def _referred(test):
+    arguments = test["test_metadata"]["kwargs"]
+    return re.findall(r"'(\w+)'", arguments["to"])[0], arguments["field"]
 
 
 def test_the_warehouse_carries_the_descriptions(landed_warehouse):

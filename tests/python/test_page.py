@@ -1,0 +1,225 @@
+"""`loader report`: the page's numbers are the tables', it opens in a browser, and asks nobody."""
+
+import json
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from html import unescape
+
+import pytest
+from browser import opened
+
+from loader import page
+from loader.summaries import QUERIES, Numbers
+
+TABLES = {
+    "nps": "nps_summary_monthly",
+    "users": "active_users_monthly",
+    "revenue": "channel_performance",
+    "hours": "sessions_by_hour",
+}
+MEASURE = "<script>document.body.dataset.width = document.documentElement.scrollWidth</script>"
+
+
+@pytest.fixture(scope="module")
+def report(landed_warehouse, tmp_path_factory):
+    """The page of the built sample."""
+    file = tmp_path_factory.mktemp("page") / "report.html"
+    done = landed_warehouse.loader("report", "--output", str(file))
+    assert done.returncode == 0, done.stderr
+    assert re.match(rf"Wrote {file}, \d\.\d MB", done.stdout)
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+    return file
+
+
+def table(text, name):
+    """The columns and cells of one of the page's tables."""
+    inside = re.search(rf'(?s)<table id="{name}-numbers">(.*?)</table>', text)[1]
+    heads = [each.replace(" ", "_") for each in re.findall("<th>(.*?)</th>", inside)]
+    rows = re.findall("(?s)<tr>(.*?)</tr>", inside.split("<tbody>")[1])
+    return heads, [
+        [unescape(each) for each in re.findall("<td.*?>(.*?)</td>", row)] for row in rows
+    ]
+
+
+def figures(text):
+    """The page's figures by name."""
+    embedded = re.search('(?s)<script type="application/json" id="figures">(.*?)</script>', text)
+    return json.loads(embedded[1])
+
+
+def test_the_numbers_are_the_tables(report, landed_warehouse):
+    text = report.read_text()
+    for name, model in TABLES.items():
+        heads, shown = table(text, name)
+        rows = landed_warehouse.query(
+            f"select {', '.join(heads)} from analytics.{model} order by 1, 2"
+        )
+        assert shown == [[page.cell(value) for value in row] for row in rows], name
+        assert len(shown) >= 24
+    heads, shown = table(text, "flows")
+    assert heads == ["first_channel", "last_channel", "users"]
+    assert sum(int(users) for *_, users in shown) == landed_warehouse.value(
+        "select count(*) from analytics.channel_summary where first_channel is not null"
+    )
+    assert len(table(text, "published")[1]) == 6
+    landed = {row[0]: row[1] for row in table(text, "health")[1]}
+    assert landed["nps"] == "2026-08-01"
+
+
+def test_the_figures_are_the_tables(report, landed_warehouse):
+    drawn = figures(report.read_text())
+
+    def points(figure, trace=0):
+        data = drawn[figure]["data"][trace]
+        return list(zip(data["x"], data["y"], strict=True))
+
+    def asked(columns, model):
+        rows = landed_warehouse.query(f"select {columns} from analytics.{model} order by 1")
+        return [(str(when), float(value)) for when, value in rows]
+
+    nps = "nps_summary_monthly"
+    assert points("nps-0", 2) == asked("answered_month, nps", nps)
+    assert points("nps-0", 0) == asked("answered_month, nps - nps_margin", nps)
+    assert points("nps-0", 1) == asked("answered_month, nps + nps_margin", nps)
+    for trace, kind in enumerate(("detractors", "passives", "promoters")):
+        assert points("nps-1", trace) == asked(f"answered_month, {kind}", nps)
+    users = "active_users_monthly"
+    assert points("users-0", 0) == asked("session_month, new_users", users)
+    assert points("users-0", 1) == asked("session_month, active_users - new_users", users)
+    for trace in drawn["revenue-0"]["data"]:
+        channel = f"channel_performance where channel_name = '{trace['name']}'"
+        rows = landed_warehouse.query(
+            f"select session_month, net_amount from analytics.{channel} order by 1"
+        )
+        assert list(zip(trace["x"], trace["y"], strict=True)) == [
+            (str(month), float(amount)) for month, amount in rows
+        ]
+    hours = drawn["hours-0"]["data"][0]
+    assert [(str(hour), visits) for hour, visits in zip(hours["x"], hours["y"], strict=True)] == (
+        asked("hour_of_day, sessions", "sessions_by_hour")
+    )
+    node, link = (drawn["flows-0"]["data"][0][each] for each in ("node", "link"))
+    flows = {
+        (node["label"][first], node["label"][last]): users
+        for first, last, users in zip(link["source"], link["target"], link["value"], strict=True)
+    }
+    assert flows == {
+        (first, last): users
+        for first, last, users in landed_warehouse.query(
+            "select first_channel, last_channel, count(*) from analytics.channel_summary "
+            "where first_channel is not null group by 1, 2"
+        )
+    }
+
+
+@pytest.mark.only("postgres", because="the page is the same")
+def test_it_opens_in_a_browser_with_no_network_in_both_colours_and_on_a_phone(report, tmp_path):
+    measured = tmp_path / "measured.html"
+    measured.write_text(report.read_text().replace("</body>", f"{MEASURE}</body>"))
+    looks = []
+    for width, dark in ((1200, False), (500, True)):
+        shown = opened(measured, tmp_path, width=width, dark=dark)
+        for name in figures(report.read_text()):
+            drawn = shown.split(f'id="{name}"')[1].split("<details>")[0]
+            assert "<svg" in drawn, name
+        assert int(re.search(r'data-width="(\d+)"', shown)[1]) <= width
+        looks.append(set(re.findall(r"fill: rgb\(\d+, \d+, \d+\)", shown)))
+    assert looks[0] - looks[1]
+    assert looks[1] - looks[0]
+
+
+def test_it_may_ask_for_nothing(report):
+    text = report.read_text()
+    assert "content=\"default-src 'none'; script-src 'unsafe-inline';" in text
+    assert not re.search(r"<(link|iframe|img|script src)", text.split("<script")[0])
+
+
+def test_without_summaries_one_sentence_says_what_to_do(new_pipeline, tmp_path):
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
+    file = tmp_path / "report.html"
+    done = pipeline.loader("report", "--output", str(file))
+    assert done.returncode == 1
+    assert "There is no analytics.nps_summary_monthly yet; no page was written." in done.stderr
+    assert "\n\nBuild the summaries first: `loader run`" in done.stderr
+    assert not file.exists()
+
+
+# -- what the warehouse may hold -----------------------------------------------------------------
+
+
+def summaries(**rows):
+    """Summaries with no rows but these."""
+    return {
+        name: Numbers(
+            f"analytics.{table}",
+            tuple(column.rpartition(" ")[2] for column in columns),
+            rows.get(name, []),
+        )
+        for name, (columns, table, _) in QUERIES.items()
+    }
+
+
+AT = datetime(2026, 7, 2, tzinfo=UTC)
+
+
+def test_empty_summaries_make_a_page_that_says_so():
+    text = page.render(summaries(), "local", AT)
+    assert figures(text) == {}
+    assert "Nothing was ever landed." in text
+    assert "None was published yet." in text
+
+
+def test_names_from_the_data_are_text_everywhere():
+    name = "</script><img src=x onerror=alert(1)>"
+    text = page.render(
+        summaries(
+            flows=[(name, name, 3)],
+            revenue=[(date(2026, 7, 1), name, 1, Decimal(5), Decimal(0), Decimal(5))],
+        ),
+        name, AT,
+    )  # fmt: skip
+    assert "<img" not in text.split("plotly.js v")[0]
+    flow, revenue = figures(text)["flows-0"]["data"][0], figures(text)["revenue-0"]["data"][0]
+    assert flow["node"]["label"] == ["&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"] * 2
+    assert "<img" not in revenue["name"] + revenue["hovertemplate"]
+    assert table(text, "flows")[1] == [[name, name, "3"]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([("30.00", "2.00"), ("34.00", "2.00")], "+4.0 to the month before, more than chance"),
+        ([("30.00", "2.00"), ("28.00", "2.00")], "-2.0 to the month before, no more than chance"),
+        ([("30.00", "2.00")], "30.0 ± 2.0 in July 2026, from 50 answers."),
+        ([("30.00", "2.00"), (None, None)], "30.0 ± 2.0 in July 2026"),
+    ],
+)
+def test_a_change_of_the_score_is_told_apart_from_chance(scores, said):
+    rows = [
+        (date(2026, month, 1), 50, 30, 5, 15, 0, score and Decimal(score),
+         margin and Decimal(margin), False)
+        for month, (score, margin) in enumerate(scores, start=7)
+    ]  # fmt: skip
+    text = page.render(summaries(nps=rows), "local", AT)
+    assert said in text
+    traces = figures(text)["nps-0"]["data"]
+    assert len(traces[0]["x"]) == len([score for score, _ in scores if score])
+    assert len(traces[2]["x"]) == len(scores)
+
+
+def test_the_state_of_each_table_is_in_words():
+    landed = datetime(2026, 7, 2, 3, tzinfo=UTC)
+    health = [
+        ("current", date(2026, 7, 2), 0, 0, landed, 9, 0, 1000),
+        ("behind", date(2026, 7, 1), 1, 2, landed, 9, 0, 1000),
+        ("never", None, None, None, None, 1, 1, None),
+    ]
+    days = ((3, "failed", 1), (2, "succeeded", 1), (1, "succeeded", 0))
+    runs = [(date(2026, 7, day), last, None, 2, failed, 0, 0, 0, 0) for day, last, failed in days]
+    text = page.render(summaries(health=health, runs=runs), "local", AT)
+    for words in ("up to date</span>", "1 day behind", "never landed", "<b>1 of 3</b>"):
+        assert words in text
+    assert re.findall(r'<i class="(\w*)" title="(\S+):', text) == [
+        ("", "2026-07-01"), ("mended", "2026-07-02"), ("failed", "2026-07-03"),
+    ]  # fmt: skip
