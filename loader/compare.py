@@ -1,6 +1,7 @@
 """One table, compared as the two hold it at one instant."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -8,18 +9,19 @@ from loader import mysql
 from loader.config import Settings
 from loader.copytext import SEPARATOR
 from loader.differences import Differences, Finding
-from loader.digest import Compared, is_exact, source_side, values_of
+from loader.digest import Compared, is_exact, values_of
 from loader.drill import Both, find
+from loader.due import source_side
 from loader.errors import LandingError, SourceError
 from loader.keys import KeyColumns, key_columns
 from loader.ledger import covered_end, day_in
 from loader.reading import Reading, check_declaration, reading, where, within
 from loader.tables import Table
-from loader.types import quote_mysql
+from loader.types import Landed, quote_mysql
 from loader.warehouse import Warehouse
 from loader.warehouse.columns import land_anew
 from loader.warehouse.newest import set_aside, warehouse_side
-from loader.windows import WHOLE, Window, Zone
+from loader.windows import WHOLE, Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,33 +55,44 @@ def compare(
     Raises:
         SourceError, LandingError: one of them cannot be read, or the key cannot be compared.
     """
-    began, differences = time.monotonic(), Differences()
-    finding = Finding(table=table.name, is_landed=False)
-    loads = warehouse.loads(table.name)
-    landed_before = covered_end(loads, lambda instant: day_in(settings.zone, instant))
+    began = time.monotonic()
+    landed_before = covered_end(
+        warehouse.loads(table.name), lambda instant: day_in(settings.zone, instant)
+    )
     due = _due(table, window, landed_before)
-    if landed_before and due:
-        with warehouse.snapshot(), mysql.connect(settings.mysql) as source:
-            description = mysql.describe(source, table)
-            check_declaration(table, description, warehouse.dialect)
-            read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
-            what = _compared(table, read, warehouse, due, settings.zone, with_values)
-            keys = key_columns(table, description, read, settings.zone)
-            with mysql.snapshot(source):
-                mysql.check_cursor(source, table, read)
-                pending = _set_aside(source, warehouse, read, what, keys, landed_before)
-                both = Both(
-                    source=source,
-                    warehouse=warehouse,
-                    read=read,
-                    what=what,
-                    keys=keys,
-                    here=source_side(description, read, what),
-                    there=warehouse_side(warehouse, what, pending > 0),
-                )
-                finding, differences = find(both, description.rows)
-        finding = replace(finding, pending=pending, left_out=what.left_out)
-    finding = replace(finding, seconds=time.monotonic() - began)
+    if landed_before is None or due is None:
+        return Comparison(table=table, finding=Finding(table=table.name, is_landed=False))
+    with warehouse.snapshot(), mysql.connect(settings.mysql) as source:
+        description = mysql.describe(source, table)
+        check_declaration(table, description, warehouse.dialect)
+        read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
+        held = warehouse.raw_columns(table.name)
+        what = Compared(
+            table=table,
+            key=_identifying(table, read, warehouse, table.primary_key),
+            cursor=next(iter(_identifying(table, read, warehouse, (table.cursor or "",))), None),
+            due=due,
+            landed_before=landed_before,
+            zone=settings.zone,
+            about_rows=description.rows,
+        )
+        if with_values or not table.cursor:
+            values, left_out = values_of(table, read.columns, held)
+            what = replace(what, values=values, left_out=left_out)
+        keys = key_columns(table, description, read, settings.zone)
+        with mysql.snapshot(source):
+            mysql.check_cursor(source, table, read)
+            pending = _set_aside(source, warehouse, read, what, keys)
+            here = source_side(description, read, what)
+            there = warehouse_side(warehouse, what, pending > 0)
+            both = Both(
+                source=source, warehouse=warehouse, read=read,
+                what=what, keys=keys, here=here, there=there,
+            )  # fmt: skip
+            finding, differences = find(both)
+    finding = replace(
+        finding, pending=pending, left_out=what.left_out, seconds=time.monotonic() - began
+    )
     return Comparison(
         table=table, finding=finding, differences=differences, landed_before=landed_before
     )
@@ -95,19 +108,19 @@ def _due(table: Table, window: Window | None, landed_before: date | None) -> Win
     return due if window.start < landed_before else None
 
 
-def _compared(  # noqa: PLR0913, PLR0917 - what decides it
-    table: Table,
-    read: Reading,
-    warehouse: Warehouse,
-    due: Window,
-    zone: Zone,
-    with_values: bool,
-) -> Compared:
+def _identifying(
+    table: Table, read: Reading, warehouse: Warehouse, names: Sequence[str]
+) -> tuple[Landed, ...]:
+    """Look up columns that tell rows or versions apart.
+
+    Raises:
+        LandingError: the raw table does not have one yet.
+        SourceError: the values of one are not the same on both sides.
+    """
     held = warehouse.raw_columns(table.name)
-    lands = {column.name: column for column in read.columns}
-    key = tuple(lands[name.lower()] for name in table.primary_key)
-    cursor = lands[table.cursor.lower()] if table.cursor else None
-    for column in (*key, *filter(None, [cursor])):
+    wanted = {name.lower() for name in names}
+    found = {column.name: column for column in read.columns if column.name in wanted}
+    for column in found.values():
         if column.name not in held:
             raise LandingError(
                 f"{warehouse.schema}.{table.name} has no column {column.name}.",
@@ -115,36 +128,22 @@ def _compared(  # noqa: PLR0913, PLR0917 - what decides it
             )
         if not is_exact(table, column):
             raise SourceError(
-                f"{table.name}: column {column.name} ({column.type}) identifies a row, and its "
-                "values are not the same text on both sides, so that nothing can be compared.",
+                f"{table.name}: column {column.name} ({column.type}) tells rows apart, and its "
+                "values are not the same text on both sides, so nothing can be compared.",
                 "Leave the table out: loader verify --select ...",
             )
-    values, left_out = values_of(table, read.columns, held)
-    if cursor and not with_values:
-        values, left_out = (), ()
-    return Compared(
-        table=table, key=key, cursor=cursor, values=values, left_out=left_out, due=due, zone=zone
-    )
+    return tuple(found[name.lower()] for name in names if name)
 
 
-def _set_aside(  # noqa: PLR0913, PLR0917 - both sides, and what of them
-    source: mysql.Source,
-    warehouse: Warehouse,
-    read: Reading,
-    what: Compared,
-    keys: KeyColumns,
-    landed_before: date,
+def _set_aside(
+    source: mysql.Source, warehouse: Warehouse, read: Reading, what: Compared, keys: KeyColumns
 ) -> int:
     """Give the warehouse the keys that have changed on days which are not landed yet."""
-    if what.cursor is None or what.table.cursor is None:
+    if what.table.cursor is None:
         return 0
-    later = within(
-        quote_mysql(what.table.cursor),
-        what.cursor.type == "date",
-        Window(landed_before, None),
-        what.zone,
-    )
-    statement = f"select {keys.texts} from {keys.source}{where(later, keys.kept)}"
+    name, later = quote_mysql(what.table.cursor), Window(what.landed_before, None)
+    conditions = where(within(name, what.is_date, later, what.zone), keys.kept)
+    statement = f"select {keys.texts} from {keys.source}{conditions}"
     batches = mysql.stream(source, replace(read, rows=statement))
     return set_aside(
         warehouse, what, ([keys.key(row.split(SEPARATOR)) for row in batch] for batch in batches)

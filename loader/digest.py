@@ -1,26 +1,26 @@
 """What both sides compute of their rows, so that a few numbers tell whether they hold the same.
 
-Every row becomes one whole number below 2^31 by arithmetic that MySQL, PostgreSQL and Redshift do
-alike: whole numbers as they are, instants as microseconds, texts as the first twelve digits of
-their MD5. Of many rows the sum of the squares is compared, together with their number: two sets of
-rows that differ have the same sum about once in 2^60 times. Squares, because a plain sum would not
-see that two rows have exchanged their versions.
+Every row becomes a whole number that MySQL, PostgreSQL and Redshift compute alike, and of many
+rows the sum is compared, together with their count. Sets of rows that differ have the same sum
+about once in 2^48 times.
+
+A row's number is the first twelve digits of the MD5 of its texts; or, at half the cost, where its
+key is of whole numbers: the square of key and version folded to below 2^31. A square, because the
+sum would not see otherwise that two rows have exchanged their versions.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
 
-from loader.copytext import SEPARATOR
-from loader.reading import Description, Reading, day_of, read_columns, where, within
 from loader.tables import Table
-from loader.types import Column, Landed, quote_mysql
+from loader.types import Landed
 from loader.windows import Window, Zone
 
 PRIME = 2_147_483_629
-"""The largest number that a row becomes, and 1; products of two of them fit a BIGINT."""
+"""One more than what numbers are folded to; the product of two of them fits a BIGINT."""
 _FACTOR = 1_103_515_245
-NULL_NUMBER = -1_234_567_891
-"""What stands for NULL."""
 _CHANGING = ("null", "strip", "truncate")
 
 
@@ -31,19 +31,22 @@ class Compared:
     Attributes:
         key: what identifies a row; empty if nothing does.
         cursor: the column that says which version it is, None without.
+        due: the days that are compared; a table without a cursor has none.
+        landed_before: the day from which on nothing is landed yet.
+        about_rows: how many rows there are, as MySQL estimates.
         values: the columns whose values are compared as well.
         left_out: the columns whose values would be, and cannot.
-        due: the days that are compared, up to those that are not landed yet; a table without a
-            cursor has none.
     """
 
     table: Table
     key: tuple[Landed, ...]
     cursor: Landed | None
-    values: tuple[Landed, ...]
-    left_out: tuple[str, ...]
     due: Window
+    landed_before: date
     zone: Zone
+    about_rows: int
+    values: tuple[Landed, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_date(self) -> bool:
@@ -51,38 +54,105 @@ class Compared:
         return self.cursor is not None and self.cursor.type == "date"
 
 
+class Writer(Protocol):
+    """One side's SQL for the same things."""
+
+    def whole(self, column: Landed) -> str:
+        """Write a whole number as a BIGINT, or what it leaves when it is divided by PRIME."""
+
+    def micros(self, column: Landed) -> str:
+        """Write the microseconds from 1970 to a date or timestamp."""
+
+    def text(self, column: Landed) -> str:
+        """Write a value's text as it is staged, but for an instant's closing zeros."""
+
+    def told(self, column: Landed) -> str:
+        """Write the same, but of an instant the microseconds."""
+
+    def value(self, column: Landed) -> str:
+        """Write a text for a value that may be NULL, or longer than a text of several may be."""
+
+    def joined(self, texts: Sequence[str]) -> str:
+        """Write several texts as one."""
+
+    def hashed(self, text: str) -> str:
+        """Write the number of the first twelve digits of a text's MD5."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """One side's SQL for a row's numbers.
+
+    Attributes:
+        key: tells keys apart, most of them; puts rows in an order.
+        version: the cursor's microseconds, 0 without one.
+        values: tells values apart, 0 if they are not compared.
+        row: tells rows apart.
+    """
+
+    key: str
+    version: str
+    values: str
+    row: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Side:
     """One side's SQL for the same rows.
 
     Attributes:
-        fields: what is selected of a row: its key's number, the key's texts, the version's
-            microseconds (0 without a cursor), the values' number, and whether a landing has found
-            the row gone from its window (1) or not (0).
+        numbers: of a row.
+        fields: what is listed of a row: its key's number, the key's texts, version, values, and
+            whether its window was landed without it (1) or not (0).
         rows: FROM and WHERE; more conditions may follow after `and`.
         day: the day that a row belongs to; empty without a cursor.
         day_number: the days from 1970 to it.
-        of_days: writes the condition that a row belongs to one of some windows, or was found gone.
-        key: the key's number.
-        row: the row's number.
+        of_days: writes the condition that a row belongs to one of some windows, or was displaced.
     """
 
+    numbers: Numbers
     fields: str
     rows: str
     day: str
     day_number: str
     of_days: Callable[[Sequence[Window]], str]
-    key: str
-    row: str
 
     def totals(self, bucket: str, also: str = "") -> str:
         """Write the statement for the number of rows and their digest, per bucket."""
-        numbered = f"select {bucket} as bucket, {self.row} as x {self.rows}{also}"
-        return f"select bucket, count(*), sum(x * x) from ({numbered}) as numbered group by bucket"
+        digest = f"sum({self.numbers.row})"
+        return f"select {bucket}, count(*), {digest} {self.rows}{also} group by {bucket}"
 
     def listing(self, also: str = "") -> str:
         """Write the statement for the rows' fields, in the order of the key's number."""
-        return f"select {self.fields} {self.rows}{also} order by {self.key}"
+        return f"select {self.fields} {self.rows}{also} order by {self.numbers.key}"
+
+
+def numbers(writer: Writer, what: Compared) -> Numbers:
+    """Write a row's numbers."""
+    version = writer.micros(what.cursor) if what.cursor else "0"
+    values = [writer.value(column) for column in what.values]
+    texts = [writer.told(column) for column in what.key]
+    value = writer.hashed(writer.joined(values)) if values else "0"
+    if what.key and all(kind_of(column) == "whole" for column in what.key):
+        wholes = [writer.whole(column) for column in what.key]
+        key, both = _folded(wholes), _folded([*wholes, version])
+        row = f"{both} * {both}"
+    else:
+        key = writer.hashed(writer.joined(texts)) if texts else value
+        row = ""
+    if values or not row:
+        versions = [writer.told(what.cursor)] if what.cursor else []
+        row = writer.hashed(writer.joined([*texts, *versions, *values]))
+    return Numbers(key=key, version=version, values=value, row=row)
+
+
+def _folded(numbers: Sequence[str]) -> str:
+    """Write the one number, between -PRIME and PRIME, that some numbers become together."""
+    first, *others = numbers
+    whole = f"mod({first}, {PRIME})"
+    for number in others:
+        whole = f"mod({whole} * {_FACTOR} + mod({number}, {PRIME}), {PRIME})"
+    return whole
 
 
 def values_of(
@@ -108,7 +178,10 @@ def is_exact(table: Table, column: Landed) -> bool:
 
 
 def kind_of(column: Landed) -> str:
-    """Say how a column becomes a number: `whole`, `instant`, `text`, or not at all: `float`."""
+    """Say what a column holds: `whole` numbers, `instant`, `text`, or `float`.
+
+    A float is not written alike on both sides; all else has its text.
+    """
     name, _, sizes = column.type.partition("(")
     if name in ("smallint", "integer", "bigint") or (name == "numeric" and ",0)" in sizes):
         return "whole"
@@ -117,70 +190,6 @@ def kind_of(column: Landed) -> str:
     return "float" if name in ("real", "double precision") else "text"
 
 
-def folded(numbers: Sequence[str]) -> str:
-    """Write the one number, between -PRIME and PRIME, that some numbers become together."""
-    first, *others = numbers
-    whole = f"mod({first}, {PRIME})"
-    for number in others:
-        whole = f"mod({whole} * {_FACTOR} + mod({number}, {PRIME}), {PRIME})"
-    return whole
-
-
-def key_and_row(
-    key: Sequence[str], cursor: Sequence[str], values: Sequence[str]
-) -> tuple[str, str, str]:
-    """Write the numbers of a key, of the values, and of the whole row."""
-    value = folded(values) if values else "0"
-    identity = folded(key) if key else value
-    versions = [*cursor, *([value] if values and key else [])]
-    return identity, value, folded([identity, *versions])
-
-
-def source_side(description: Description, read: Reading, what: Compared) -> Side:
-    """Write MySQL's side."""
-    table, zone = what.table, what.zone
-    columns = {
-        lands.name: column
-        for lands, column in zip(read.columns, read_columns(table, description), strict=True)
-    }
-
-    def number(lands: Landed) -> str:
-        return _number(columns[lands.name], lands)
-
-    cursor = what.cursor and columns[what.cursor.name]
-    key, values, row = key_and_row(
-        [number(lands) for lands in what.key],
-        [number(what.cursor)] if what.cursor else [],
-        [f"coalesce({number(lands)}, {NULL_NUMBER})" for lands in what.values],
-    )
-    version = number(what.cursor) if what.cursor else "0"
-    day = day_of(cursor, zone) if cursor else ""
-    name = quote_mysql(cursor.name) if cursor else ""
-    fields = [key, *(lands.text for lands in what.key), version, values, "0"]
-    return Side(
-        fields=f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(fields)})",
-        rows=f"from {quote_mysql(table.database)}.{quote_mysql(table.source)}"
-        + where(within(name, what.is_date, what.due, zone) if cursor else "1 = 1", read.kept),
-        day=day,
-        day_number=f"(to_days({day}) - 719528)",
-        of_days=lambda windows: any_of(within(name, what.is_date, each, zone) for each in windows),
-        key=key,
-        row=row,
-    )
-
-
 def any_of(conditions: Iterable[str]) -> str:
     """Write that one of some conditions holds; none holds of none."""
     return f"({' or '.join(conditions) or '1 = 0'})"
-
-
-def _number(column: Column, lands: Landed) -> str:
-    """Write a value's number in MySQL; signed, because it refuses unsigned minus something."""
-    quoted = quote_mysql(column.name)
-    match kind_of(lands):
-        case "instant":
-            return f"timestampdiff(microsecond, '1970-01-01', {quoted})"
-        case "whole":
-            is_wide = lands.type.startswith("numeric")
-            return f"cast({f'mod({quoted}, {PRIME})' if is_wide else quoted} as signed)"
-    return f"cast(conv(left(md5({lands.text}), 12), 16, 10) as signed)"

@@ -103,14 +103,10 @@ def _by_bucket(rows: Sequence[tuple[Any, ...]]) -> Totals:
     return {bucket: (int(count), int(digest)) for bucket, count, digest in rows}
 
 
-def find(both: Both, estimate: int) -> tuple[Finding, Differences]:
-    """Compare level by level; memory does not grow with the table nor with what differs.
-
-    Args:
-        estimate: the number of rows of a table that no days divide.
-    """
+def find(both: Both) -> tuple[Finding, Differences]:
+    """Compare level by level; memory does not grow with the table nor with what differs."""
     has_days = both.what.cursor is not None
-    bucket = _day if has_days else _bucket_of_all(estimate)
+    bucket = _day if has_days else _bucket_of_all(both.what.about_rows)
     here, there = both.totals(bucket, _all)
     differing = _differing(here, there)
     finding = Finding(table=both.what.table.name, rows=sum(count for count, _ in here.values()))
@@ -189,13 +185,15 @@ def _day(side: Side) -> str:
 def _bucket_of_all(rows: int) -> Part:
     """Divide rows by their key's number into buckets of about a thousand."""
     count = max(1, min(rows // _BUCKET_ROWS, _BUCKETS))
-    return lambda side: f"mod({side.key}, {count})"
+    return lambda side: f"mod({side.numbers.key}, {count})"
 
 
 def _bucket_of_days(rows: int, days: int) -> Part:
     """Divide the rows of each day so; displaced rows, of which no day knows, are one bucket."""
     count = max(1, min(rows // _BUCKET_ROWS, _BUCKETS) // days)
-    return lambda side: f"coalesce({side.day_number} * {count} + mod({side.key}, {count}), -1)"
+    return lambda side: (
+        f"coalesce({side.day_number} * {count} + mod({side.numbers.key}, {count}), -1)"
+    )
 
 
 def _among(bucket: Part, found: Collection[int], also: Part) -> Part:

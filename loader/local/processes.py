@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -86,17 +87,13 @@ class Registry:
         entries[name] = {"pid": pid, "started": psutil.Process(pid).create_time(), "port": port}
         self._file.write_text(json.dumps(entries, indent=1))
 
-    def stop(self, name: str, at_once: bool = False) -> bool:
-        """End a server that was started here, and wait for it; False if it does not run.
-
-        Args:
-            at_once: give it no time to say goodbye to its clients.
-        """
+    def stop(self, name: str, ended_by: signal.Signals = signal.SIGTERM) -> bool:
+        """End a server that was started here, and wait for it; False if it does not run."""
         entry = self._read().get(name)
         process = _process(entry) if entry else None
         if entry is None or process is None:
             return False
-        (process.kill if at_once else process.terminate)()
+        process.send_signal(ended_by)
         deadline = time.monotonic() + _STOP_SECONDS
         while _process(entry):  # one that has ended may wait for init to take note of it
             time.sleep(0.02)

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from loader.local.processes import Registry, write_secret
 
 DBT_FOLDERS = {"target": ".local/dbt/target", "logs": ".local/dbt/logs"}
 _EXAMPLE = "profiles.yml.example"
+# What ends them though clients are connected; the S3 server keeps nothing that it has not written.
+# [PostgreSQL: Shutting Down the Server]
+_ENDED_BY = {"s3": signal.SIGKILL, "postgres": signal.SIGINT, "mysql": signal.SIGTERM}
 _PORT_DEFAULT = re.compile(r"(env_var\('LOCAL_PG_PORT', ')\d+(')")
 
 
@@ -80,8 +84,7 @@ def up(folder: Path, say: Callable[[str], None]) -> Endpoints:
 def down(folder: Path) -> list[str]:
     """End the services that were started here, and only those; returns their names."""
     registry = Registry(folder.resolve())
-    # The S3 server has nothing to write, and would wait ten seconds for idle connections.
-    return [name for name in ("s3", "postgres", "mysql") if registry.stop(name, name == "s3")]
+    return [name for name, ended_by in _ENDED_BY.items() if registry.stop(name, ended_by)]
 
 
 def prepare_project(project_dir: Path, port: int) -> None:

@@ -1,8 +1,9 @@
 """The newest version of every key in a raw table, as the numbers and texts that MySQL has too."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from loader.digest import NULL_NUMBER, PRIME, Compared, Side, any_of, key_and_row, kind_of
+from loader.digest import PRIME, Compared, Side, any_of, kind_of, numbers
 from loader.reading import DELETED_AT, LOAD_ID, RUN_DATE, within
 from loader.types import Landed
 from loader.warehouse.columns import RawTables
@@ -21,27 +22,60 @@ def warehouse_side(warehouse: RawTables, what: Compared, pending: bool) -> Side:
     Args:
         pending: whether the keys of `set_aside` are left out.
     """
-    columns = {column.name: column for column in (*what.key, *what.values)}
-    number = {name: _number(warehouse, column) for name, column in columns.items()}
-    version = _number(warehouse, what.cursor) if what.cursor else "0"
-    key, values, row = key_and_row(
-        [number[column.name] for column in what.key],
-        [version] if what.cursor else [],
-        [f"coalesce({number[column.name]}, {NULL_NUMBER})" for column in what.values],
-    )
+    writer = _Writer(warehouse)
+    of_row = numbers(writer, what)
+    texts = [writer.text(column) for column in what.key]
     displaced = f"case when {_DISPLACED} then 1 else 0 end"
-    texts = [_text(warehouse, column) for column in what.key]
     return Side(
-        fields=", ".join([key, *texts, version, values, displaced]),
+        numbers=of_row,
+        fields=", ".join([of_row.key, *texts, of_row.version, of_row.values, displaced]),
         rows=_newest(warehouse, what, pending),
         day=_DAY if what.cursor else "",
         day_number=f"({_DAY} - date '1970-01-01')",
         of_days=lambda windows: any_of(
             [_DISPLACED, *(within(_DAY, True, window, what.zone) for window in windows)]
         ),
-        key=key,
-        row=row,
     )
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """The warehouse's SQL for a row's numbers and texts."""
+
+    warehouse: RawTables
+
+    def whole(self, column: Landed) -> str:
+        name = _column(column)
+        is_wide = column.type.startswith("numeric")
+        return f"cast({f'mod({name}, {PRIME})' if is_wide else name} as bigint)"
+
+    def micros(self, column: Landed) -> str:
+        return self.warehouse.micros(f"cast({_column(column)} as timestamp)")
+
+    def text(self, column: Landed) -> str:
+        name, (kind, *_) = _column(column), column.type.partition("(")
+        if kind in ("bytea", "varbyte"):
+            return self.warehouse.staged_bytes(name)
+        if kind in ("date", "timestamp"):
+            time = "" if kind == "date" else " HH24:MI:SS.US"
+            return f"to_char({name}, 'YYYY-MM-DD{time}')"
+        if kind in ("varchar", "text"):
+            return name
+        return f"cast(cast({name} as {column.type}) as varchar)"  # the raw column may be wider
+
+    def told(self, column: Landed) -> str:
+        is_instant = kind_of(column) == "instant"
+        return f"cast({self.micros(column)} as varchar)" if is_instant else self.text(column)
+
+    def value(self, column: Landed) -> str:
+        told = self.told(column)
+        return f"coalesce({f'md5({told})' if kind_of(column) == 'text' else told}, chr(30))"
+
+    def joined(self, texts: Sequence[str]) -> str:
+        return " || chr(31) || ".join(texts)
+
+    def hashed(self, text: str) -> str:
+        return self.warehouse.hashed(text)
 
 
 def _of_window(what: Compared, cursor: Landed) -> str:
@@ -51,23 +85,13 @@ def _of_window(what: Compared, cursor: Landed) -> str:
 
 
 def _newest(warehouse: RawTables, what: Compared, pending: bool) -> str:
-    """Write FROM and WHERE of the newest versions.
-
-    The newest version is the greatest load's. The keys of one load are unique, so only those that
-    a later load than the oldest has landed have to be ranked.
-    """
-    relation = warehouse.relation(what.table.name)
+    """Write FROM and WHERE of the newest versions: of each key, the one of the greatest load."""
     names = [quote(column.name) for column in what.key]
-    listed = ", ".join(names)
-    joins, conditions = [f"from {relation} as landed"], ["1 = 1"]
-    oldest, newest = warehouse.execute(f"select min({LOAD_ID}), max({LOAD_ID}) from {relation}")[0]
-    if names and oldest != newest:
-        joins.append(
-            f"left join (select {listed}, max({LOAD_ID}) as newest from {relation} "
-            f"where {LOAD_ID} > {warehouse.literal(oldest)} group by {listed}) as later "
-            f"on {_same('later', names)}"
-        )
-        conditions.append(f"(later.newest is null or later.newest = landed.{LOAD_ID})")
+    joins = [f"from {warehouse.relation(what.table.name)} as landed"]
+    conditions = ["1 = 1"]
+    if names and (repeated := _repeated(warehouse, what, ", ".join(names))):
+        joins.append(f"left join ({repeated}) as repeated on {_same('repeated', names)}")
+        conditions.append(f"(repeated.newest is null or repeated.newest = landed.{LOAD_ID})")
     if pending:
         joins.append(f"left join {_PENDING} as pending on {_same('pending', names)}")
         conditions.append(f"pending.{names[0]} is null")
@@ -76,6 +100,24 @@ def _newest(warehouse: RawTables, what: Compared, pending: bool) -> str:
     if what.cursor and what.due.start:
         conditions.append(_of_window(what, what.cursor))
     return f"{' '.join(joins)} where {' and '.join(conditions)}"
+
+
+def _repeated(warehouse: RawTables, what: Compared, key: str) -> str:
+    """Write the query for the newest load of keys that more than one load may have landed.
+
+    The keys of one load are unique, so only those that a later one than the oldest has landed
+    have to be looked at; unless that is most of the table.
+    """
+    relation = warehouse.relation(what.table.name)
+    oldest, newest = warehouse.execute(f"select min({LOAD_ID}), max({LOAD_ID}) from {relation}")[0]
+    if oldest == newest:
+        return ""
+    later = f"{LOAD_ID} > {warehouse.literal(oldest)}"
+    ((rows,),) = warehouse.execute(f"select count(*) from {relation} where {later}")
+    query = f"select {key}, max({LOAD_ID}) as newest from {relation}"
+    if rows > what.about_rows // 2:
+        return f"{query} group by {key} having count(*) > 1"
+    return f"{query} where {later} group by {key}"
 
 
 def set_aside(warehouse: RawTables, what: Compared, keys: Iterable[Sequence[Sequence[str]]]) -> int:
@@ -107,31 +149,6 @@ def _same(other: str, names: Sequence[str]) -> str:
 
 def _column(column: Landed) -> str:
     return f"landed.{quote(column.name)}"
-
-
-def _number(warehouse: RawTables, column: Landed) -> str:
-    name = _column(column)
-    match kind_of(column):
-        case "instant":
-            return warehouse.micros(f"cast({name} as timestamp)")
-        case "whole":
-            is_wide = column.type.startswith("numeric")
-            return f"cast({f'mod({name}, {PRIME})' if is_wide else name} as bigint)"
-    return warehouse.hashed(_text(warehouse, column))
-
-
-def _text(warehouse: RawTables, column: Landed) -> str:
-    """Write a value's text as it was staged, but for an instant's closing zeros."""
-    name = _column(column)
-    kind = column.type.partition("(")[0]
-    if kind in ("bytea", "varbyte"):
-        return warehouse.staged_bytes(name)
-    if kind in ("date", "timestamp"):
-        time = "" if kind == "date" else " HH24:MI:SS.US"
-        return f"to_char({name}, 'YYYY-MM-DD{time}')"
-    if kind in ("varchar", "text"):
-        return name
-    return f"cast(cast({name} as {column.type}) as varchar)"  # the raw column may be wider
 
 
 def _literals(warehouse: RawTables, what: Compared, key: Sequence[str]) -> list[str]:

@@ -32,7 +32,7 @@ BUILT = (
     "_runs.py", "_page.py",
 )  # fmt: skip
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
-ON_BOTH = ("test_landing.py", "test_types.py", "test_numbers.py", "test_runs.py", "test_secrets.py")
+ON_BOTH = ("test_landing.py", "test_types.py", "test_numbers.py")
 _NUMBERS = itertools.count(1)
 
 

@@ -449,7 +449,7 @@ def test_a_person_reads_a_line_a_table_and_the_days_that_differ(new_pipeline):
 @pytest.mark.parametrize(
     ("column", "declared", "said"),
     [
-        ("k double", {}, "column k (double precision) identifies a row"),
+        ("k double", {}, "column k (double precision) tells rows apart"),
         ("k varchar(9)", {"on_unrepresentable": "strip"}, "column k"),
     ],
 )
