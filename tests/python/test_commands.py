@@ -29,6 +29,7 @@ COMMANDS = (
     "loader plan --run-date 2026-07-01",
     "loader status",
     "loader report",
+    "loader verify",
     "loader check",
     "python -m loader status",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import test_commands
 import test_run
+import test_verify
 import yaml
 from click.testing import CliRunner
 from pipeline import BIN, ROOT
@@ -23,19 +24,24 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.M | re.S)
 
 
-def test_every_command_and_option_is_one_that_a_test_runs():
+@pytest.mark.parametrize(
+    ("name", "tests", "least"), [("run", test_run, 6), ("verify", test_verify, 4)]
+)
+def test_every_command_and_option_is_one_that_a_test_runs(name, tests, least):
     told = [TEXT, (ROOT / "README.md").read_text(), DAG.read_text()]
-    commands = {found for text in told for found in re.findall(r"loader run[^`\"\n]*", text)}
-    assert len(commands) >= 6
+    commands = {found for text in told for found in re.findall(rf"loader {name}[^`\"\n]*", text)}
+    assert len(commands) >= least
     run = (
-        " ".join((*test_commands.COMMANDS, *test_commands.ALIKE))
-        + Path(test_run.__file__).read_text()
+        " ".join((*test_commands.COMMANDS, *test_commands.ALIKE)) + Path(tests.__file__).read_text()
     )
-    help_text = CliRunner().invoke(loader, ["run", "--help"]).output
+    help_text = CliRunner().invoke(loader, [name, "--help"]).output
     for command in commands:
         for option in re.findall(r"--[a-z-]+", command):
             assert option in run, command
             assert option in help_text, command
+
+
+def test_a_line_for_cron_or_airflow_reads_the_settings_first():
     for line in [*blocks("cron"), DAG.read_text()]:
         assert "set -a" in line
         assert ". " in line.split("set -a")[1]  # the settings, before the command
