@@ -77,7 +77,7 @@ def test_every_step_passes(start, endpoints):
     assert smoke.returncode == 0, said
     assert list(steps_taken) == [*(name for name, _ in steps.STEPS), DROPPED]
     assert set(steps_taken.values()) == {"pass"}
-    assert re.search(r"\nAll 17 steps passed in \d+ s\n", said)
+    assert re.search(r"\nAll 19 steps passed in \d+ s\n", said)
     assert not list((endpoints.folder / "smoke").glob("*.log"))
     for found in ("1,057 rows of 5 tables", "51 columns equal", "1 row archived", "bigint"):
         assert found in said

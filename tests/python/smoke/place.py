@@ -68,7 +68,7 @@ class Place:
         return " ".join(failed)
 
     def _loads(self, arguments: Sequence[str]) -> list[dict[str, Any]]:
-        _, said = self._run_loader("load", "--json", *arguments)
+        _, said = self.attempt("load", "--json", *arguments)
         loads: list[dict[str, Any]] = json.loads(said)["loads"]
         return loads
 
@@ -78,13 +78,16 @@ class Place:
         Raises:
             LoaderError: it failed.
         """
-        status, said = self._run_loader(*arguments)
+        status, said = self.attempt(*arguments)
         if status:
             raise SmokeError(said)
         return said
 
-    def _run_loader(self, *arguments: str) -> tuple[int, str]:
-        """Run it within this process, so that a step can look at what happens meanwhile."""
+    def attempt(self, *arguments: str) -> tuple[int, str]:
+        """Run it, whatever comes of it; returns its exit status and what it said.
+
+        It runs within this process, so that a step can look at what happens meanwhile.
+        """
         with self._captured("loader", *arguments) as said:
             try:
                 cli.loader.main([*arguments], prog_name="loader", standalone_mode=False)

@@ -1,5 +1,6 @@
 """What a smoke run tries, in order; each step returns what it found, or raises."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -155,6 +156,27 @@ def archive(place: Place) -> str:
     return "1 row archived"
 
 
+def repair(place: Place) -> str:
+    """An answer that was deleted in MySQL is found, and its deletion reaches the core table."""
+    place.mysql("delete from nps order by id limit 1")
+    said = place.loader("verify", "--select", "nps", "--values", "--repair")
+    place.dbt("run", "--select", "nps")
+    _compare_core(place)
+    place.loader("verify", "--select", "nps", "--values")
+    return f"{len(re.findall('1 differ', said))} deletion found"
+
+
+def run_daily_job(place: Place) -> str:
+    """The daily job lands and builds; so few rows are no summary, so the gate keeps the old one."""
+    place.mysql("insert into channel values ('Smoke')")
+    _, said = place.attempt("run", "--select", "channel", "--full-refresh", "--json")
+    found = place.ask(f"select channel_name from {place.schema('analytics')}.channel order by 1")
+    must(("Smoke",) in found, f"The row that was added has not reached the core table: {said}")
+    refused = [failure["message"] for failure in json.loads(said)["dbt"]["failures"]]
+    must(len(refused) == 1 and "row_count_at_least" in refused[0], f"{refused}")
+    return "channel built, channel_performance kept as it was"
+
+
 def document(place: Place) -> str:
     """dbt reads the catalog."""
     place.dbt("docs", "generate")
@@ -202,6 +224,8 @@ STEPS: tuple[tuple[str, Callable[[Place], str]], ...] = (
     ("dbt snapshot", snapshot),
     ("dbt source freshness", freshness),
     ("dbt run-operation prune_raw_data", archive),
+    ("loader verify --repair", repair),
+    ("loader run", run_daily_job),
     ("dbt docs generate", document),
     # Late, because a corner of one type says nothing of the rest.
     ("every type reads back equal", compare_types),
