@@ -55,8 +55,9 @@ class Peer:
         return ""
 
 
-INGESTR = Peer(name="ingestr", packages=("ingestr",), program="ingestr")
-SLING = Peer(name="sling", packages=("sling",), program="sling")
+# Newer ones of these two fetch their program from where not every machine may.
+INGESTR = Peer(name="ingestr", packages=("ingestr<1",), program="ingestr")
+SLING = Peer(name="sling", packages=("sling==1.4.11", "sling-linux-amd64==1.4.11"), program="sling")
 DLT = Peer(
     name="dlt",
     packages=("dlt[postgres,sql_database]", "pymysql", "pyarrow", "connectorx"),
