@@ -138,6 +138,7 @@ HEAVY = Table(
         Column(name="body", ddl="longtext", value="repeat(sha2(n, 512), 81920)"),  # 10 MB
         _UPDATED_AT,
     ),
+    indexes="key updated_at (updated_at)",
 )
 TABLES = (NPS, ORDERS)
 
