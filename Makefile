@@ -6,8 +6,8 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test test-everywhere test-airflow soak smoke-redshift lint audit \
-	site docs lock
+.PHONY: help demo up play down clean test test-everywhere test-airflow soak bench smoke-redshift lint \
+	audit site docs lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
@@ -42,6 +42,9 @@ soak: export SOAK_STEPS ?= 25
 soak: .venv/installed-dev  ## drive the pipeline at random, SOAK_RUNS times on each warehouse
 	@.venv/bin/python -m pytest --everywhere --timeout 0 -rP tests/python/test_machine.py
 
+bench: .venv/installed-dev  ## measure the loader beside the raw pipe, pandas and other tools
+	@.venv/bin/python -m bench --json .local/bench/record.json
+
 smoke-redshift: .venv/installed  ## try every step on your own Redshift, and drop it all again
 	@PYTHONPATH=tests/python .venv/bin/python -m smoke
 
@@ -49,8 +52,8 @@ lint site docs: export DBT_TARGET := local
 lint site docs: export DBT_PROFILES_DIR := $(CURDIR)
 
 lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refuse
-	@.venv/bin/ruff check loader tests
-	@.venv/bin/ruff format --check loader tests
+	@.venv/bin/ruff check bench docs loader tests
+	@.venv/bin/ruff format --check bench docs loader tests
 	@.venv/bin/mypy
 	@$(LOCAL) up
 	@.venv/bin/sqlfluff lint --processes 1 models tests snapshots
@@ -70,7 +73,7 @@ docs: site  ## write them and serve them
 clean:  ## stop the services and leave nothing behind
 	@[ ! -x .venv/bin/python ] || $(LOCAL) clean
 	@rm -rf .venv .local
-	@find loader tests -name __pycache__ -prune -exec rm -rf {} +
+	@find loader bench tests -name __pycache__ -prune -exec rm -rf {} +
 
 lock: .venv/installed-dev  ## write requirements*.txt from pyproject.toml
 	@for set in "--all-extras -o requirements-dev.txt" \

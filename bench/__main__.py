@@ -15,24 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from bench import checks, report
+from bench import checks, growth, report
 from bench.measure import Cost, WayError
 from bench.peers import peers
-from bench.place import Place, close_place, open_place
+from bench.place import Place, close_place, open_place, repository
 from bench.tables import NPS, ORDERS, Table, connection, fill
 from bench.ways import Way, check_tools, ways
 from loader.errors import LoaderError
 
-CONSOLE = Console(highlight=False, soft_wrap=True)
+GROWTH = "growth"
 _SLOW_SECONDS = 20
 
 
 @click.command()
-@click.option("--only", "-o", multiple=True, help="Ways to run, such as raw or loader; else all.")
+@click.option("--only", "-o", multiple=True, help="Ways, or growth; else all.")
 @click.option("--nps", default=NPS.rows, show_default=True, help="Rows of the narrow table.")
 @click.option("--orders", default=ORDERS.rows, show_default=True, help="Rows of the wide one.")
+@click.option("--grown", default=1_000_000, show_default=True, help="Rows of the one that grows.")
 @click.option("--runs", default=3, show_default=True, help="Runs of each way, in turns.")
 @click.option("--minutes", default=8.0, show_default=True, help="After these, slow ways run less.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Keep the record there.")
@@ -41,6 +41,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
     only: tuple[str, ...],
     nps: int,
     orders: int,
+    grown: int,
     runs: int,
     minutes: float,
     file: Path | None,
@@ -49,18 +50,20 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
     """Measure every way to bring the two tables from MySQL to PostgreSQL."""
     check_tools()
     chosen = [way for way in (*ways(), *peers()) if not only or way.name in only]
-    if unknown := set(only) - {way.name for way in chosen}:
+    if unknown := set(only) - {GROWTH, *(way.name for way in chosen)}:
         raise click.BadParameter(f"no way is called {', '.join(sorted(unknown))}")
     place = open_place()
     try:
         tables = [replace(NPS, rows=nps), replace(ORDERS, rows=orders)]
         record = _record(place, tables)
-        _measure(place, tables, chosen, record, Limits(runs, minutes))
+        if chosen:
+            record["ways"] = _measure(place, tables, chosen, Limits(runs, minutes))
+        if not only or GROWTH in only:
+            record["sections"] = growth.measure(repository(place), grown, runs, print)
     finally:
         if not leave_up:
             close_place(place)
-    CONSOLE.print()
-    CONSOLE.print(report.grid(record))
+    print(f"\n{report.text(record)}")
     if file:
         report.keep(record, file)
 
@@ -83,7 +86,7 @@ def _record(place: Place, tables: Sequence[Table]) -> report.Record:
     """Fill the tables, and note what is measured where."""
     with connection(place.endpoints) as source:
         for table in tables:
-            CONSOLE.print(f"{table.name}: {table.rows:,} rows")
+            print(f"{table.name}: {table.rows:,} rows")
             fill(source, table)
         with source.cursor() as cursor:
             cursor.execute("select version()")
@@ -102,7 +105,6 @@ def _record(place: Place, tables: Sequence[Table]) -> report.Record:
         },
         "rows": {table.name: table.rows for table in tables},
         "bytes": sum(int(line.split()[1].replace(",", "")) for line in received.splitlines()),
-        "ways": [],
     }
 
 
@@ -110,9 +112,8 @@ def _measure(
     place: Place,
     tables: Sequence[Table],
     chosen: Sequence[Way],
-    record: report.Record,
     limits: Limits,
-) -> None:
+) -> list[dict[str, Any]]:
     """Run the ways in turns, and note each run."""
     expected = checks.source_sums(place, tables)
     costs = {way.name: list[Cost]() for way in chosen}
@@ -120,7 +121,7 @@ def _measure(
     for way in chosen:
         if why := way.missing():
             notes[way.name]["missing"] = why
-            CONSOLE.print(f"{way.name}: skipped, {why}", markup=False)
+            print(f"{way.name}: skipped, {why}")
     for turn in range(limits.runs):
         for way in chosen:
             if notes[way.name] or not limits.allow(costs[way.name]):
@@ -129,14 +130,14 @@ def _measure(
                 cost, wrong = _once(place, tables, way, expected)
             except WayError as error:
                 notes[way.name]["failed"] = str(error)
-                CONSOLE.print(f"{way.name}: failed, {error}", markup=False)
+                print(f"{way.name}: failed, {error}")
                 continue
             costs[way.name].append(cost)
             told = f"wrong in {', '.join(wrong)}" if wrong else f"{cost.seconds:.1f} s"
-            CONSOLE.print(f"{turn + 1}/{limits.runs}  {way.name:10} {told}", markup=False)
+            print(f"{turn + 1}/{limits.runs}  {way.name:10} {told}")
             if wrong:
                 notes[way.name]["wrong"] = wrong
-    record["ways"] = [
+    return [
         {
             "name": way.name,
             "about": way.about,

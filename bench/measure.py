@@ -13,7 +13,6 @@ import psutil
 from bench.place import Place
 
 _LOOK_SECONDS = 0.02
-_KILOBYTE = 1024
 
 
 class WayError(Exception):
@@ -75,7 +74,7 @@ def _run(place: Place, command: str | Sequence[str]) -> tuple["os.struct_rusage"
         process = subprocess.Popen(  # noqa: S603 - the commands are ours
             command,
             shell=isinstance(command, str),
-            cwd=place.folder,
+            cwd=place.project,
             env=place.env,
             stdin=subprocess.DEVNULL,
             stdout=written,
@@ -90,7 +89,7 @@ def _run(place: Place, command: str | Sequence[str]) -> tuple["os.struct_rusage"
     text = Path(log).read_text(errors="replace")
     if process.returncode:
         raise WayError(" | ".join(text.strip().splitlines()[-3:])[-400:])
-    return usage, max(peak[0], usage.ru_maxrss * _KILOBYTE), text
+    return usage, peak[0], text
 
 
 def _watch(pid: int, peak: list[int]) -> None:

@@ -4,12 +4,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.measure import Cost, measured
 from bench.place import FOLDER, Place
-from bench.tables import DATABASE, Table
+from bench.tables import DATABASE, Table, connection
 from bench.ways import Way
 
 _INSTALL_SECONDS = 600
@@ -21,8 +21,7 @@ class Peer:
 
     Attributes:
         packages: what pip installs.
-        program: what is there afterwards.
-        version: what pip calls the version of.
+        program: what is there afterwards, in the environment.
     """
 
     name: str
@@ -34,40 +33,47 @@ class Peer:
         """Its environment."""
         return FOLDER / self.name
 
-    def path(self, program: str) -> str:
-        """A program of its environment."""
-        return str(self.home / "bin" / program)
+    @property
+    def path(self) -> str:
+        """The program."""
+        return str(next(self.home.glob(self.program), self.home / self.program))
 
     def missing(self) -> str:
         """Install it if it is not there; says why it cannot be."""
         if not (self.home / "installed").exists():
             shutil.rmtree(self.home, ignore_errors=True)
             print(f"Installing {self.name} into {self.home.relative_to(Path.cwd())} (once)")
-            pip = [self.path("python"), "-m", "pip", "install", "-qq"]
+            pip = [str(self.home / "bin" / "python"), "-m", "pip", "install", "-qq"]
             for command in (
                 [sys.executable, "-m", "venv", str(self.home)],
                 [*pip, "--disable-pip-version-check", *self.packages],
-                [self.path(self.program), "--version"],
             ):
                 if why := _failed(command):
                     return why
+            if why := _failed([self.path, "--version"]):
+                return why
             (self.home / "installed").touch()
         return ""
 
 
-INGESTR = Peer(name="ingestr", packages=("ingestr",), program="ingestr")
-SLING = Peer(name="sling", packages=("sling",), program="sling")
+# Newer ones of these two download their program when they first run.
+INGESTR = Peer(name="ingestr", packages=("ingestr<1",), program="bin/ingestr")
+SLING = Peer(
+    name="sling",
+    packages=("sling-linux-amd64==1.4.11",),
+    program="lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64",
+)
 DLT = Peer(
     name="dlt",
-    packages=("dlt[postgres,sql_database]", "pymysql", "pyarrow", "connectorx"),
-    program="dlt",
+    packages=("dlt[postgres,sql_database]", "sqlalchemy", "pymysql", "pyarrow"),
+    program="bin/python",
 )
 
 
 def peers() -> list[Way]:
     """Every tool that installs here."""
     return [
-        _way(INGESTR, "ingestr; no staging", _ingestr),
+        replace(_way(INGESTR, "ingestr; no staging", _ingestr), prepare=_prepare_ingestr),
         _way(SLING, "Sling; no staging", _sling),
         _way(DLT, "dlt, with pyarrow; no staging", _dlt),
         Way(
@@ -92,14 +98,25 @@ def _way(peer: Peer, about: str, run: Callable[[Place, Sequence[Table]], Cost]) 
     )
 
 
+def _prepare_ingestr(place: Place, tables: Sequence[Table]) -> None:
+    """Make views to read from; its own queries would round decimals to whole numbers."""
+    place.empty_schema("peer_ingestr")
+    with connection(place.endpoints) as source, source.cursor() as cursor:
+        for table in tables:
+            cursor.execute(
+                f"create or replace view {DATABASE}.{table.name}_short as "
+                f"select {_listed(table)} from {DATABASE}.{table.name}"
+            )
+
+
 def _ingestr(place: Place, tables: Sequence[Table]) -> Cost:
     return measured(
         place,
         *(
             [
-                INGESTR.path("ingestr"), "ingest", "--yes", "--progress", "log",
+                INGESTR.path, "ingest", "--yes", "--progress", "log",
                 "--source-uri", place.mysql_url("mysql+pymysql"),
-                "--source-table", f"{DATABASE}.{table.name}",
+                "--source-table", f"{DATABASE}.{table.name}_short",
                 "--dest-uri", place.postgres_url,
                 "--dest-table", f"peer_ingestr.{table.name}",
             ]
@@ -108,12 +125,20 @@ def _ingestr(place: Place, tables: Sequence[Table]) -> Cost:
     )  # fmt: skip
 
 
+def _listed(table: Table) -> str:
+    """Its columns; JSON as short text, because it makes a longer VARCHAR than PostgreSQL has."""
+    return ", ".join(
+        f"cast({each.name} as char(500)) as {each.name}" if each.kind == "json" else each.name
+        for each in table.columns
+    )
+
+
 def _sling(place: Place, tables: Sequence[Table]) -> Cost:
     return measured(
         place,
         *(
             [
-                SLING.path("sling"), "run",
+                SLING.path, "run",
                 "--src-conn", place.mysql_url("mysql"),
                 "--src-stream", f"{DATABASE}.{table.name}",
                 "--tgt-conn", place.postgres_url + "?sslmode=disable",
@@ -129,7 +154,7 @@ def _dlt(place: Place, tables: Sequence[Table]) -> Cost:
     script = Path(__file__).with_name("dlt_script.py")
     addresses = [place.mysql_url("mysql+pymysql"), place.postgres_url]
     names = [table.name for table in tables]
-    return measured(place, [DLT.path("python"), str(script), *addresses, *names])
+    return measured(place, [DLT.path, str(script), *addresses, *names])
 
 
 def _pgloader(place: Place, tables: Sequence[Table]) -> Cost:

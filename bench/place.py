@@ -3,9 +3,10 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import boto3
 import psutil
 import psycopg2
 
-from bench.tables import DATABASE, TABLES, Table, connection
+from bench.tables import DATABASE, HEAVY, TABLES, Table, connection
 from loader.local import services
 from loader.local.processes import Registry
 from loader.local.s3 import BUCKET
@@ -21,19 +22,22 @@ from loader.local.services import Endpoints
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".local" / "bench"
+TABLES_PROJECT = "tables"
 SCHEMA = "raw_data"
 """Where the loader lands; the other ways take schemas of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The servers, and the folder of the project that declares the tables.
+    """The servers, and the dbt project that commands run in.
 
     Attributes:
         folder: kept from one run to the next, so that the tables are filled once.
+        project: declares the tables.
     """
 
     folder: Path
+    project: Path
     endpoints: Endpoints
 
     @property
@@ -54,6 +58,7 @@ class Place:
             **kept,
             **{name: value for name, value in self.endpoints.env.items() if value},
             "HOME": str(self.folder),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
             "MYSQL_PWD": self.endpoints.env["LOADER_MYSQL_PASSWORD"],
             "PGPASSWORD": "local",
             "PYTHONPATH": str(ROOT),
@@ -81,12 +86,24 @@ class Place:
 
     def empty_schema(self, schema: str, tables: Sequence[Table] = ()) -> None:
         """Make a schema anew, with plain tables for ways that make none themselves."""
+        self.drop_schemas(schema)
         with self.warehouse() as cursor:
-            cursor.execute(f"drop schema if exists {schema} cascade")
             if schema != SCHEMA:
                 cursor.execute(f"create schema {schema}")
             for table in tables:
                 cursor.execute(table.postgres_ddl(f"{schema}.{table.name}"))
+
+    def drop_schemas(self, *schemas: str) -> None:
+        """Leave nothing of them."""
+        with self.warehouse() as cursor:
+            for schema in schemas:
+                cursor.execute(f"drop schema if exists {schema} cascade")
+
+    def settle(self) -> None:
+        """Let PostgreSQL do now what it would do at a time of its own."""
+        with self.warehouse() as cursor:
+            cursor.execute("vacuum analyze")
+        self.checkpoint()
 
     def checkpoint(self) -> None:
         """Let PostgreSQL write what it holds, so that no way pays for the one before."""
@@ -112,6 +129,11 @@ class Place:
         return session.client("s3", endpoint_url=address, region_name="us-east-1")
 
 
+def program(name: str) -> str:
+    """A program of this environment."""
+    return str(Path(sys.executable).with_name(name))
+
+
 def open_place() -> Place:
     """Start the servers that do not run yet, and write the project.
 
@@ -119,12 +141,21 @@ def open_place() -> Place:
         ConfigError: a server is not installed or does not start.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    endpoints = services.up(FOLDER / ".local", print)
-    shutil.copy(ROOT / "profiles.yml.example", FOLDER / "profiles.yml")
-    (FOLDER / "dbt_project.yml").write_text(
+    place = Place(
+        folder=FOLDER,
+        project=FOLDER / TABLES_PROJECT,
+        endpoints=services.up(FOLDER / ".local", print),
+    )
+    _write_project(place.project)
+    return place
+
+
+def _write_project(folder: Path) -> None:
+    (folder / "models").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
+    (folder / "dbt_project.yml").write_text(
         "name: bench\nversion: '1.0'\nprofile: mysql_to_redshift\n"
     )
-    (FOLDER / "models").mkdir(exist_ok=True)
     declared = [
         {
             "name": table.name,
@@ -138,12 +169,25 @@ def open_place() -> Place:
                 }
             },
         }
-        for table in TABLES
+        for table in (*TABLES, HEAVY)
     ]
-    (FOLDER / "models" / "sources.yml").write_text(
+    (folder / "models" / "sources.yml").write_text(
         json.dumps({"sources": [{"name": SCHEMA, "tables": declared}]}, indent=1)
     )
-    return Place(folder=FOLDER, endpoints=endpoints)
+
+
+def repository(place: Place) -> Place:
+    """The same servers, and a copy of the repository's own project."""
+    folder = place.folder / "repository"
+    for name in ("models", "macros", "tests", "seeds", "snapshots"):
+        ignored = shutil.ignore_patterns("python", "airflow")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored, dirs_exist_ok=True)
+    text = (ROOT / "dbt_project.yml").read_text()
+    # A part of the sample is enough.
+    text = text.replace("minimum_rows_scale: 1", "minimum_rows_scale: 0.0001")
+    (folder / "dbt_project.yml").write_text(text)
+    shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
+    return replace(place, project=folder)
 
 
 def close_place(place: Place) -> None:

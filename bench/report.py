@@ -6,8 +6,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
 
-from rich.table import Table as Grid
-
 from bench.place import ROOT
 
 Record: TypeAlias = dict[str, Any]
@@ -19,6 +17,7 @@ HEADINGS = (
     "way", "seconds", "× raw pipe", "its CPU, s", "MySQL's CPU, s", "peak memory", "staged",
     "rows/s", "MB/s",
 )  # fmt: skip
+SECTION_HEADINGS = ("what", "seconds", "peak memory", "to stay below")
 _MEGABYTE = 1_000_000
 
 
@@ -36,11 +35,10 @@ def _line(record: Record, way: Mapping[str, Any], base: float | None) -> list[st
         return [way["about"], f"failed: {way['failed']}", *[""] * (len(HEADINGS) - 2)]
     seconds = [run["seconds"] for run in way["runs"]]
     middle = median(seconds)
-    spread = f" ({min(seconds):.1f}–{max(seconds):.1f})" if len(seconds) > 1 else " (once)"
     staged = _median(way, "staged_bytes") / _MEGABYTE
     return [
         way["about"],
-        f"{middle:.1f}{spread}",
+        _spread(seconds),
         f"{middle / base:.2f}" if base else "",
         f"{_median(way, 'cpu'):.1f}",
         f"{_median(way, 'mysql_cpu'):.1f}",
@@ -55,14 +53,46 @@ def _median(way: Mapping[str, Any], name: str) -> float:
     return float(median(run[name] for run in way["runs"]))
 
 
-def grid(record: Record) -> Grid:
-    """The table for a terminal."""
-    made = Grid(*HEADINGS, title=caption(record), title_justify="left", box=None)
-    for column in made.columns[1:]:
-        column.justify = "right"
-    for line in lines(record):
-        made.add_row(line[0].replace("*", "").replace("`", ""), *line[1:])
-    return made
+def text(record: Record) -> str:
+    """All of it for a terminal."""
+    tables = [(HEADINGS, lines(record))] if record.get("ways") else []
+    written = [caption(record), *(_aligned(headings, rows) for headings, rows in tables)]
+    for name, section in record.get("sections", {}).items():
+        written += [name, _aligned(SECTION_HEADINGS, section_lines(section))]
+    return "\n\n".join(written)
+
+
+def _aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write columns below each other, the first to the left and the others to the right."""
+    plain = [[cell.replace("*", "").replace("`", "") for cell in row] for row in (headings, *rows)]
+    widths = [max(map(len, column)) for column in zip(*plain, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in plain
+    )
+
+
+def section_lines(lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """A further section's rows, as text."""
+    return [
+        [
+            line["what"],
+            _spread(line["seconds"]),
+            f"{max(line['peak_bytes']) / _MEGABYTE:,.0f} MB" if line["peak_bytes"] else "",
+            line["limit"],
+        ]
+        for line in lines
+    ]
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    """The median, and the smallest and the largest."""
+    digits = 2 if median(seconds) < 1 else 1
+    spread = f" ({min(seconds):.{digits}f}–{max(seconds):.{digits}f})"
+    return f"{median(seconds):.{digits}f}{spread if len(seconds) > 1 else ' (once)'}"
 
 
 def caption(record: Record) -> str:
@@ -78,20 +108,33 @@ def caption(record: Record) -> str:
 
 def markdown(record: Record) -> str:
     """The table for the docs."""
-    table = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 1)), *lines(record)]
     skipped = [f"{way['name']} ({way['missing']})" for way in record["ways"] if way.get("missing")]
     return "\n".join(
         [
             caption(record),
             "",
-            *(f"| {' | '.join(row)} |" for row in table),
+            _table(HEADINGS, lines(record)),
             *(["", f"Not here: {', '.join(skipped)}."] if skipped else []),
+            *(
+                f"\n### {name}\n\n{_table(SECTION_HEADINGS, section_lines(section))}"
+                for name, section in record.get("sections", {}).items()
+            ),
         ]
     )
 
 
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    ruled = [headings, ("---", *["---:"] * (len(headings) - 1)), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in ruled)
+
+
 def keep(record: Record, file: Path) -> None:
-    """Write the record; the docs' table is made anew with the docs' record."""
+    """Write the record; the docs' tables are made anew with the docs' record.
+
+    What this run has not measured stays as it was.
+    """
+    if file.exists():
+        record = {**json.loads(file.read_text()), **record}
     file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     if file.resolve() == KEPT:
         DOCS.write_text(with_table(DOCS.read_text(), record))
@@ -102,13 +145,3 @@ def with_table(text: str, record: Record) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{markdown(record)}\n{END}{after}"
-
-
-def shares(record: Record, names: Sequence[str]) -> dict[str, float]:
-    """How long some ways take, in times of the raw pipe."""
-    by_name = {way["name"]: way for way in record["ways"] if way["runs"]}
-    return {
-        name: _median(by_name[name], "seconds") / _median(by_name["raw"], "seconds")
-        for name in names
-        if name in by_name
-    }

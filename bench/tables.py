@@ -130,6 +130,16 @@ ORDERS = Table(
     ),
     indexes="key updated_at (updated_at)",
 )  # fmt: skip
+HEAVY = Table(
+    name="heavy",
+    rows=20,
+    columns=(
+        Column(name="id", ddl="int unsigned not null primary key", value="n"),
+        Column(name="body", ddl="longtext", value="repeat(sha2(n, 512), 81920)"),  # 10 MB
+        _UPDATED_AT,
+    ),
+    indexes="key updated_at (updated_at)",
+)
 TABLES = (NPS, ORDERS)
 
 
@@ -165,13 +175,18 @@ def fill(source: Any, table: Table) -> None:
             return
         cursor.execute(f"drop table {table.name}")
         cursor.execute(made)
-        numbers = " cross join ".join(f"({_DIGITS}) as t{place}" for place in range(5))
-        digits = " + ".join(f"t{place}.d * {10**place}" for place in range(5))
         values = ", ".join(column.value for column in table.columns)
-        for start in range(0, table.rows, _CHUNK):
-            cursor.execute(
-                f"insert into {table.name} select {values} from "
-                f"(select {start} + 1 + {digits} as n from {numbers}) as numbers "
-                f"where n <= {table.rows} order by n"
-            )
+        for chunk in numbers(table.rows):
+            cursor.execute(f"insert into {table.name} select {values} from {chunk}")
         cursor.execute(f"analyze table {table.name}")
+
+
+def numbers(rows: int) -> Iterator[str]:
+    """Write what yields the numbers `n` from 1 on, some at a time."""
+    tables = " cross join ".join(f"({_DIGITS}) as t{place}" for place in range(5))
+    digits = " + ".join(f"t{place}.d * {10**place}" for place in range(5))
+    for start in range(0, rows, _CHUNK):
+        yield (
+            f"(select {start} + 1 + {digits} as n from {tables}) as numbers "
+            f"where n <= {rows} order by n"
+        )

@@ -5,10 +5,9 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.measure import Cost, WayError, measured
-from bench.place import SCHEMA, Place
+from bench.place import SCHEMA, Place, program
 from bench.tables import DATABASE, Table
 from loader.errors import ConfigError
 from loader.local.postgres import find_binaries
@@ -99,9 +98,10 @@ _receive = _python("bench.receive")
 
 
 def _loader(place: Place, tables: Sequence[Table]) -> Cost:
-    loader = str(Path(sys.executable).with_name("loader"))
     names = [table.name for table in tables]
-    return measured(place, [loader, "load", "--full-refresh", "--json", "--select", *names])
+    return measured(
+        place, [program("loader"), "load", "--full-refresh", "--json", "--select", *names]
+    )
 
 
 def _loader_staged(place: Place, cost: Cost) -> int:

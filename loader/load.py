@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from loader import mysql, s3
+from loader.brake import Brake
 from loader.config import Settings
 from loader.copytext import changed_values, to_copy_text
 from loader.errors import LoaderError, SourceError
@@ -54,6 +55,7 @@ class Route:
     Attributes:
         new_warehouse: makes a warehouse with a connection of its own.
         stopping: set when the run is to end before its time.
+        brake: what reading the source is slowed down by; None for nothing.
         landing: the warehouses of the loads that are under way.
     """
 
@@ -61,6 +63,7 @@ class Route:
     stage: "S3Client"
     new_warehouse: Callable[[], Warehouse]
     stopping: Event = field(default_factory=Event)
+    brake: Brake | None = None
     landing: set[Warehouse] = field(default_factory=set)
 
 
@@ -183,7 +186,7 @@ def _read_stage_land(
                 warehouse.release()
                 landed = other.submit(warehouse.land, landing, watcher.say)
                 try:
-                    batches = mask(_until(route.stopping, landed, batches))
+                    batches = mask(_until(route, landed, batches))
                     load = _stage(landing, read, batches, staging, watcher.rows)
                 except BaseException as error:
                     staging.fail(error)
@@ -195,11 +198,13 @@ def _read_stage_land(
 
 
 def _until(
-    stopping: Event, landed: Future[Load], batches: Iterator[list[bytes]]
+    route: Route, landed: Future[Load], batches: Iterator[list[bytes]]
 ) -> Iterator[list[bytes]]:
     """Read on until the run is interrupted or the landing has failed."""
     for batch in batches:
-        if stopping.is_set():
+        if route.brake:
+            route.brake.passed(len(batch))
+        if route.stopping.is_set():
             raise SourceError("The run was interrupted; nothing was landed.", "Run it again.")
         if landed.done():
             landed.result()

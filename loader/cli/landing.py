@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 @options.window
 @options.target
 @options.threads
+@options.rate
 @options.as_json
 def load(
     names: tuple[str, ...],
     dates: Dates,
     target: str | None,
     threads: int,
+    rate: int | None,
     as_json: bool,
 ) -> None:
     """Land a window of each table; without dates, every day since the last landed one.
@@ -42,7 +44,7 @@ def load(
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
         warehouse.prepare()
-    told = land_all(session, jobs, threads, as_json)
+    told = land_all(jobs, route_of(session, rate=rate), threads, as_json)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     elif not jobs:
@@ -84,16 +86,14 @@ def plan(
         sys.exit(1)
 
 
-def land_all(
-    session: Session, jobs: "Sequence[Job]", threads: int, as_json: bool
-) -> dict[str, Any]:
+def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool) -> dict[str, Any]:
     """Land jobs and show how they go on; returns the machine-readable report."""
     from loader import console, report
     from loader.jobs import run_jobs
 
     with console.quiet() if as_json else console.progress(jobs) as watcher:
         outcomes = []
-        for outcome in run_jobs(jobs, route_of(session), threads, watcher):
+        for outcome in run_jobs(jobs, route, threads, watcher):
             outcomes.append(outcome)
             watcher.done(outcome)
     ok = not any(outcome.error for outcome in outcomes)
@@ -129,18 +129,22 @@ def asked_for(
     return tables, requested_window(dates, today=lambda: today_in(session.settings))
 
 
-def route_of(session: Session, stopping: Event | None = None) -> "Route":
+def route_of(session: Session, stopping: Event | None = None, rate: int | None = None) -> "Route":
     """Where rows come from, are staged and land.
 
     Args:
         stopping: set when the run is to end before its time.
+        rate: how many rows a second may be read; None for as many as come.
     """
     from loader import s3
+    from loader.brake import Brake
     from loader.load import Route
 
+    stopping = stopping or Event()
     return Route(
         settings=session.settings,
         stage=s3.connect(),
         new_warehouse=session.warehouse,
-        stopping=stopping or Event(),
+        stopping=stopping,
+        brake=Brake(rate, stopping) if rate else None,
     )

@@ -64,4 +64,7 @@ target = click.option("--target", "-t", help="Target of the dbt profile; else th
 threads = click.option(
     "--threads", type=click.IntRange(1), default=4, show_default=True, help="Tables at a time."
 )
+rate = click.option(
+    "--max-rows-per-second", "rate", type=click.IntRange(1), help="A brake for the source's sake."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="One machine-readable report.")

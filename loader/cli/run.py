@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 )
 @options.target
 @options.threads
+@options.rate
 @options.as_json
 def run(
     names: tuple[str, ...],
@@ -39,6 +40,7 @@ def run(
     wait: int,
     target: str | None,
     threads: int,
+    rate: int | None,
     as_json: bool,
 ) -> None:
     """Do the day's work: land, build, check; without dates, every day since the last landed one.
@@ -83,7 +85,7 @@ def run(
         return console.quiet() if as_json else console.progress(jobs)
 
     stop = Stop()
-    this = Run(order, route_of(session, stop.event), stop, show, console.tell(as_json))
+    this = Run(order, route_of(session, stop.event, rate), stop, show, console.tell(as_json))
     with asked_by_signals(stop):
         this.do()
         told, file = report.close(this, folder)

@@ -6,7 +6,7 @@ import sys
 import click
 
 from loader.cli import options
-from loader.cli.landing import asked_for, land_all
+from loader.cli.landing import asked_for, land_all, route_of
 from loader.cli.session import open_session
 from loader.windows import Dates
 
@@ -49,7 +49,7 @@ def verify(
     if not as_json:
         console.show_differences(findings)
     jobs = repair_jobs(comparisons, session.settings, confirmed=yes) if repair else []
-    told = land_all(session, jobs, 1, as_json)
+    told = land_all(jobs, route_of(session), 1, as_json)
     if as_json:
         told = {"tables": [each.as_json() for each in findings], **told}
         click.echo(json.dumps(told, indent=2))

@@ -126,24 +126,29 @@ def test_a_value_that_mysql_may_not_build_is_refused(new_pipeline):
 
 
 def test_the_same_files_are_staged_whichever_way_is_taken(new_pipeline, monkeypatch):
-    """Byte for byte, part by part: nothing tells how the rows came."""
+    """Byte for byte, part by part: nothing tells how the rows came.
+
+    The parts are alike, and as many as the slices of the Redshift that is to read them.
+    """
     pipeline = new_pipeline([TABLE])
     pipeline.mysql(
         "create table t (id int primary key, v varchar(9000), n int)",
         "insert into t select seq, concat(sha2(seq, 512), '\\t', repeat('x', seq % 251)), "
-        "nullif(seq % 3, 0) from seq_1_to_30000",
+        "nullif(seq % 3, 0) from seq_1_to_60000",
         "insert into t values (0, null, null)",
     )
     staged = []
     for is_readable in (wire.is_readable, lambda _: False):
         monkeypatch.setattr(wire, "is_readable", is_readable)
-        pipeline.load(LOADER_KEEP_PARTS="always", LOADER_PART_MB="1")
+        pipeline.load(LOADER_KEEP_PARTS="always", LOADER_PART_MB="2", LOADER_SLICES="3")
         parts = [file for file in pipeline.staged() if file.suffix == ".gz"]
         staged.append([(part.name, part.read_bytes()) for part in parts])
         for file in pipeline.staged():
             file.unlink()
     assert staged[0] == staged[1]
-    assert len(staged[0]) > 1
+    sizes = [len(content) for _, content in staged[0]]
+    assert len(sizes) == 3
+    assert max(sizes) < 1.5 * min(sizes)
 
 
 def test_only_drivers_that_this_was_tested_with_are_read_from(pipeline, monkeypatch):

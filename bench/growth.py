@@ -1,0 +1,284 @@
+"""What a day costs, and what it still costs when the table has grown: the repository's own project.
+
+Its `nps` is filled with rows of July 2026; each increment changes a thousandth of them, on a day of
+its own in August.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from bench.measure import Cost, measured
+from bench.place import TABLES_PROJECT, Place, program
+from bench.tables import HEAVY, connection, fill, numbers
+from loader.local import sample
+from loader.windows import DAY
+
+JULY, AUGUST = date(2026, 7, 1), date(2026, 8, 1)
+NOTHING = "2026-09-01"  # a day without a row
+_GROWTH = 10
+_NPS = ("--select", "nps")
+_MARTS = "nps_summary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a table: what was measured, every run of it, and what it has to stay below."""
+
+    what: str
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: list[int] = field(default_factory=list)
+    limit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """The repository's project with its sample, and how much is asked of it.
+
+    Attributes:
+        place: with that project.
+        rows: of `nps` at first; it grows to ten and twenty times as many.
+        runs: of each measurement.
+        say: told what goes on.
+    """
+
+    place: Place
+    rows: int
+    runs: int
+    say: Callable[[str], None]
+
+    def loader(self, *arguments: str) -> Cost:
+        """Run the loader."""
+        return measured(self.place, [program("loader"), *arguments])
+
+    def dbt(self, *arguments: str) -> Cost:
+        """Run dbt."""
+        return measured(self.place, [program("dbt"), "--quiet", *arguments])
+
+    def mysql(self, *statements: str) -> None:
+        """Run statements where the sample is."""
+        with connection(self.place.endpoints) as source, source.cursor() as cursor:
+            cursor.execute("use prod")
+            for statement in statements:
+                cursor.execute(statement)
+
+    def line(self, what: str, run: Callable[[], Cost], limit: str = "", runs: int = 0) -> Line:
+        """Measure something several times."""
+        costs = [run() for _ in range(runs or self.runs)]
+        self.say(f"{what}: {min(cost.seconds for cost in costs):.1f} s")
+        return Line(
+            what=what,
+            seconds=[round(cost.seconds, 3) for cost in costs],
+            peak_bytes=[cost.peak_bytes for cost in costs],
+            limit=limit,
+        )
+
+
+def measure(place: Place, rows: int, runs: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure all sections, each its lines.
+
+    Args:
+        place: with the repository's project.
+    """
+    here = Field(place=place, rows=rows, runs=runs, say=say)
+    _begin(here)
+    sections = {"Start-up": list(_start_up(here))}
+    _land_anew(here)  # or the gate would notice that there are many more days all at once
+    grow(here, rows)
+    sections["Backfill of 31 days"] = list(_backfill(here))
+    small = _increments(here)
+    memory = [_memory(here, rows)]
+    grow(here, _GROWTH * rows)
+    here.loader("load", "--full-refresh", *_NPS)
+    sections["Verify"] = [
+        here.line(
+            f"`loader verify`, {_GROWTH * rows:,} unchanged rows",
+            lambda: here.loader("verify", *_NPS),
+            "15 s, 100 MB",
+        )
+    ]
+    large = _increments(here)
+    sections["0.1 % changed"] = [*_compared(small, large)]
+    grow(here, 2 * _GROWTH * rows)
+    sections["Memory"] = [*memory, _memory(here, 2 * _GROWTH * rows), _heavy(here)]
+    return {name: [vars(line) for line in lines] for name, lines in sections.items()}
+
+
+def _begin(here: Field) -> None:
+    """Fill, land and build the sample."""
+    endpoints = here.place.endpoints
+    address = sample.Address(endpoints.mysql_port, endpoints.admin_password)
+    sample.fill(address, here.place.folder, lambda *_: None, AUGUST - 40 * DAY)
+    _land_anew(here)
+    here.dbt("build", "--exclude-resource-type", "unit_test")
+
+
+def _land_anew(here: Field) -> None:
+    here.place.drop_schemas("analytics", "raw_data")
+    here.loader("load", "--full-refresh")
+
+
+def _start_up(here: Field) -> Iterator[Line]:
+    yield here.line("`loader --help`", lambda: here.loader("--help"), "0.3 s", 2 * here.runs)
+    yield here.line(
+        "`loader load`, five tables, a day without rows",
+        lambda: here.loader("load", "--run-date", NOTHING),
+        "2 s",
+    )
+    here.loader("run", "--run-date", NOTHING)
+    yield here.line(
+        "`loader run`, the same day: landed, built, tested",
+        lambda: here.loader("run", "--run-date", NOTHING),
+        "12 s",
+    )
+
+
+def grow(here: Field, rows: int) -> None:
+    """Let `nps` have so many rows, all of July."""
+    here.say(f"nps: {rows:,} rows")
+    here.mysql("truncate table nps")
+    for chunk in numbers(rows):
+        here.mysql(
+            "insert into nps select n, 1 + mod(n * 31, 400009), mod(n * 7, 11), "
+            "date_add('2024-08-01', interval mod(n * 7919, 63072000) second), "
+            f"date_add('{JULY}', interval mod(n * 7919, 31 * 86400000) * 1000 microsecond), 0 "
+            f"from {chunk}"
+        )
+    here.mysql("analyze table nps")
+
+
+def _backfill(here: Field) -> Iterator[Line]:
+    days = ("--start-date", str(JULY), "--end-date", str(AUGUST))
+    whole = here.line(
+        f"`loader load --full-refresh` of {here.rows:,} rows",
+        lambda: here.loader("load", "--full-refresh", *_NPS),
+    )
+    here.place.settle()
+    ranged = here.line(
+        "`loader load`, the same rows as one range of 31 days",
+        lambda: here.loader("load", *days, *_NPS),
+    )
+    limit = f"{2 * _middle(whole.seconds):.1f} s: twice the plain load"
+    yield whole
+    yield Line(**{**vars(ranged), "limit": limit})
+    here.place.settle()
+    each = [
+        here.loader("load", "--run-date", str(JULY + n * DAY), *_NPS).seconds for n in range(31)
+    ]
+    here.say(f"31 increments: {sum(each):.1f} s")
+    yield Line(what="31 × `loader load --run-date`", seconds=[round(sum(each), 3)])
+    for parallel in (1, 2):
+        here.place.settle()
+        cost = here.loader("run", *days, *_NPS, "--parallel", str(parallel), "--json")
+        (landed,) = (step for step in _report(cost)["steps"] if step["name"] == "land")
+        yield Line(
+            what=f"`loader run --parallel {parallel}`, day by day, its landing",
+            seconds=[landed["seconds"]],
+            limit=f"{sum(each):.1f} s: 31 increments" if parallel == 1 else "",
+        )
+
+
+def _report(cost: Cost) -> dict[str, Any]:
+    """The JSON that a run has written, with dbt's own lines before it."""
+    text = cost.output
+    found: dict[str, Any] = json.loads(text[text.index('{"') if '{"' in text else 0 :])
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Increments:
+    """What increments cost at one size, in seconds of each run."""
+
+    rows: int
+    load: Line
+    dbt: list[float]
+    core: list[float]
+    marts: list[float]
+
+
+def _increments(here: Field) -> _Increments:
+    """Change a thousandth, land it, build it; several times."""
+    with connection(here.place.endpoints) as source, source.cursor() as cursor:
+        cursor.execute("select count(*) from prod.nps")
+        ((rows,),) = cursor.fetchall()
+    here.dbt("run", "--select", "source:raw_data.nps+")
+    here.place.settle()
+    costs, dbt, core, marts = [], [], [], []
+    for turn in range(here.runs + 1):
+        day = AUGUST + turn * DAY
+        here.mysql(
+            f"update nps set score = mod(score + 1, 11), updated_at = date_add('{day}', "
+            f"interval mod(id, 86400) second) where mod(id, 1000) = {turn}"
+        )
+        cost = here.loader("load", "--run-date", str(day), *_NPS)
+        built = here.dbt("run", "--select", "source:raw_data.nps+")
+        if turn == 0:
+            continue  # the first one after a whole landing makes the indexes
+        nodes = _nodes(here.place.project)
+        costs.append(cost)
+        dbt.append(round(built.seconds, 3))
+        core.append(round(nodes["nps"], 3))
+        marts.append(round(nodes[_MARTS], 3))
+    here.say(f"increments of {rows:,} rows: {min(cost.seconds for cost in costs):.1f} s")
+    load = Line(
+        what="",
+        seconds=[round(cost.seconds, 3) for cost in costs],
+        peak_bytes=[cost.peak_bytes for cost in costs],
+    )
+    return _Increments(rows=rows, load=load, dbt=dbt, core=core, marts=marts)
+
+
+def _nodes(project: Path) -> dict[str, float]:
+    """How long dbt's last run took for each model."""
+    results = json.loads((project / "target" / "run_results.json").read_text())["results"]
+    return {each["unique_id"].split(".")[-1]: each["execution_time"] for each in results}
+
+
+def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
+    """The same steps at both sizes."""
+    for what, of, is_flat in (
+        ("`loader load --run-date`", lambda each: each.load.seconds, True),
+        ("`dbt run`, all of it", lambda each: each.dbt, True),
+        ("… its merge into core `nps`", lambda each: each.core, True),
+        (f"… its rebuild of `{_MARTS}`", lambda each: each.marts, False),
+    ):
+        for each in (small, large):
+            is_large = each is large
+            share = _middle(of(large)) / _middle(of(small))
+            yield Line(
+                what=f"{what}, {each.rows // 1000:,} of {each.rows:,} rows",
+                seconds=of(each),
+                peak_bytes=each.load.peak_bytes if of(each) is each.load.seconds else [],
+                limit=(f"{share:.2f} × the small one's" + (" (1.2)" if is_flat else ""))
+                if is_large
+                else "",
+            )
+
+
+def _middle(numbers: Sequence[float]) -> float:
+    return sorted(numbers)[len(numbers) // 2]
+
+
+def _memory(here: Field, rows: int) -> Line:
+    return here.line(
+        f"`loader load --full-refresh` of {rows:,} rows",
+        lambda: here.loader("load", "--full-refresh", *_NPS),
+        "120 MB",
+        runs=1,
+    )
+
+
+def _heavy(here: Field) -> Line:
+    """Rows of ten megabytes."""
+    with connection(here.place.endpoints) as source:
+        fill(source, HEAVY)
+    tables = replace(here, place=replace(here.place, project=here.place.folder / TABLES_PROJECT))
+    return tables.line(
+        f"`loader load --full-refresh` of {HEAVY.rows} rows of 10 MB",
+        lambda: tables.loader("load", "--full-refresh", "--select", HEAVY.name),
+        "120 MB",
+        runs=1,
+    )
