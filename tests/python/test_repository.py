@@ -231,6 +231,7 @@ def test_every_mart_is_used_by_an_exposure_and_checked_before_it_is_published(ma
 # -- the docs site -------------------------------------------------------------------------------
 
 BESIDE = "report.html"  # `make site` writes it there
+ELSEWHERE = ("data:image/svg+xml;", "https://docs.getdbt.com/")
 LINEAGE = "#!/overview?g_v=1&g_i=%2Bexposure:*"
 MARTS = (
     "nps_summary", "nps_summary_monthly", "channel_summary", "channel_performance",
@@ -295,7 +296,7 @@ def test_no_link_of_the_site_is_broken(manifest):
     links = {link for text in texts for link in re.findall(r"\]\(([^)]+)\)", text)}
     assert len(links) > 10
     for link in links:
-        assert link in known | {BESIDE, LINEAGE} or link.startswith("data:image/svg+xml;"), link
+        assert link in known | {BESIDE, LINEAGE} or link.startswith(ELSEWHERE), link
     assert f"--output target/{BESIDE}" in (ROOT / "Makefile").read_text()
 
 
@@ -344,6 +345,8 @@ def test_models_follow_the_house_style():
         assert not re.search(
             r"distinct on|filter \(|::|lateral|string_agg|generate_series", text
         ), path
+        if path.name == "days.sql":  # of nothing
+            continue
         assert re.findall(r"(?:ref|source)\(", text.split("),")[0] + text), path
 
 
