@@ -54,6 +54,7 @@ def numbers(rows, labels):
     return [(*row[:labels], *(Decimal(value or 0) for value in row[labels:])) for row in rows]
 
 
+@pytest.mark.deep(because="MetricFlow takes four seconds to start, and starts twice")
 @pytest.mark.only("postgres", because="MetricFlow speaks to PostgreSQL for both")
 def test_metrics_are_what_the_summaries_say(landed_warehouse, answered):
     by_month, by_channel = commands()

@@ -3,12 +3,14 @@
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 
 import pytest
 import yaml
 from browser import opened
 from pipeline import ROOT
+from test_cli import is_command
 
 from loader.config import SETTINGS
 
@@ -79,6 +81,21 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
         for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
             if "://" not in link:
                 assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_every_command_that_is_told_of_can_be_typed():
+    """Those of the README run in test_commands.py; none anywhere has an option that is gone."""
+    pages = [ROOT / "README.md", ROOT / "models/overview.md", *(ROOT / "docs").glob("*.md")]
+    told = {
+        (page.name, command)
+        for page in pages
+        for command in re.findall(r"(?:^|[`/])(loader [a-z][^`|\n]*)", page.read_text(), re.M)
+    }
+    assert len(told) > 40
+    for name, command in told:
+        words = shlex.split(command, comments=True)
+        dates = ["2026-07-01" if word == "DATE" else word for word in words[1:]]
+        assert is_command(["60" if word == "SECONDS" else word for word in dates]), (name, command)
 
 
 def test_every_setting_is_documented():
