@@ -13,9 +13,11 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.table import Table as Grid
 from rich.text import Text
@@ -44,6 +46,14 @@ class Display(Watcher):
     said: list[str]
 
 
+class _Rate(ProgressColumn):
+    """Rows a second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Write it as wide for few as for many."""
+        return Text(f"{task.speed or 0:>9,.0f}/s")
+
+
 @contextmanager
 def quiet() -> Iterator[Display]:
     """Show nothing; what is said goes into the report."""
@@ -60,7 +70,8 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("rows"),
-        TimeElapsedColumn(),
+        _Rate(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         console=OUT,
         transient=True,
         disable=not OUT.is_terminal,
@@ -96,7 +107,8 @@ def tell(as_json: bool) -> Callable[[str], None]:
 
 
 def show_run(report: Mapping[str, Any], file: Path) -> None:
-    """Print how a run ended, why, and where its report is."""
+    """Print what a run landed, how it ended, why, and where its report is."""
+    show_totals(report["loads"])
     for step in report["steps"]:
         if not step["ok"]:
             ERR.print()
@@ -109,6 +121,34 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
     began, ended = (datetime.fromisoformat(report[each]) for each in ("started_at", "ended_at"))
     seconds = (ended - began).total_seconds()
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
+
+
+def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was landed altogether, and of each table that has several loads."""
+    if len(loads) <= 1:
+        return
+    grid = Grid("table", box=None)
+    for name in ("loads", "rows", "staged", "seconds", "failed"):
+        grid.add_column(name, justify="right")
+    tables = dict.fromkeys(load["table_name"] for load in loads)
+    for name in tables if len(loads) > len(tables) else []:
+        grid.add_row(name, *_totals([load for load in loads if load["table_name"] == name]))
+    grid.add_row("together", *_totals(loads))
+    OUT.print()
+    OUT.print(grid)
+
+
+def _totals(loads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    landed = [load for load in loads if load["outcome"] == "landed"]
+    yield f"{len(landed):,}"
+    yield f"{sum(load['landed_rows'] or 0 for load in landed):,}"
+    yield _bytes(sum(load["staged_bytes"] or 0 for load in landed))
+    ended, began = (
+        [datetime.fromisoformat(load[name]) for load in landed]
+        for name in ("ended_at", "started_at")
+    )
+    yield f"{(max(ended) - min(began)).total_seconds():,.1f}" if landed else ""
+    yield f"{len(loads) - len(landed):,}" if len(landed) < len(loads) else ""
 
 
 def load_line(load: Load, width: int) -> str:

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from loader.cli import landing, looking, run, telling
+from loader.cli import landing, looking, options, run, telling
 from loader.cli.verify import verify
 from loader.errors import LoaderError
 
@@ -21,7 +21,15 @@ def main() -> None:
         sys.exit(error.exit_status)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=options.examples(
+        "loader check                             is everything there for a first load?",
+        "loader run                               land, build and verify the days that are missing",
+        "loader status                            what is landed, missing or failing",
+        "loader COMMAND --help                    a command's options and examples",
+    ),
+)
 @click.version_option(package_name="mysql_to_redshift")
 def loader() -> None:
     """Land MySQL tables in the warehouse's schema raw_data, through S3.

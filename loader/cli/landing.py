@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from loader.windows import Window
 
 
-@click.command(epilog="Example: loader load --run-date 2026-07-01 --select nps channel")
+@click.command(
+    short_help="Land a window of each table, or the days that are missing.",
+    epilog=options.examples(
+        "loader load                              every day since the last landed one",
+        "loader load --run-date 2026-07-01        one day",
+        "loader load --start-date 2026-07-01 --end-date 2026-08-01 --select nps",
+        "loader load --full-refresh --select channel",
+    ),
+)
 @options.select
 @options.window
 @options.target
@@ -53,7 +61,14 @@ def load(
         sys.exit(1)
 
 
-@click.command(epilog="Example: loader plan --start-date 2026-07-01 --end-date 2026-08-01")
+@click.command(
+    short_help="Say what `load` would do, SQL included; touch nothing.",
+    epilog=options.examples(
+        "loader plan                              what the next load would do",
+        "loader plan --start-date 2026-07-01 --end-date 2026-08-01",
+        "loader plan --full-refresh --select nps --json",
+    ),
+)
 @options.select
 @options.window
 @options.target
@@ -97,7 +112,10 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
             outcomes.append(outcome)
             watcher.done(outcome)
     ok = not any(outcome.error for outcome in outcomes)
-    return {"ok": ok, "said": watcher.said, "loads": report.loads(outcomes)}
+    told: dict[str, Any] = {"ok": ok, "said": watcher.said, "loads": report.loads(outcomes)}
+    if not as_json:
+        console.show_totals(told["loads"])
+    return told
 
 
 def jobs_of(

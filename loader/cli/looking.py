@@ -11,7 +11,13 @@ from loader.cli import options
 from loader.cli.session import open_session
 
 
-@click.command()
+@click.command(
+    short_help="Show what is landed, missing or failing.",
+    epilog=options.examples(
+        "loader status                            every table, a line each",
+        "loader status --select nps --json        one table, for a program",
+    ),
+)
 @options.select
 @options.target
 @options.as_json
@@ -32,7 +38,13 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
         console.show_status(statuses)
 
 
-@click.command()
+@click.command(
+    short_help="Test everything that a first load needs.",
+    epilog=options.examples(
+        "loader check                             everything, before the first load",
+        "loader check --select nps --target redshift",
+    ),
+)
 @options.select
 @options.target
 def check(names: tuple[str, ...], target: str | None) -> None:
@@ -51,7 +63,13 @@ def check(names: tuple[str, ...], target: str | None) -> None:
     sys.exit(0 if passed else 1)
 
 
-@click.command(epilog="Example: loader report --output /var/www/report.html")
+@click.command(
+    short_help="Write the summaries as one page of HTML with charts.",
+    epilog=options.examples(
+        "loader report                            into .local/report.html",
+        "loader report --output /var/www/report.html",
+    ),
+)
 @click.option(
     "--output",
     "-o",

@@ -1,22 +1,46 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
-from loader.errors import CommandLineError
+from loader.errors import CommandLineError, LoaderError
 from loader.windows import Dates
 
 Command = Callable[..., Any]
 
 
+def examples(*lines: str) -> str:
+    """Write what a command's help ends with: commands to type, as they are written."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+def _declared(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    """Complete a table's name in the shell; in silence, where there is no project."""
+    from loader.tables import read_tables
+
+    with suppress(LoaderError):
+        return [name for name in read_tables(Path.cwd())[1] if name.startswith(begun)]
+    return []
+
+
 def select(command: Command) -> Command:
     """Add --select TABLE ..., as dbt has it."""
 
-    @click.option("--select", "-s", "selected", multiple=True, metavar="TABLE ...")
-    @click.argument("more", nargs=-1, metavar="")
+    @click.option(
+        "--select",
+        "-s",
+        "selected",
+        multiple=True,
+        metavar="TABLE ...",
+        shell_complete=_declared,
+        help="These tables only.",
+    )
+    @click.argument("more", nargs=-1, metavar="", shell_complete=_declared)
     @wraps(command)
     def with_names(selected: tuple[str, ...], more: tuple[str, ...], **options: Any) -> Any:
         if more and not selected:

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from loader.load import Job, Watcher
 
 
-@click.command(epilog="Example: loader run --start-date 2026-07-01 --end-date 2026-08-01 --resume")
+@click.command(
+    short_help="Do the day's work: land, build, verify, and tell.",
+    epilog=options.examples(
+        "loader run                               the daily job; also what cron calls",
+        "loader run --run-date 2026-07-01         one day again",
+        "loader run --start-date 2026-07-01 --end-date 2026-08-01 --resume",
+    ),
+)
 @options.select
 @options.window
 @click.option("--parallel", type=click.IntRange(1), help="Windows of a backfill at a time.")

@@ -9,7 +9,13 @@ from loader.cli.session import open_session
 from loader.errors import ConfigError
 
 
-@click.command()
+@click.command(
+    short_help="Send a test message to Slack and by e-mail.",
+    epilog=options.examples(
+        "loader tell                              try it before the first night",
+        "loader tell --target redshift",
+    ),
+)
 @options.target
 def tell(target: str | None) -> None:
     """Send a test message to Slack and by e-mail, whichever is set, and say what became of it."""

@@ -11,7 +11,14 @@ from loader.cli.session import open_session
 from loader.windows import Dates
 
 
-@click.command(epilog="Example: loader verify --select nps --repair")
+@click.command(
+    short_help="Compare MySQL with raw_data, and repair what differs.",
+    epilog=options.examples(
+        "loader verify                            all days, keys and versions",
+        "loader verify --run-date 2026-07-01 --values",
+        "loader verify --select nps --repair      land what differs",
+    ),
+)
 @options.select
 @options.days
 @click.option("--values", is_flag=True, help="Compare all columns, not keys and versions alone.")

@@ -29,7 +29,7 @@ from loader.local.services import Endpoints
 
 BUILT = (
     "_gate.py", "_numbers.py", "_grants.py", "_repository.py", "_redshift.py", "_rollback.py",
-    "_runs.py", "_page.py",
+    "_runs.py", "_page.py", "_metrics.py",
 )  # fmt: skip
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
 ON_BOTH = ("test_landing.py", "test_types.py", "test_numbers.py")

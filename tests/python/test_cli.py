@@ -1,10 +1,18 @@
 """What the loader prints, to people and to programs; what plan, status and check promise."""
 
+import itertools
 import json
+import os
+import re
+import subprocess
+from io import StringIO
 
 import pytest
 from click.testing import CliRunner
+from pipeline import BIN, ROOT
+from rich.console import Console
 
+from loader import console
 from loader.cli import loader
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
@@ -183,7 +191,86 @@ def test_check_notices_a_user_without_rights(new_pipeline, superuser):
     assert "grant create" in done.stdout
 
 
-def test_help_names_every_command():
-    shown = CliRunner().invoke(loader, ["--help"]).output
-    for command in ("run", "load", "plan", "status", "check", "tell"):
-        assert f"  {command} " in shown
+# -- the terminal --------------------------------------------------------------------------------
+
+
+def test_several_loads_end_with_what_they_landed_together(new_pipeline):
+    pipeline = new_pipeline([{**TABLE, "name": name} for name in ("a", "b", "c")])
+    for name in "ab":
+        pipeline.mysql(
+            CREATE.replace("table t", f"table {name}"), f"insert into {name} values (1, '{DAY}')"
+        )
+    done = pipeline.loader("load", "--run-date", DAY)
+    assert done.returncode == 1  # MySQL has no c
+    heads, together = done.stdout.splitlines()[-2:]
+    assert heads.split() == ["table", "loads", "rows", "staged", "seconds", "failed"]
+    assert together.split()[:3] == ["together", "2", "2"]
+    assert together.split()[-1] == "1"
+
+
+def test_a_catch_up_ends_with_a_line_for_each_table(pipeline, monkeypatch):
+    shown = StringIO()
+    monkeypatch.setattr(console, "OUT", Console(file=shown, width=100))
+    times = {"started_at": f"{DAY}T03:00:00", "ended_at": f"{DAY}T03:00:02.5"}
+    landed = {"outcome": "landed", "landed_rows": 600, "staged_bytes": 1500, **times}
+    console.show_totals([{**landed, "table_name": name} for name in ("a", "a", "b")])
+    lines = [line.split() for line in shown.getvalue().splitlines() if line]
+    assert lines[1:] == [
+        ["a", "2", "1,200", "3", "kB", "2.5"],
+        ["b", "1", "600", "2", "kB", "2.5"],
+        ["together", "3", "1,800", "4", "kB", "2.5"],
+    ]
+
+
+def test_a_terminal_shows_how_fast_rows_come_and_how_long_they_will_take(monkeypatch):
+    shown, seconds = StringIO(), itertools.count()
+    terminal = Console(
+        file=shown, width=100, force_terminal=True, get_time=lambda: float(next(seconds))
+    )
+    monkeypatch.setattr(console, "OUT", terminal)
+    with console.progress([]) as watcher:
+        for rows in range(0, 900, 100):
+            watcher.rows("t", rows, 1000)
+    assert re.search(r"rows +[1-9]\d*/s \S*\d\d:\d\d", shown.getvalue())
+
+
+def test_every_command_has_a_help_with_examples_that_are_commands():
+    overview = CliRunner().invoke(loader, ["--help"]).output
+    for name, command in loader.commands.items():
+        assert f"  {name} " in overview
+        assert command.short_help, name
+        assert not [each.name for each in command.params if not vars(each).get("help", "argument")]
+        shown = CliRunner().invoke(loader, [name, "--help"]).output
+        examples = re.findall(r"^    (loader .*?)(?:   .*)?$", shown.split("Examples:")[1], re.M)
+        assert len(examples) >= 2, name
+        for example in examples:
+            assert is_command(example.split()[1:]), example
+
+
+def is_command(words):
+    """Whether the command line takes these words; nothing is run."""
+    command = loader.commands[words[0]]
+    return command.make_context(words[0], list(words[1:])) is not None
+
+
+TAB = """
+eval "$(_LOADER_COMPLETE=bash_source loader)"
+for typed in 'lo' 'load --select se' 'load --select nps ch' 'load --fu'; do
+    COMPREPLY=() COMP_WORDS=(loader $typed) COMP_CWORD=$(echo $typed | wc -w)
+    _loader_completion loader
+    echo "${COMPREPLY[@]}"
+done
+"""
+
+
+def test_the_shell_completes_commands_options_and_tables():
+    readme = (ROOT / "README.md").read_text()
+    assert TAB.split("\n")[1] in readme
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", TAB], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "load", "session_timestamp session_transaction", "channel", "--full-refresh",
+    ]  # fmt: skip
+    assert done.stderr == ""

@@ -1,0 +1,71 @@
+"""What docs/from-*.md says of this project is so: the table that its peers were tried with."""
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import pytest
+
+CREATE = """create table t (
+    id int primary key, big bigint unsigned, note varchar(40), amount decimal(30,9), qty int,
+    is_paid tinyint(1), paid_on date, updated_at datetime(6) not null, key (updated_at)
+)"""
+ROWS = """insert into t values
+    (1, 18446744073709551615, 'a', 123456789012345678.123456789, null, 1, '2026-07-01',
+        '2026-07-01 10:00:00'),
+    (2, 2, '', 2.5, 5, 0, '2026-07-01', '2026-07-01 11:00:00'),
+    (3, 3, null, 3.5, 7, null, '2026-07-01', '2026-07-01 12:00:00')"""
+ZERO = """insert into t values
+    (4, 4, 'line
+break, "q"', 4, 4, 1, '0000-00-00', '2026-07-01 13:00:00')"""
+LANDED = [
+    (1, Decimal(18446744073709551615), "a", Decimal("123456789012345678.123456789"), None, 1,
+     date(2026, 7, 1), datetime(2026, 7, 1, 10)),
+    (2, Decimal(2), "", Decimal("2.5"), 5, 0, date(2026, 7, 1), datetime(2026, 7, 1, 11)),
+    (3, Decimal(3), None, Decimal("3.5"), 7, None, date(2026, 7, 1), datetime(2026, 7, 1, 12)),
+    (4, Decimal(4), 'line\nbreak, "q"', Decimal(4), 4, 1, None, datetime(2026, 7, 1, 13)),
+]  # fmt: skip
+TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
+
+
+@pytest.fixture
+def pipeline(new_pipeline):
+    """The table that dlt, Sling and Airflow's operators were given."""
+    policy = {"name": "paid_on", "config": {"meta": {"loader": {"on_unrepresentable": "null"}}}}
+    made = new_pipeline([{**TABLE, "columns": [policy]}])
+    made.mysql(CREATE, ROWS, ZERO)
+    return made
+
+
+def test_a_zero_date_stops_the_load_by_name_unless_declared(new_pipeline):
+    undeclared = new_pipeline([TABLE])
+    undeclared.mysql(CREATE, ROWS, ZERO)
+    said = undeclared.fails("--full-refresh")
+    assert "paid_on" in said
+    assert "0000-00-00" in said
+    assert "id = 4" in said or "id 4" in said, said
+
+
+def test_every_value_lands_exactly(pipeline):
+    load = pipeline.load("--full-refresh")["t"]
+    assert pipeline.raw("t", "id, big, note, amount, qty, is_paid, paid_on, updated_at") == LANDED
+    assert load["changed_values"] == 1
+
+
+def test_late_and_deleted_rows_are_found_and_repaired(pipeline):
+    pipeline.load("--start-date", "2026-06-29", "--end-date", "2026-07-02")
+    pipeline.mysql(
+        "update t set note = 'b', updated_at = '2026-07-02 09:00:00' where id = 1",
+        "delete from t where id = 3",
+        "insert into t values (5, 5, 'late', 5, 5, 1, '2026-07-01', '2026-06-29 10:00:00')",
+    )
+    pipeline.load("--run-date", "2026-07-02")
+    (found,) = json.loads(pipeline.loader("verify", "--json").stdout)["tables"]
+    assert (found["missing"], found["extra"], found["stale"]) == (1, 1, 0)
+    repaired = pipeline.loader("verify", "--values", "--repair")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    newest = pipeline.query(
+        "select id from raw_data.t where _deleted_at is null group by 1 order by 1"
+    )
+    assert {row[0] for row in newest} >= {1, 2, 4, 5}
+    assert pipeline.loader("verify").returncode == 0
