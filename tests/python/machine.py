@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from pipeline import Forked, Pipeline
 
+from loader.ledger import Load
+
 FIRST = date(2026, 7, 1)
 DAYS = 6
 CHANNELS = ("Google", "Organic", "Direct", "Naver")
@@ -407,6 +409,7 @@ class Pipelines(RuleBasedStateMachine):
             )
             assert_core_equals_source(self.pipeline)
             independent.assert_marts_equal(self.pipeline)
+            assert_ledger_is_true(self.pipeline)
             assert self.pipeline.staged() == []
         finally:
             self.reader.stop()
@@ -420,6 +423,22 @@ class Pipelines(RuleBasedStateMachine):
 def selected(tables: list[str]) -> list[str]:
     """Write the option that names some tables; none means all."""
     return ["--select", *tables] if tables else []
+
+
+def assert_ledger_is_true(pipeline: Pipeline) -> None:
+    """Compare each landed load's counts with one another, and the last ones with the rows."""
+    last = dict[str, Load]()
+    for load in pipeline.loads():
+        if load.outcome != "landed":
+            continue
+        counts = (load.source_rows, load.staged_rows, load.copied_rows, load.landed_rows)
+        assert len(set(counts)) == 1, load
+        if load.table_name not in last or load.load_id > last[load.table_name].load_id:
+            last[load.table_name] = load
+    assert set(last) == set(CORE)
+    for table, load in last.items():
+        rows = f"select count(*) from raw_data.{table} where _load_id = '{load.load_id}'"
+        assert pipeline.value(rows) == load.landed_rows, load
 
 
 def assert_core_equals_source(pipeline: Pipeline) -> None:

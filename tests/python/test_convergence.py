@@ -69,6 +69,7 @@ def change_some_rows(pipeline):
     )
 
 
+@pytest.mark.deep(because="the state machine draws such orders always")
 def test_a_month_day_by_day_in_one_range_and_by_full_refresh_is_the_same(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-07-16")
     july.build(*CORE)

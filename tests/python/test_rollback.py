@@ -231,6 +231,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(changed):
     assert everything(changed) == before
 
 
+@pytest.mark.deep(because="the way there and back is always tried")
 @pytest.mark.only("postgres", because="Redshift itself ends the second of two that write a table")
 def test_a_restore_waits_for_a_publish_that_has_begun(changed):
     publish(changed)
