@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -30,6 +30,7 @@ from loader.load import Job, Outcome, Watcher
 from loader.plan import Preview
 from loader.report import loads, window
 from loader.status import TableStatus
+from loader.totals import bytes_text, totals
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
 # Names and values may look like rich's markup, so there is none.
@@ -67,7 +68,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
     width = max([len(job.table.name) for job in jobs], default=0)
     with Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(20),
         MofNCompleteColumn(),
         TextColumn("rows"),
         _Rate(),
@@ -124,31 +125,10 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
 
 
 def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
-    """Print what was landed altogether, and of each table that has several loads."""
-    if len(loads) <= 1:
-        return
-    grid = Grid("table", box=None)
-    for name in ("loads", "rows", "staged", "seconds", "failed"):
-        grid.add_column(name, justify="right")
-    tables = dict.fromkeys(load["table_name"] for load in loads)
-    for name in tables if len(loads) > len(tables) else []:
-        grid.add_row(name, *_totals([load for load in loads if load["table_name"] == name]))
-    grid.add_row("together", *_totals(loads))
-    OUT.print()
-    OUT.print(grid)
-
-
-def _totals(loads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    landed = [load for load in loads if load["outcome"] == "landed"]
-    yield f"{len(landed):,}"
-    yield f"{sum(load['landed_rows'] or 0 for load in landed):,}"
-    yield _bytes(sum(load["staged_bytes"] or 0 for load in landed))
-    ended, began = (
-        [datetime.fromisoformat(load[name]) for load in landed]
-        for name in ("ended_at", "started_at")
-    )
-    yield f"{(max(ended) - min(began)).total_seconds():,.1f}" if landed else ""
-    yield f"{len(loads) - len(landed):,}" if len(landed) < len(loads) else ""
+    """Print what several loads landed altogether; one says it all by itself."""
+    if len(loads) > 1:
+        OUT.print()
+        OUT.print(totals(loads))
 
 
 def load_line(load: Load, width: int) -> str:
@@ -157,7 +137,7 @@ def load_line(load: Load, width: int) -> str:
     landed = REPAIR if load.mode == REPAIR else str(load.window)
     return (
         f"{load.table_name:{width}}  {landed:24}  {load.landed_rows or 0:>12,} rows"
-        f"  {_bytes(load.staged_bytes or 0):>8}  {load.seconds:6.1f} s{changed}"
+        f"  {bytes_text(load.staged_bytes or 0):>8}  {load.seconds:6.1f} s{changed}"
     )
 
 
@@ -197,28 +177,37 @@ def show_previews(previews: Sequence[Preview | Outcome]) -> None:
 
 def show_status(statuses: Sequence[TableStatus]) -> None:
     """Print the ledger's state, a line per table."""
-    grid = Grid(
-        "table", "last window", "rows", "changed values", "landed", "failures since",
-        "missing days", box=None,
+    headings = (
+        "table", "last window", "rows", "landed", "changed values", "failures since",
+        "missing days",
     )  # fmt: skip
-    for status in statuses:
-        last, missing = status.last, status.missing_days
-        shown = ", ".join(str(day) for day in missing[:_SHOWN])
-        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        grid.add_row(
-            status.table,
-            str(last.window) if last else "never landed",
-            f"{last.landed_rows:,}" if last else "",
-            printable(_changes(last)) if last else "",
-            _age(status.age.total_seconds()) if status.age is not None else "",
-            str(status.failures or ""),
-            shown + more,
-        )
+    rows = [_status_row(status) for status in statuses]
+    grid = Grid(box=None, pad_edge=False)
+    filled = [place for place in range(len(headings)) if any(row[place] for row in rows)]
+    for place in filled:
+        align: Literal["left", "right"] = "right" if headings[place] == "rows" else "left"
+        grid.add_column(headings[place], no_wrap=place <= 1, justify=align)
+    for row in rows:
+        grid.add_row(*(row[place] for place in filled))
     OUT.print(grid)
     for status in statuses:
         if status.error:
             OUT.print()
             OUT.print(_told((status.table, "red"), f": {status.error}"))
+
+
+def _status_row(status: TableStatus) -> tuple[str, ...]:
+    last, missing = status.last, status.missing_days
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return (
+        status.table,
+        str(last.window) if last else "never landed",
+        f"{last.landed_rows:,}" if last else "",
+        _age(status.age.total_seconds()) if status.age is not None else "",
+        printable(_changes(last)) if last else "",
+        str(status.failures or ""),
+        ", ".join(str(day) for day in missing[:_SHOWN]) + more,
+    )
 
 
 def show_finding(finding: Finding, width: int) -> None:
@@ -283,14 +272,6 @@ def _changes(load: Load) -> str:
     shown[_SHOWN:] = [f"{len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
     where = f" ({', '.join(shown)})" if shown else ""
     return f"{load.changed_values:,}{where}" if load.changed_values else ""
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def _age(seconds: float) -> str:

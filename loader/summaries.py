@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from loader.errors import LandingError, ReportError
-from loader.tables import SOURCE
 from loader.warehouse import Warehouse
 from loader.warehouse.session import quote, sqlstate
 
 Row = tuple[Any, ...]
+_SCHEMA = "analytics"
 _RUNS_SHOWN = 60  # days
 # By name: the columns, the table in the summaries' schema, and the rest of the query.
 QUERIES = {
@@ -79,8 +79,9 @@ def read_summaries(warehouse: Warehouse) -> Mapping[str, Numbers]:
         ReportError: a summary is not built yet.
         LandingError: the warehouse could not be reached, or refused.
     """
-    # The prefix that raw_data has is that of every schema. [macros/generate_schema_name.sql]
-    schema = warehouse.schema.removesuffix(SOURCE) + "analytics"
+    target = warehouse.profile.schema
+    # The rule of macros/generate_schema_name.sql.
+    schema = _SCHEMA if target == _SCHEMA else f"{target}_{_SCHEMA}"
     found = {}
     with warehouse.snapshot():
         for name, (columns, table, rest) in QUERIES.items():

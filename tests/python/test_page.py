@@ -138,6 +138,8 @@ def test_it_may_ask_for_nothing(report):
 def test_without_summaries_one_sentence_says_what_to_do(new_pipeline, tmp_path):
     pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
     file = tmp_path / "report.html"
+    done = pipeline.loader("report", "--output", str(file), DBT_SCHEMA="dev")
+    assert "There is no dev_analytics.nps" in done.stderr  # a developer's, not production's
     done = pipeline.loader("report", "--output", str(file))
     assert done.returncode == 1
     assert "There is no analytics.nps_summary_monthly yet; no page was written." in done.stderr

@@ -98,6 +98,18 @@ def test_every_command_that_is_told_of_can_be_typed():
         assert is_command(["60" if word == "SECONDS" else word for word in dates]), (name, command)
 
 
+def test_every_dbt_command_that_is_told_of_runs_in_a_test():
+    pages = [ROOT / "README.md", ROOT / "models/overview.md", *(ROOT / "docs").glob("*.md")]
+    run = "\n".join(path.read_text() for path in (ROOT / "tests/python").glob("*.py"))
+    for page in pages:
+        for command in re.findall(r"(?:^|`)dbt ([a-z][^`|&\n]*)", page.read_text(), re.M):
+            words = shlex.split(command)
+            known = words[: 2 if words[0] in ("docs", "run-operation") else 1]
+            known += [word for word in words if word.startswith("--")]
+            for word in known:
+                assert re.search(rf"(?<![\w-]){word}(?![\w-])", run), (page.name, command)
+
+
 def test_every_setting_is_documented():
     text = (ROOT / "docs" / "your-own.md").read_text()
     for name, setting in SETTINGS.items():
