@@ -57,7 +57,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
         tables = [replace(NPS, rows=nps), replace(ORDERS, rows=orders)]
         record = _record(place, tables)
         if chosen:
-            record["ways"] = _measure(place, tables, chosen, Limits(runs, minutes))
+            record["ways"] = measure(place, tables, chosen, Limits(runs, minutes))
         if not only or GROWTH in only:
             record["sections"] = growth.measure(repository(place), grown, runs, print)
     finally:
@@ -108,7 +108,7 @@ def _record(place: Place, tables: Sequence[Table]) -> report.Record:
     }
 
 
-def _measure(
+def measure(
     place: Place,
     tables: Sequence[Table],
     chosen: Sequence[Way],

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psutil
 import psycopg2
 
@@ -67,7 +66,7 @@ class Place:
 
     def server(self, name: str) -> psutil.Process:
         """One of the servers' processes."""
-        entries = json.loads((self.folder / ".local" / "services.json").read_text())
+        entries = json.loads((self.endpoints.folder / "services.json").read_text())
         return psutil.Process(entries[name]["pid"])
 
     def mysql_examined(self) -> int:
@@ -118,15 +117,9 @@ class Place:
 
     def clean_bucket(self) -> None:
         """Remove what was staged."""
-        shutil.rmtree(self.folder / ".local" / "s3" / "data" / BUCKET, ignore_errors=True)
-        (self.folder / ".local" / "s3" / "data" / BUCKET).mkdir()
-
-    def stage(self) -> Any:
-        """An S3 client."""
-        env = self.endpoints.env
-        session = boto3.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
-        address = env["AWS_ENDPOINT_URL_S3"]
-        return session.client("s3", endpoint_url=address, region_name="us-east-1")
+        bucket = self.endpoints.folder / "s3" / "data" / BUCKET
+        shutil.rmtree(bucket, ignore_errors=True)
+        bucket.mkdir()
 
 
 def program(name: str) -> str:
@@ -146,11 +139,12 @@ def open_place() -> Place:
         project=FOLDER / TABLES_PROJECT,
         endpoints=services.up(FOLDER / ".local", print),
     )
-    _write_project(place.project)
+    write_project(place.project)
     return place
 
 
-def _write_project(folder: Path) -> None:
+def write_project(folder: Path) -> None:
+    """Write a project that declares the tables, and nothing more."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
     (folder / "dbt_project.yml").write_text(

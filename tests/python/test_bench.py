@@ -1,0 +1,60 @@
+"""What `make bench` says is true: it checks every column of every way."""
+
+import json
+from dataclasses import replace
+
+import psycopg2
+import pytest
+
+from bench import checks, report
+from bench.__main__ import Limits, measure
+from bench.place import Place, write_project
+from bench.tables import NPS, ORDERS, connection, fill
+from bench.ways import ways
+
+pytestmark = pytest.mark.only("postgres", because="the bench measures what runs on this machine")
+TABLES = [replace(NPS, rows=2_000), replace(ORDERS, rows=500)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, endpoints):
+    folder = tmp_path_factory.mktemp("bench")
+    write_project(folder / "tables")
+    place = Place(folder=folder, project=folder / "tables", endpoints=endpoints)
+    with connection(endpoints) as source:
+        for table in TABLES:
+            fill(source, table)
+    yield place
+    place.drop_schemas("raw_pipe", "raw_data", "airflow")
+
+
+def test_every_way_brings_every_value(place):
+    chosen = [way for way in ways() if way.name != "airflow"]
+    measured = {way["name"]: way for way in measure(place, TABLES, chosen, Limits(1, 1))}
+    for way in measured.values():
+        assert not way.keys() & {"wrong", "failed"}, way
+    (run,) = measured["loader"]["runs"]
+    assert run["peak_bytes"] < 120e6
+    assert run["staged_bytes"] > 0
+    record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": {}, "ways": [*measured.values()]}
+    assert len(report.lines(record)) == 3
+
+
+def test_a_value_that_differs_is_told(place):
+    raw = next(way for way in ways() if way.name == "raw")
+    raw.prepare(place, TABLES)
+    raw.run(place, TABLES)
+    expected = checks.source_sums(place, TABLES)
+    assert checks.wrong_columns(place, "raw_pipe", TABLES, expected) == []
+    with psycopg2.connect(place.postgres_url) as warehouse, warehouse.cursor() as cursor:
+        cursor.execute("update raw_pipe.orders set note = null where note = '' and id = 5")
+        cursor.execute("update raw_pipe.orders set weight = weight * 1.0000000000000002")
+        cursor.execute("delete from raw_pipe.nps where id = 1")
+    wrong = checks.wrong_columns(place, "raw_pipe", TABLES, expected)
+    lost = {f"nps.{each.name}" for each in NPS.columns}
+    assert set(wrong) == {*lost, "orders.weight", "orders.note"}
+
+
+def test_the_docs_show_the_record():
+    text = report.DOCS.read_text()
+    assert report.with_table(text, json.loads(report.KEPT.read_text())) == text
