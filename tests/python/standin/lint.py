@@ -20,7 +20,7 @@ from loader.config import environment, load_settings
 from loader.ledger import Load
 from loader.local import services
 from loader.local.services import Endpoints
-from loader.reading import LOADER_NAMES
+from loader.reading import RUN_DATE
 from loader.tables import read_tables
 from loader.types import REDSHIFT, Column, landed
 from loader.warehouse import Landing, open_warehouse
@@ -100,9 +100,8 @@ def _loader_statements() -> Iterator[str]:
             landed(Column(name=name, data_type="int", column_type="int"), REDSHIFT)
             for name in sorted(names)
         ]
-        landing = Landing(
-            table=table, load=load, columns=columns, fields=[*names, *LOADER_NAMES[:1]]
-        )
+        line = warehouse.line(table, [*names, RUN_DATE])
+        landing = Landing(table=table, load=load, columns=columns, line=line)
         statements = warehouse.create_statements(table, columns)
         with warehouse.transaction():
             for statement in statements:
