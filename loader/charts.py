@@ -6,7 +6,7 @@ screen and one for a dark one; `clear` makes it see-through, from 0 to 1.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from html import escape
 from typing import Any
@@ -16,6 +16,7 @@ from loader.summaries import Numbers
 Figure = dict[str, Any]
 _COLOURS = 8  # --channel-0 to --channel-7 in page.html
 _DIRECT = "Direct"
+_HALF = timedelta(days=15)  # of a month, so that a line's points stand over the bars' middles
 
 
 def nps_by_month(nps: Numbers) -> Figure:
@@ -59,7 +60,10 @@ def nps_by_month(nps: Numbers) -> Figure:
                 "showlegend": False,
             },
         ],
-        "layout": {"yaxis": {"title": {"text": "NPS"}, "zeroline": True}},
+        "layout": {
+            "xaxis": {"range": plain([months[0] - _HALF, months[-1] + _HALF]) if months else None},
+            "yaxis": {"title": {"text": "NPS"}, "zeroline": True},
+        },
     }
 
 
