@@ -7,7 +7,7 @@ published tables all the while. At the end, a last load and build must make ever
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
@@ -16,7 +16,13 @@ import independent
 import psycopg2
 from cutting import Cutting
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from pipeline import Forked, Pipeline
 
 from loader.ledger import Load
@@ -46,6 +52,7 @@ CORE = {
     ),
     "channel": ("channel_name", "channelname"),
 }  # fmt: skip
+Rule = Callable[..., None]
 RUN = ("dbt", "run", "--no-version-check")
 REPAIR = ("loader", "verify", "--repair", "--yes")
 
@@ -125,6 +132,15 @@ class Reader:
         return count, digest
 
 
+def command(**drawn: st.SearchStrategy[Any]) -> Callable[[Rule], Rule]:
+    """Make a rule of what somebody does; after two such, something must happen in MySQL."""
+
+    def of(function: Rule) -> Rule:
+        return precondition(lambda self: self.since_change < 3)(rule(**drawn)(function))
+
+    return of
+
+
 class Pipelines(RuleBasedStateMachine):
     """Everything that can happen to one pipeline; `pipeline` and `forked` are a subclass's."""
 
@@ -138,7 +154,7 @@ class Pipelines(RuleBasedStateMachine):
         self.pipeline.start_anew()
         self.reader = Reader(self.pipeline)
         self.next_answer = self.next_visit = 1
-        self.clock = 0
+        self.clock = self.since_change = 0
         self.hard_deleted = False
         self.pipeline.mysql("insert into channel values ('Email')")
         for number in range(4):
@@ -151,11 +167,17 @@ class Pipelines(RuleBasedStateMachine):
         """Keep a figure for the report."""
         self.done[what] = self.done.get(what, 0) + 1
 
+    @invariant()
+    def count_step(self) -> None:
+        """Know how long MySQL has been the same."""
+        self.since_change += 1
+
     # -- the source ------------------------------------------------------------------------------
 
     @rule(changes=st.lists(changes, min_size=1, max_size=6))
     def change_source(self, changes: list[tuple[str, int, date]]) -> None:
         """Things happen in MySQL."""
+        self.since_change = 0
         for kind, number, day in changes:
             getattr(self, f"_{kind}")(number, day)
             self.count(kind.replace("_", " "))
@@ -257,19 +279,19 @@ class Pipelines(RuleBasedStateMachine):
         self.reader.note()
         return statuses
 
-    @rule(window=windows, tables=tables)
+    @command(window=windows, tables=tables)
     def load(self, window: tuple[date, date], tables: list[str]) -> None:
         """Load a window."""
         self.succeeds(*self.load_command(window, tables))
         self.count("loads")
 
-    @rule(tables=tables)
+    @command(tables=tables)
     def load_whole(self, tables: list[str]) -> None:
         """Load tables whole."""
         self.succeeds(*self.load_command(None, tables))
         self.count("full loads")
 
-    @rule(one=windows, other=st.none() | windows)
+    @command(one=windows, other=st.none() | windows)
     def load_two_at_once(self, one: tuple[date, date], other: tuple[date, date] | None) -> None:
         """Two loads of the same tables; one waits for the other."""
         statuses = self.may_fail(*(
@@ -278,7 +300,7 @@ class Pipelines(RuleBasedStateMachine):
         assert statuses == [0, 0], "".join(self.forked.said)
         self.count("loads at once")
 
-    @rule(window=st.none() | windows, tables=tables, step=st.integers(0, 120))
+    @command(window=st.none() | windows, tables=tables, step=st.integers(0, 120))
     def load_killed(self, window: tuple[date, date] | None, tables: list[str], step: int) -> None:
         """A load dies before one of its steps."""
         command = self.load_command(window, tables)
@@ -286,7 +308,7 @@ class Pipelines(RuleBasedStateMachine):
         assert status in (0, -9), "".join(self.forked.said)
         self.count("kills of the loader" if status else "loads")
 
-    @rule(window=st.none() | windows, place=places, size=st.integers(0, 60_000))
+    @command(window=st.none() | windows, place=places, size=st.integers(0, 60_000))
     def load_cut(self, window: tuple[date, date] | None, place: str, size: int) -> None:
         """A connection of a load ends at some byte."""
         with self.cut(place, size) as env:
@@ -317,21 +339,21 @@ class Pipelines(RuleBasedStateMachine):
         if missing := sorted(set(CORE) - landed):
             self.succeeds(*self.load_command(None, missing))
 
-    @rule(refresh=st.sampled_from([(), (), ("--full-refresh",)]))
+    @command(refresh=st.sampled_from([(), (), ("--full-refresh",)]))
     def build(self, refresh: tuple[str, ...]) -> None:
         """Build what has landed since the last build."""
         self.land_what_never_was()
         self.succeeds(*RUN, *refresh)
         self.count("builds")
 
-    @rule(window=windows)
+    @command(window=windows)
     def build_window(self, window: tuple[date, date]) -> None:
         """Build one window."""
         self.land_what_never_was()
         self.succeeds(*RUN, "--vars", f"{{start_date: {window[0]}, end_date: {window[1]}}}")
         self.count("builds")
 
-    @rule(step=st.integers(0, 150), refresh=st.sampled_from([(), ("--full-refresh",)]))
+    @command(step=st.integers(0, 150), refresh=st.sampled_from([(), ("--full-refresh",)]))
     def build_killed(self, step: int, refresh: tuple[str, ...]) -> None:
         """A build dies before one of its statements."""
         self.land_what_never_was()
@@ -339,7 +361,7 @@ class Pipelines(RuleBasedStateMachine):
         assert status in (0, -9), "".join(self.forked.said)
         self.count("kills of dbt" if status else "builds")
 
-    @rule(size=st.integers(0, 300_000))
+    @command(size=st.integers(0, 300_000))
     def build_cut(self, size: int) -> None:
         """A connection of a build ends at some byte."""
         self.land_what_never_was()
@@ -349,14 +371,14 @@ class Pipelines(RuleBasedStateMachine):
 
     # -- what compares, and what does it all ---------------------------------------------------
 
-    @rule(tables=tables, values=st.booleans())
+    @command(tables=tables, values=st.booleans())
     def repair(self, tables: list[str], values: bool) -> None:
         """What differs is landed, deletions included."""
         self.land_what_never_was()
         self.succeeds(*REPAIR, *(["--values"] if values else []), *selected(tables))
         self.count("repairs")
 
-    @rule(tables=tables, step=st.integers(0, 120))
+    @command(tables=tables, step=st.integers(0, 120))
     def repair_killed(self, tables: list[str], step: int) -> None:
         """A repair dies before one of its steps."""
         self.land_what_never_was()
@@ -365,7 +387,7 @@ class Pipelines(RuleBasedStateMachine):
         assert status in (0, -9), "".join(self.forked.said)
         self.count("kills of a repair" if status else "repairs")
 
-    @rule(window=windows, step=st.none() | st.integers(0, 200))
+    @command(window=windows, step=st.none() | st.integers(0, 200))
     def run_day(self, window: tuple[date, date], step: int | None) -> None:
         """The daily job lands a window, builds it, compares; or dies and leaves a lease behind."""
         self.land_what_never_was()
