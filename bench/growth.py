@@ -1,7 +1,7 @@
 """What a day costs, and what it still costs when the table has grown: the repository's own project.
 
-Its `nps` is filled with rows of July 2026; each increment changes a thousandth of them, on a day of
-its own in August.
+Its `nps` is filled with rows of July 2026; each increment changes some of them, on a day of its own
+in August: as many whatever the table's size, a thousandth of the large one.
 """
 
 import json
@@ -193,6 +193,7 @@ class _Increments:
     """What increments cost at one size, in seconds of each run."""
 
     rows: int
+    changed: int
     load: Line
     dbt: list[float]
     core: list[float]
@@ -200,10 +201,11 @@ class _Increments:
 
 
 def _increments(here: Field) -> _Increments:
-    """Change a thousandth, land it, build it; several times."""
+    """Change some rows, land them, build; several times."""
     with connection(here.place.endpoints) as source, source.cursor() as cursor:
         cursor.execute("select count(*) from prod.nps")
         ((rows,),) = cursor.fetchall()
+    changed = _GROWTH * here.rows // 1000
     here.dbt("run", "--select", "source:raw_data.nps+")
     here.place.settle()
     costs, dbt, core, marts = [], [], [], []
@@ -211,7 +213,7 @@ def _increments(here: Field) -> _Increments:
         day = AUGUST + turn * DAY
         here.mysql(
             f"update nps set score = mod(score + 1, 11), updated_at = date_add('{day}', "
-            f"interval mod(id, 86400) second) where mod(id, 1000) = {turn}"
+            f"interval mod(id, 86400) second) where mod(id, {rows // changed}) = {turn}"
         )
         cost = here.loader("load", "--run-date", str(day), *_NPS)
         built = here.dbt("run", "--select", "source:raw_data.nps+")
@@ -228,7 +230,7 @@ def _increments(here: Field) -> _Increments:
         seconds=[round(cost.seconds, 3) for cost in costs],
         peak_bytes=[cost.peak_bytes for cost in costs],
     )
-    return _Increments(rows=rows, load=load, dbt=dbt, core=core, marts=marts)
+    return _Increments(rows=rows, changed=changed, load=load, dbt=dbt, core=core, marts=marts)
 
 
 def _nodes(project: Path) -> dict[str, float]:
@@ -249,7 +251,7 @@ def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
             is_large = each is large
             share = _middle(of(large)) / _middle(of(small))
             yield Line(
-                what=f"{what}, {each.rows // 1000:,} of {each.rows:,} rows",
+                what=f"{what}, {each.changed:,} of {each.rows:,} rows",
                 seconds=of(each),
                 peak_bytes=each.load.peak_bytes if of(each) is each.load.seconds else [],
                 limit=(f"{share:.2f} × the small one's" + (" (1.2)" if is_flat else ""))
