@@ -73,7 +73,8 @@ def to_copy_text(
     for special in _SPECIAL:
         if special in marks:
             chunk = chunk.replace(special, b"\\" + special)
-    chunk = chunk.replace(SEPARATOR, b"\t").replace(NULL, b"\\N").replace(_ROW, suffix)
+    for mark, written in ((SEPARATOR, b"\t"), (NULL, b"\\N"), (_ROW, suffix)):
+        chunk = chunk.replace(mark, written)
     if not _is_utf8(chunk):
         raise _refusal(rows, columns, key, "is not valid UTF-8")
     return CopyText(chunk, changed)

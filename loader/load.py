@@ -209,6 +209,7 @@ def _until(
         if landed.done():
             landed.result()
         yield batch
+        del batch
 
 
 def _stage(
@@ -238,6 +239,7 @@ def _stage(
             if text.changed:
                 changed += changed_values(batch, read.fields)
             watch(table.name, rows, total)
+            del batch, text  # one row may be many megabytes
     except SourceError as error:
         raise SourceError(f"{table.database}.{table.source}: {error.fact}", error.remedy) from None
     staging.finish()

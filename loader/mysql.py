@@ -267,6 +267,7 @@ def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
             rows = batch if all(batch) else [row for row in batch if row is not None]
             some_too_long = some_too_long or len(rows) < len(batch)
             yield rows  # type: ignore[misc]
+            del batch, rows  # one row may be many megabytes
         for fields in wire.rows(connection, reading.long_rows) if some_too_long else ():
             present = [field for field in fields if field is not None]
             if len(present) < len(fields):

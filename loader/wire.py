@@ -113,9 +113,8 @@ def _cut_rows(connection: Source, statement: str) -> Iterator[list[Row]]:
             if not missing:
                 break
             if missing > BATCH_BYTES:
-                row, packets = _long_row(arriving, buffer[position:], missing)
+                packets = _long_row(arriving, buffer[position:], missing, batch)
                 number = (number + packets) % 256
-                batch.append(row)
                 buffer, position, room = b"", 0, 0
             else:
                 buffer, position = buffer[position:] + _receive(arriving), 0
@@ -184,8 +183,8 @@ def _missing(buffer: bytes, position: int, number: int) -> int:
     return int(missing)
 
 
-def _long_row(arriving: BufferedReader, begun: bytes, missing: int) -> tuple[bytes, int]:
-    """Read the rest of a row that is longer than a batch; returns how many packets it took too."""
+def _long_row(arriving: BufferedReader, begun: bytes, missing: int, batch: list[Row]) -> int:
+    """Read the rest of a row that is longer than a batch; returns how many packets it took."""
     length = _four_bytes(begun)[0] & _LONGEST
     parts, packets = [begun, _receive(arriving, missing)], 1
     while length == _LONGEST:
@@ -194,7 +193,8 @@ def _long_row(arriving: BufferedReader, begun: bytes, missing: int) -> tuple[byt
         packets += 1
     row = b"".join(parts)
     parts.clear()
-    return row[_HEADER + _PREFIX[row[_HEADER]] :], packets
+    batch.append(row[_HEADER + _PREFIX[row[_HEADER]] :])
+    return packets
 
 
 def _receive(arriving: BufferedReader, length: int = 0) -> bytes:
