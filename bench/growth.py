@@ -169,7 +169,7 @@ def _backfill(here: Field) -> Iterator[Line]:
         here.loader("load", "--run-date", str(JULY + n * DAY), *_NPS).seconds for n in range(31)
     ]
     here.say(f"31 increments: {sum(each):.1f} s")
-    yield Line(what="31 × `loader load --run-date`", seconds=[round(sum(each), 3)])
+    yield Line(what="31 × `loader load --run-date DATE`", seconds=[round(sum(each), 3)])
     for parallel in (1, 2):
         here.place.settle()
         cost = here.loader("run", *days, *_NPS, "--parallel", str(parallel), "--json")
@@ -242,7 +242,7 @@ def _nodes(project: Path) -> dict[str, float]:
 def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
     """The same steps at both sizes."""
     for what, of, is_flat in (
-        ("`loader load --run-date`", lambda each: each.load.seconds, True),
+        ("`loader load --run-date DATE`", lambda each: each.load.seconds, True),
         ("`dbt run`, all of it", lambda each: each.dbt, True),
         ("… its merge into core `nps`", lambda each: each.core, True),
         (f"… its rebuild of `{_MARTS}`", lambda each: each.marts, False),

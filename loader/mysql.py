@@ -77,8 +77,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         lost = error.args[0] in _TRANSIENT
         raise SourceError(f"{where}: {error.args[-1]}", remedy, transient=lost) from error
     finally:
-        if connection.open:
-            connection.close()
+        wire.hang_up(connection)
 
 
 def _verifying(authority: str) -> ssl.SSLContext:

@@ -296,7 +296,7 @@ def test_a_run_that_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
     assert ended == [endless]
     assert not any(each is after for each in begun)
     with pytest.raises(SourceError, match="interrupted"):
-        list(load._until(route.stopping, Future(), iter([[b"row"]])))
+        list(load._until(route, Future(), iter([[b"row"]])))
 
 
 # -- catch-up --------------------------------------------------------------------------------------
