@@ -8,6 +8,7 @@ from pipeline import Forked
 DAY = "2026-07-01"
 
 
+@pytest.mark.deep(because="the state machine kills loads too")
 @pytest.mark.only(
     "postgres", because="test_redshift drops the connection before and after each statement"
 )

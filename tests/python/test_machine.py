@@ -10,7 +10,7 @@ from machine import Pipelines
 from pipeline import Forked
 
 RUNS = int(os.environ.get("SOAK_RUNS", "1"))
-STEPS = int(os.environ.get("SOAK_STEPS", "10"))
+STEPS = int(os.environ.get("SOAK_STEPS", "8"))
 
 
 @pytest.fixture
