@@ -322,18 +322,23 @@ def test_dbt_before_anything_was_landed(project):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("run_date: 01.07.2026", "run_date '01.07.2026' is not a date"),
         ("run_date: '2026-02-30'", "run_date '2026-02-30' is not a day of the calendar"),
         ("run_dat: 2026-07-01", "no var is called run_dat. Known vars: run_date, start_date"),
-        ("start_date: 2026-07-01", "do not make a window"),
-        ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
         ("{start_date: 2026-07-02, end_date: 2026-07-02}", "is not after start_date"),
         ("run_date: 2999-01-01", "has not begun"),
-        ("{start_date: 2026-07-01, end_date: 2999-07-01}", "has not begun"),
-        ("run_date:", "the var run_date is empty"),
-        ("nps_low_sample: abc", "nps_low_sample is abc"),
-        ("keep_published: -1", "keep_published is -1"),
-        ("minimum_rows_scale: 0", "minimum_rows_scale is 0"),
+        *(
+            pytest.param(*each, marks=pytest.mark.deep(because="dbt reads the project for each"))
+            for each in (
+                ("run_date: 01.07.2026", "run_date '01.07.2026' is not a date"),
+                ("start_date: 2026-07-01", "do not make a window"),
+                ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
+                ("{start_date: 2026-07-01, end_date: 2999-07-01}", "has not begun"),
+                ("run_date:", "the var run_date is empty"),
+                ("nps_low_sample: abc", "nps_low_sample is abc"),
+                ("keep_published: -1", "keep_published is -1"),
+                ("minimum_rows_scale: 0", "minimum_rows_scale is 0"),
+            )
+        ),
     ],
 )
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
@@ -345,6 +350,7 @@ def test_a_wrong_var(project, given, words):
     assert project.query("select 1 from pg_tables where schemaname = 'analytics'") == []
 
 
+@pytest.mark.deep(because="few have one")
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
 def test_a_zone_that_is_none(project):
     done = project.dbt("run", "--vars", "run_date: 2026-07-01", LOADER_TIMEZONE="Mars")
@@ -369,6 +375,7 @@ def test_the_flag_that_would_break_the_publish_is_refused(project, tmp_path):
     assert "redshift_skip_autocommit_transaction_statements is true" in done.stdout
 
 
+@pytest.mark.deep(because="the flag beside it is tried always")
 @pytest.mark.only("postgres", because="dbt-redshift's autocommit still sends BEGIN and COMMIT")
 def test_autocommit_would_break_the_publish_and_is_refused(project, tmp_path):
     profile = (project.target_folder / "profiles.yml").read_text()

@@ -104,6 +104,7 @@ def test_a_window_landed_early_and_built_late_does_not_overwrite(july):
     assert july.value("select score from analytics.nps where response_id = 1") == 9
 
 
+@pytest.mark.deep(because="the state machine draws such orders always")
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_build_of_one_window_builds_that_one_and_loses_no_other(july):
     july.load("--run-date", "2026-07-01")
@@ -140,6 +141,7 @@ def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
     assert_converged(july)
 
 
+@pytest.mark.deep(because="the state machine draws such orders always")
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_row_on_its_way_to_a_later_window_stays_even_through_a_full_refresh(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
@@ -151,6 +153,7 @@ def test_a_row_on_its_way_to_a_later_window_stays_even_through_a_full_refresh(ju
     assert july.value("select count(*) from analytics.nps where response_id = 1") == 1
 
 
+@pytest.mark.deep(because="the state machine draws such orders always")
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_source_that_became_empty_empties_the_core_table(july):
     july.load("--full-refresh")
@@ -166,6 +169,7 @@ def test_a_source_that_became_empty_empties_the_core_table(july):
     assert core_answers(july) == list(source_answers(july))
 
 
+@pytest.mark.deep(because="the state machine draws such orders always")
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_an_empty_build_skips_nothing_for_ever(july):
     july.load("--full-refresh")

@@ -29,6 +29,7 @@ def test_without_the_group_nothing_fails_and_one_line_says_what_to_do(built):
     assert {"postgres": "create role", "redshift": "create group"}[built.kind] in said
 
 
+@pytest.mark.deep(because="macros, read once more for a developer")
 def test_a_developers_target_prefixes_every_schema(project):
     """`analytics` is production; any other schema in the profile is a developer's."""
     project.mysql("insert into channel values ('Google')")

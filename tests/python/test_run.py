@@ -181,6 +181,7 @@ def test_a_run_lands_builds_and_reports(pipeline, endpoints):
     assert runs(pipeline) == [("other", "failed"), (report["run_id"], "succeeded")]
 
 
+@pytest.mark.deep(because="a connection that is ended is tried always")
 @pytest.mark.only("redshift", because="it makes the stand-in fail")
 def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, redshift):
     """It meets a conflict, and when it is tried again it loses its connection."""
