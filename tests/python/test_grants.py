@@ -1,5 +1,7 @@
 """Analysts may read what is published and own adhoc; schemas are named as the design says."""
 
+import pytest
+
 
 def test_analysts_may_read_raw_data_and_analytics_and_create_in_adhoc(built):
     may = "select has_table_privilege('analytics_users', '{}', '{}')"
