@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,8 @@ BUILT = (
 )  # fmt: skip
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
 ON_BOTH = ("test_landing.py", "test_types.py", "test_numbers.py")
+# A shell ignores Ctrl-C for what it starts in the background, and so would every command here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _NUMBERS = itertools.count(1)
 
 
