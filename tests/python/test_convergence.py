@@ -93,6 +93,7 @@ def test_a_month_day_by_day_in_one_range_and_by_full_refresh_is_the_same(july):
     assert core_answers(july) == by_day
 
 
+@pytest.mark.deep(because="the state machine draws such orders always")
 def test_a_window_landed_early_and_built_late_does_not_overwrite(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-07-03")
     july.mysql("update nps set score = 9, updated_at = '2026-07-05 10:00:00' where id = 1")
