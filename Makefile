@@ -1,6 +1,8 @@
 # Every habit of the project, one target each; CI calls only these.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# uv trusts what the machine trusts, as pip does: a company's proxy has a certificate of its own.
+export UV_SYSTEM_CERTS := true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/cache/python
 LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
