@@ -32,7 +32,8 @@ def _line(record: Record, way: Mapping[str, Any], base: float | None) -> list[st
     if way.get("wrong"):
         return [way["about"], f"wrong: {', '.join(way['wrong'])}", *[""] * (len(HEADINGS) - 2)]
     if way.get("failed"):
-        return [way["about"], f"failed: {way['failed']}", *[""] * (len(HEADINGS) - 2)]
+        why = way["failed"].partition(" | ")[0]  # a bar would end the cell
+        return [way["about"], f"failed: {why}", *[""] * (len(HEADINGS) - 2)]
     seconds = [run["seconds"] for run in way["runs"]]
     middle = median(seconds)
     staged = _median(way, "staged_bytes") / _MEGABYTE
