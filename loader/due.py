@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loader.copytext import SEPARATOR
 from loader.digest import PRIME, Compared, Side, any_of, kind_of, numbers
 from loader.reading import Description, Reading, day_of, read_columns, where, within
-from loader.types import Column, Landed, quote_mysql
+from loader.types import Column, Landed, as_bytes, quote_mysql
 
 
 def source_side(description: Description, read: Reading, what: Compared) -> Side:
@@ -48,10 +48,10 @@ class _Writer:
         return f"timestampdiff(microsecond, '1970-01-01', {self._name(column)})"
 
     def text(self, column: Landed) -> str:
-        return column.text
+        return as_bytes(column.text)
 
     def told(self, column: Landed) -> str:
-        return self.micros(column) if kind_of(column) == "instant" else column.text
+        return self.micros(column) if kind_of(column) == "instant" else self.text(column)
 
     def value(self, column: Landed) -> str:
         told = self.told(column)

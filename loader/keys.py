@@ -10,7 +10,7 @@ from loader.differences import Key
 from loader.digest import any_of, kind_of
 from loader.reading import Description, Reading, day_of, read_columns, where
 from loader.tables import Table
-from loader.types import Column, Landed, quote_mysql
+from loader.types import Column, Landed, as_bytes, quote_mysql
 from loader.windows import Zone
 
 
@@ -32,7 +32,8 @@ class KeyColumns:
     @property
     def texts(self) -> str:
         """Write MySQL's expression of a key: its columns' texts, joined."""
-        return f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(each.text for _, each in self.columns)})"
+        texts = ", ".join(as_bytes(lands.text) for _, lands in self.columns)
+        return f"concat_ws(0x{SEPARATOR.hex()}, {texts})"
 
     def key(self, texts: Iterable[bytes | str]) -> Key:
         """Read a key as it is compared, from either side."""

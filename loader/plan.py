@@ -86,6 +86,6 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
 
 
 def _estimated_files(rows: int, description: Description, settings: Settings) -> int:
-    """How many parts the rows fill, at the fifth of their size that gzip leaves of most text."""
+    """How many parts the rows fill, at the fifth of their size that most text shrinks to."""
     compressed = rows * description.row_bytes // 5
     return max(1, -(-compressed // settings.stage.part_bytes))

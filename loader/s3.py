@@ -16,7 +16,7 @@ from botocore.exceptions import (
     IncompleteReadError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
-from isal.igzip_lib import IsalError
+from zstandard import ZstdError
 
 from loader.config import StageSettings
 from loader.errors import StageError
@@ -41,7 +41,7 @@ def connect() -> "S3Client":
     Raises:
         StageError: they do not make a client.
     """
-    # gzip has a checksum of its own; boto3's turns some servers' errors into an AttributeError.
+    # Parts have checksums of their own; boto3's turns some servers' errors into an AttributeError.
     config = Config(response_checksum_validation="when_required")
     try:
         return boto3.Session().client("s3", config=config)  # threads may not share boto3's own
@@ -94,11 +94,11 @@ def explained(bucket: str) -> Iterator[None]:
     """Turn boto3's errors into one sentence; they hold no secret.
 
     Raises:
-        StageError: S3 refused, or what it sent is no gzip.
+        StageError: S3 refused, or what it sent is damaged.
     """
     try:
         yield
-    except (ClientError, BotoCoreError, OSError, IsalError) as error:  # type: ignore[misc]
+    except (ClientError, BotoCoreError, OSError, ZstdError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         raise StageError(
             f"S3 bucket {bucket}: {str(error).rstrip('.')}.",

@@ -94,7 +94,8 @@ class Landed:
     Attributes:
         name: the raw table's column, in lower case, as Redshift folds it.
         type: the warehouse's type.
-        text: the MySQL expression that reads the value as the bytes of its text.
+        text: the MySQL expression of the value's text; its bytes are exact once they are joined
+            to a binary string, or cast to one.
     """
 
     name: str
@@ -125,7 +126,7 @@ def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
         is_bytes = column.data_type in _BINARIES
         value = f"hex({quoted})" if is_bytes else exact_text(column, quoted)
         too_long = f"length({value}) > {dialect.text_bytes}" if dialect.text_bytes else ""
-        text = _if_refused([too_long], as_bytes(value), "fail")
+        text = _if_refused([too_long], value, "fail")
         return Landed(name=name, type=_text_type(dialect, None), text=text)
     kind = _type(column, dialect)
     if kind is None:
@@ -185,31 +186,33 @@ def exact_text(column: Column, quoted: str) -> str:
             return f"{quoted} + 0"  # the driver would return bytes
         case kind if kind in _GEOMETRIES:
             return f"st_astext({quoted})"
+        case "json":
+            return as_bytes(quoted)  # a type of its own, which joins by rules of its own
         case kind if kind in _TEXTS and column.charset not in (None, *_UTF8):
             return f"convert({quoted} using utf8mb4)"
     return quoted
 
 
 def _marked(column: Column, dialect: Dialect, policy: str) -> str:
-    """Read a value as bytes, marked if it cannot land, or changed as the policy says.
+    """Read a value's text, marked if it cannot land, or changed as the policy says.
 
     Text with a NUL character is looked for on the way through instead, where it costs nothing,
     unless a policy has to change it.
     """
     quoted = quote_mysql(column.name)
-    value = exact_text(column, quoted)
-    text = as_bytes(value)
+    text = value = exact_text(column, quoted)
     if column.data_type in _DATES:
-        # Neither 0000-00-00 nor 2024-00-10 is a day; no warehouse has a year 0. Nor is
-        # 2024-02-31, which a server takes under ALLOW_INVALID_DATES. LAST_DAY is NULL of month 0.
-        is_day = f"year({quoted}) and day({quoted}) between 1 and day(last_day({quoted}))"
-        return _if_refused([f"not ifnull({is_day}, 0)"], text, policy)
+        # What is added to 0000-00-00 or 2024-00-10 gives NULL. No warehouse has a year 0, of which
+        # MySQL makes 0000-00-00; nor 2024-02-31, which a server takes under ALLOW_INVALID_DATES,
+        # and which becomes 2024-03-02. [MySQL: DATE_ADD(); Server SQL Modes]
+        is_day = f"{quoted} + interval 0 day = {quoted}"
+        return f"if({is_day}, {text}, {_instead(text, policy)})"
     if column.data_type in _BINARIES:
-        text = as_bytes(f"concat({dialect.binary_prefix}, hex({quoted}))")
+        text = f"concat({dialect.binary_prefix}, hex({quoted}))"
         return _if_refused([_longer(quoted, column.length, dialect.binary_bytes)], text, policy)
     if column.data_type not in _TEXTS:
         return text
-    has_nul = f"locate(0x00, {text}) > 0"
+    has_nul = f"locate(0x00, {as_bytes(value)}) > 0"
     bytes_at_most = column.length and column.length * _CHARACTER_BYTES  # MySQL 8: None for JSON
     too_long = _longer(value, bytes_at_most, dialect.text_bytes)
     refused = [inexact(column, value), too_long]
@@ -217,20 +220,30 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
         return _if_refused([has_nul, *refused], text, policy)
     if policy == "truncate" and too_long:
         cut = f"left({value}, {(dialect.text_bytes or 0) // _CHARACTER_BYTES})"
-        text, refused = f"if({too_long}, {_changed(as_bytes(cut))}, {text})", refused[:1]
+        text, refused = f"if({too_long}, {_changed(cut)}, {text})", refused[:1]
     if policy == "strip":
-        stripped = _changed(f"replace({text}, 0x00, '')")
+        stripped = _changed(f"replace({as_bytes(text)}, 0x00, '')")
         text = f"if({has_nul}, {stripped}, {text})"
     return _if_refused(refused, text, policy)
 
 
 def as_bytes(expression: str) -> str:
-    """Cast, so that MySQL converts no character set when it joins the row."""
+    """Cast, so that MySQL converts no character set."""
     return f"cast({expression} as binary)"
 
 
+def marker(mark: bytes) -> str:
+    """Write a mark that makes bytes of what it is joined to, or is the other choice of.
+
+    A binary string wins over text that is no literal; a bare literal would be converted to the
+    text's character set instead, in which it means nothing. [MySQL: Collation Coercibility in
+    Expressions; CONCAT()]
+    """
+    return as_bytes(f"0x{mark.hex()}")
+
+
 def _changed(expression: str) -> str:
-    return f"concat(0x{CHANGED.hex()}, {expression})"
+    return f"concat({marker(CHANGED)}, {expression})"
 
 
 def inexact(column: Column, value: str) -> str:
@@ -252,9 +265,13 @@ def _longer(value: str, length: int | None, longest: int | None) -> str:
 def _if_refused(conditions: list[str], text: str, policy: str) -> str:
     """Mark a value of which one of the conditions holds."""
     condition = " or ".join(filter(None, conditions))
-    nothing = f"0x{(CHANGED + NULL).hex()}"
-    instead = nothing if policy == "null" else f"concat(0x{REFUSED.hex()}, {text})"
-    return f"if({condition}, {instead}, {text})" if condition else text
+    return f"if({condition}, {_instead(text, policy)}, {text})" if condition else text
+
+
+def _instead(text: str, policy: str) -> str:
+    """What is read instead of a value that cannot land."""
+    refused = f"concat({marker(REFUSED)}, {text})"
+    return marker(CHANGED + NULL) if policy == "null" else refused
 
 
 def widens(old: str, new: str) -> bool:

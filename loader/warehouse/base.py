@@ -57,8 +57,8 @@ class Warehouse(RawTables):
         """Whether COPY may begin while rows are still being staged."""
         return False
 
-    def _index_statements(self, landing: Landing) -> list[str]:
-        """Write the statements that make a window's rows quick to find."""
+    def _after_copy(self, landing: Landing) -> list[str]:
+        """Write the statements that make the new rows whole, and old ones quick to find."""
         return []
 
     def _confirm_lock(self) -> None:
@@ -226,7 +226,7 @@ class Warehouse(RawTables):
                     self.execute(statement)
             copied = self._copy(copy, landing)
             load = landing.staged() if landing.staged else landing.load
-            for statement in self._index_statements(landing):
+            for statement in self._after_copy(landing):
                 self.execute(statement)
             # A table that this transaction has made holds no old rows.
             for statement in () if is_new else replace_old:

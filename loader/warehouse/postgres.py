@@ -21,8 +21,9 @@ _FILLED = {LOAD_ID: "varchar", LOADED_AT: "timestamp"}
 """The columns that are equal in every row of a load, so that no line has to bring them.
 
 Their default is a function of the same name, which says what the session has set. It is called
-immutable, though it is so for one COPY only, because then COPY asks it once and not for each row.
-[PostgreSQL: Function Volatility Categories]
+immutable, though it is so for one COPY only, because then COPY asks it once and not for each row;
+and a column that is added has it as the value of all rows that are there, without a byte in any.
+[PostgreSQL: Function Volatility Categories; ALTER TABLE, Notes]
 """
 
 
@@ -58,14 +59,15 @@ class Postgres(Warehouse):
         return f"cast({self.literal(text)} as bytea)"
 
     def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
-        """Write the table."""
-        schema = quote(self.schema)
-        listed = ", ".join(
-            f"{quote(column.name)} {column.type}"
-            + (f" default {schema}.{column.name}()" if column.name in _FILLED else "")
-            for column in chain(columns, LOADER_COLUMNS)
-        )
+        """Write the table without what its first rows do not bring; that is added after COPY."""
+        brought = [column for column in LOADER_COLUMNS if column.name == RUN_DATE]
+        listed = ", ".join(map(self._definition, chain(columns, brought)))
         return [f"create table {self.relation(table.name)} ({listed})"]
+
+    def _definition(self, column: Landed) -> str:
+        is_filled = column.name in _FILLED
+        default = f" default {quote(self.schema)}.{column.name}()" if is_filled else ""
+        return f"{quote(column.name)} {column.type}{default}"
 
     def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
         """Make sure of the loader's own tables, and of what its columns are filled with."""
@@ -102,6 +104,13 @@ class Postgres(Warehouse):
             (self.relation(table.name),),
         )
         return [name for (name,) in found if name in _FILLED]
+
+    def _after_copy(self, landing: Landing) -> list[str]:
+        relation, present = self.relation(landing.table.name), self.raw_columns(landing.table.name)
+        missing = [column for column in LOADER_COLUMNS if column.name not in present]
+        added = ", ".join(f"add column {self._definition(column)}" for column in missing)
+        added_columns = [f"alter table {relation} {added}"] if missing else []
+        return [*added_columns, *self._index_statements(landing)]
 
     def _index_statements(self, landing: Landing) -> list[str]:
         """Index what windows, builds and pruning look rows up by, with the first window.

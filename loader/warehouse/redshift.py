@@ -72,7 +72,7 @@ class Redshift(Warehouse):
         return (
             f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) "
             f"from {literal(landing.load.manifest or '')} iam_role {authority} "
-            "manifest gzip delimiter '\\t' escape null as '\\\\N' "
+            "manifest zstd delimiter '\\t' escape null as '\\\\N' "
             "dateformat 'auto' timeformat 'auto' maxerror 0 compupdate off statupdate off"
         )
 

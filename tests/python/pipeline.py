@@ -16,6 +16,7 @@ import psycopg2
 import pymysql
 from dbt.cli.main import dbtRunner
 from project import DBT_FILES, ROOT, copy_project  # noqa: F401 - tests take them from here
+from standin import copying
 from standin.relay import ROLE, Standin
 
 from loader import cli
@@ -239,6 +240,14 @@ class Pipeline:
     def staged(self) -> list[Path]:
         """The files that lie in the bucket under this pipeline's prefix."""
         return sorted(path for path in (self.bucket / self.warehouse).rglob("*") if path.is_file())
+
+    def parts(self) -> list[Path]:
+        """Those of them that hold rows."""
+        return [file for file in self.staged() if file.suffix == ".zst"]
+
+    def staged_texts(self) -> list[bytes]:
+        """What the parts hold."""
+        return [copying.decompressed(part.read_bytes()) for part in self.parts()]
 
     @property
     def bucket(self) -> Path:

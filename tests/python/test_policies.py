@@ -1,6 +1,5 @@
 """What is declared of values holds: masked ones stay in MySQL, left out ones are never read."""
 
-import gzip
 import hashlib
 import hmac
 import json
@@ -128,7 +127,7 @@ class Watched:
     def everything(self):
         """One text of it all."""
         staged = self.pipeline.staged()
-        parts = b"".join(gzip.decompress(p.read_bytes()) for p in staged if p.suffix == ".gz")
+        parts = b"".join(self.pipeline.staged_texts())
         left = [str(path) for path in staged]
         left += [path.read_text() for path in staged if path.suffix == ".json"]
         tables = self.pipeline.query(

@@ -1,11 +1,11 @@
 """Law 8: no secret in SQL, logs, errors, arguments, S3 keys, files or the ledger."""
 
 import gc
-import gzip
 import re
 
 import pytest
 from pipeline import administer, mysql_administrator
+from standin import copying
 
 from loader.cli.session import open_session
 
@@ -43,7 +43,8 @@ def everything_in(folder):
     for path in folder.rglob("*"):
         if path.is_file():
             yield str(path).encode()
-            yield gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            content = path.read_bytes()
+            yield copying.decompressed(content) if path.suffix == ".zst" else content
 
 
 def log_of(pipeline):

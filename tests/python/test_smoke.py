@@ -203,15 +203,15 @@ def test_a_conflict_that_was_met_is_counted(place, redshift):
 
 def test_a_file_that_stays_is_noticed_and_removed(place, redshift):
     settings = place.session.settings.stage
-    key = f"{settings.prefix}/left.gz"
+    key = f"{settings.prefix}/left.zst"
     redshift.stage.put_object(Bucket=settings.bucket, Key=key, Body=b"")
-    with pytest.raises(SmokeError, match=r"Still in the bucket: .*left\.gz"):
+    with pytest.raises(SmokeError, match=r"Still in the bucket: .*left\.zst"):
         steps.clean_stage(place)
 
 
 def test_what_cannot_be_dropped_is_told_and_the_rest_is(place, redshift):
     settings = place.session.settings.stage
-    redshift.stage.put_object(Bucket=settings.bucket, Key=f"{settings.prefix}/left.gz", Body=b"")
+    redshift.stage.put_object(Bucket=settings.bucket, Key=f"{settings.prefix}/left.zst", Body=b"")
     redshift.faults.append(Fault("^drop schema", code="55006", text="it is in use"))
     with pytest.raises(SmokeError, match="in use") as refusal:
         place.drop()

@@ -6,6 +6,7 @@ import json
 import psycopg2
 import pytest
 import redshift_connector
+import zstandard
 from standin import copying, strict
 from standin.copying import CopyError
 from standin.relay import ROLE
@@ -90,7 +91,7 @@ def test_a_compiled_file_that_redshift_would_refuse_fails_the_check(tmp_path, ca
 
 def copy(options="", columns="a", role=f"iam_role '{ROLE}'", source="s3://b/m.json"):
     return (
-        f"copy t ({columns}) from '{source}' {role} manifest gzip delimiter '\\t' escape "
+        f"copy t ({columns}) from '{source}' {role} manifest zstd delimiter '\\t' escape "
         f"null as '\\\\N' dateformat 'auto' timeformat 'auto' maxerror 0 {options}"
     )
 
@@ -200,8 +201,8 @@ def test_a_statement_that_is_refused_fails_its_transaction(connection):
 
 def staged(redshift, body, mandatory=True):
     bucket = "raw-landing"
-    redshift.stage.put_object(Bucket=bucket, Key="x/p.gz", Body=copying.gzip.compress(body))
-    entry = {"url": f"s3://{bucket}/x/p.gz", "mandatory": mandatory}
+    redshift.stage.put_object(Bucket=bucket, Key="x/p.zst", Body=zstandard.compress(body))
+    entry = {"url": f"s3://{bucket}/x/p.zst", "mandatory": mandatory}
     manifest = json.dumps({"entries": [entry]}).encode()
     redshift.stage.put_object(Bucket=bucket, Key="x/m.json", Body=manifest)
     return f"s3://{bucket}/x/m.json"

@@ -1,6 +1,5 @@
 """COPY from a manifest, read as Redshift reads it. [Redshift: COPY; Data conversion parameters]."""
 
-import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -8,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import zstandard
+
 from standin.dialect import NAME, RELATION
 
 _OPTIONS = {
     # option: what follows it
-    "manifest": None, "gzip": None, "delimiter": "string", "escape": None, "null": "string",
+    "manifest": None, "zstd": None, "delimiter": "string", "escape": None, "null": "string",
     "dateformat": "string", "timeformat": "string", "maxerror": "number",
     "compupdate": "word", "statupdate": "word",
 }  # fmt: skip
@@ -87,7 +88,7 @@ def parse(statement: str, role: str) -> Copy:
             options[word] = _string(tokens.pop(0)) if _OPTIONS[word] else "on"
     if options.get("iam_role") != role:
         raise CopyError("COPY needs IAM_ROLE, and the role is to be attached to the cluster")
-    for needed in ("manifest", "gzip", "delimiter", "escape", "null"):
+    for needed in ("manifest", "zstd", "delimiter", "escape", "null"):
         if needed not in options:
             raise CopyError(f"the stand-in reads what is staged with {needed.upper()} only")
     if int(options.get("maxerror", "0")):
@@ -132,9 +133,22 @@ def files(copy: Copy, client: Any) -> Iterator[tuple[str, bytes]]:
         place = urlsplit(entry["url"])
         data = _get(client, place.netloc, place.path.lstrip("/"))
         try:
-            yield entry["url"], gzip.decompress(data)
-        except (OSError, EOFError):
-            raise CopyError(f"Invalid or incomplete GZIP data in {entry['url']}") from None
+            yield entry["url"], decompressed(data)
+        except zstandard.ZstdError:
+            raise CopyError(f"Invalid or incomplete ZSTD data in {entry['url']}") from None
+
+
+def decompressed(data: bytes) -> bytes:
+    """Read a staged file's text.
+
+    Raises:
+        zstandard.ZstdError: it is damaged, or not whole.
+    """
+    reader = zstandard.ZstdDecompressor().decompressobj()
+    text = reader.decompress(data)
+    if not reader.eof:
+        raise zstandard.ZstdError("it is not whole")
+    return text
 
 
 def _get(client: Any, bucket: str, key: str) -> bytes:
