@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
-from loader import mysql, s3
+from loader import mysql
 from loader.brake import Brake
 from loader.config import Settings
 from loader.copytext import changed_values, to_copy_text
@@ -53,6 +53,7 @@ class Route:
     """Where rows come from, are staged and land; threads share it.
 
     Attributes:
+        stage: gives the client of S3.
         new_warehouse: makes a warehouse with a connection of its own.
         stopping: set when the run is to end before its time.
         brake: what reading the source is slowed down by; None for nothing.
@@ -60,7 +61,7 @@ class Route:
     """
 
     settings: Settings
-    stage: "S3Client"
+    stage: "Callable[[], S3Client]"
     new_warehouse: Callable[[], Warehouse]
     stopping: Event = field(default_factory=Event)
     brake: Brake | None = None
@@ -145,9 +146,10 @@ def _read_stage_land(
 ) -> Load:
     """Read and stage in this thread; land in another, which may begin as soon as it likes."""
     settings, load = route.settings, progress.load
-    s3.sweep(route.stage, settings.stage, job.table.name, warehouse.owner)
     with (
-        Staging(route.stage, settings.stage, job.table.name, load.load_id) as staging,
+        Staging(
+            route.stage, settings.stage, job.table.name, load.load_id, warehouse.owner
+        ) as staging,
         ThreadPoolExecutor(1, thread_name_prefix="land") as other,
     ):
         with mysql.connect(settings.mysql) as source:

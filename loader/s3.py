@@ -1,21 +1,16 @@
-"""S3: the client, what its errors mean, and what killed loads have left there."""
+"""S3: the client, what its errors mean, and what killed loads have left there.
+
+boto3 is imported where a client is made, because that takes longer than all else before a load.
+"""
 
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-)
-from botocore.exceptions import ConnectionError as NoConnectionError
 from zstandard import ZstdError
 
 from loader.config import StageSettings
@@ -25,7 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _SERVER_ERROR = 500
-_BROKEN = (NoConnectionError, HTTPClientError, IncompleteReadError, OSError)
 _REMEDIES = {
     "404": "Create the bucket, or correct LOADER_S3_BUCKET.",
     "NoSuchBucket": "Create the bucket, or correct LOADER_S3_BUCKET.",
@@ -41,6 +35,10 @@ def connect() -> "S3Client":
     Raises:
         StageError: they do not make a client.
     """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
     # Parts have checksums of their own; boto3's turns some servers' errors into an AttributeError.
     config = Config(response_checksum_validation="when_required")
     try:
@@ -48,8 +46,21 @@ def connect() -> "S3Client":
     except (BotoCoreError, ValueError) as error:
         raise StageError(
             f"S3: {str(error).rstrip('.')}.",
-            "Correct the AWS_* variables or the AWS profile; nothing was read.",
+            "Correct the AWS_* variables or the AWS profile; nothing was landed.",
         ) from None
+
+
+def shared() -> "Callable[[], S3Client]":
+    """Make a client when a thread first asks for one, and give it to all that ask later."""
+    made, lock = list["S3Client"](), Lock()
+
+    def client() -> "S3Client":
+        with lock:
+            if not made:
+                made.append(connect())
+        return made[0]
+
+    return client
 
 
 def folder_of(settings: StageSettings, table: str, load_id: str = "") -> str:
@@ -96,6 +107,8 @@ def explained(bucket: str) -> Iterator[None]:
     Raises:
         StageError: S3 refused, or what it sent is damaged.
     """
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         yield
     except (ClientError, BotoCoreError, OSError, ZstdError) as error:
@@ -109,7 +122,10 @@ def explained(bucket: str) -> Iterator[None]:
 
 def _is_transient(error: Exception) -> bool:
     """Whether S3 was busy or out of reach, after boto3's own retries."""
+    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+    from botocore.exceptions import ConnectionError as NoConnectionError
+
     if isinstance(error, ClientError):
         answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return answered >= _SERVER_ERROR or error.response["Error"]["Code"] == "SlowDown"
-    return isinstance(error, _BROKEN)
+    return isinstance(error, (NoConnectionError, HTTPClientError, IncompleteReadError, OSError))

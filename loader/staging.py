@@ -6,7 +6,7 @@ Parts are uploaded while rows are still being read, and can be read back while m
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
@@ -18,7 +18,7 @@ import zstandard
 
 from loader.config import StageSettings
 from loader.errors import StageError
-from loader.s3 import explained, folder_of
+from loader.s3 import explained, folder_of, sweep
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -53,6 +53,12 @@ class Staging:
 
     Used with `with`: on the way out it removes its files, or leaves them as the setting says.
 
+    Args:
+        client: gives the client of S3; asked in another thread, because making one takes longer
+            than MySQL takes to answer.
+        owner: the end of this warehouse's load ids; what killed loads of it have left of the table
+            is swept away first. The caller holds the table's lock.
+
     Attributes:
         parts: those that are uploaded, in order.
         rows_to_come: how many rows there will be in all, as soon as that is known; parts are
@@ -60,7 +66,12 @@ class Staging:
     """
 
     def __init__(
-        self, client: "S3Client", settings: StageSettings, table: str, load_id: str
+        self,
+        client: "Callable[[], S3Client]",
+        settings: StageSettings,
+        table: str,
+        load_id: str,
+        owner: str = "",
     ) -> None:
         self._client = client
         self._settings = settings
@@ -74,6 +85,8 @@ class Staging:
         # One upload at a time, while the next part is read.
         self._uploads = ThreadPoolExecutor(1, thread_name_prefix="upload")
         self._uploading: Future[None] | None = None
+        if owner:
+            self._uploading = self._uploads.submit(self._sweep, table, owner)
         self._closed: list[Part] = []
         self._changed = Condition()
         self._ended = False
@@ -93,7 +106,7 @@ class Staging:
         # A file left behind is no reason to fail a load that has landed.
         with contextlib.suppress(StageError), explained(self._settings.bucket):
             for key in self._written:
-                self._client.delete_object(Bucket=self._settings.bucket, Key=key)
+                self._client().delete_object(Bucket=self._settings.bucket, Key=key)
 
     def write(self, text: bytes, rows: int) -> None:
         """Add whole rows to the open part, and hand it over once it is large enough.
@@ -163,7 +176,10 @@ class Staging:
 
     def reader(self) -> "PartsReader":
         """Read the staged rows back, those that are still to come too."""
-        return PartsReader(self._client, self._settings.bucket, self.uploaded())
+        return PartsReader(self._client(), self._settings.bucket, self.uploaded())
+
+    def _sweep(self, table: str, owner: str) -> None:
+        sweep(self._client(), self._settings, table, owner)
 
     def _is_full(self) -> bool:
         """Whether the open part has its share of the rows that are left for it and the next ones.
@@ -217,10 +233,10 @@ class Staging:
         bucket = self._settings.bucket
         with explained(bucket):
             if len(data) < _IN_PIECES:
-                self._client.put_object(Body=data, Bucket=bucket, Key=key, **self._extra)  # type: ignore[arg-type]
+                self._client().put_object(Body=data, Bucket=bucket, Key=key, **self._extra)  # type: ignore[arg-type]
             else:
                 # boto3 aborts the upload when one of the pieces fails.
-                self._client.upload_fileobj(io.BytesIO(data), bucket, key, ExtraArgs=self._extra)
+                self._client().upload_fileobj(io.BytesIO(data), bucket, key, ExtraArgs=self._extra)
 
 
 class PartsReader:
@@ -278,7 +294,7 @@ def check_access(client: "S3Client", settings: StageSettings) -> None:
     Raises:
         StageError: one of them was refused.
     """
-    with Staging(client, replace(settings, keep="never"), "_check", "access") as staging:
+    with Staging(lambda: client, replace(settings, keep="never"), "_check", "access") as staging:
         staging.write(b"check\n", 1)
         staging.finish()
         for part in staging.parts:

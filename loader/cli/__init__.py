@@ -3,6 +3,8 @@
 What a command needs is imported within it, so that `loader --help` answers at once.
 """
 
+import atexit
+import gc
 import sys
 
 import click
@@ -14,6 +16,8 @@ from loader.errors import LoaderError
 
 def main() -> None:
     """Run the command line; a failure that a person can act on ends without a traceback."""
+    # Or Python would look through all that is left before it lets go of it, for 0.06 s.
+    atexit.register(gc.freeze)
     try:
         loader(prog_name="loader")
     except LoaderError as error:

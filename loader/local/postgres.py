@@ -42,7 +42,8 @@ def start(folder: Path, registry: Registry, secret: Mapping[str, str]) -> int:
             os.chown(password, _NOBODY, _NOBODY)
         run(
             [*prefix, str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-E", "UTF8",
-             "--locale=C", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"],
+             "--locale=C", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync",
+             "--no-data-checksums"],
             home.parent / "postgres-install.log",
         )  # fmt: skip
         password.unlink()
@@ -63,7 +64,8 @@ def _options(port: int) -> str:
     return (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
         "-c fsync=off -c synchronous_commit=off -c shared_buffers=256MB -c max_wal_size=4GB "
-        "-c timezone=UTC -c log_timezone=UTC"
+        # Nobody replicates it, so a table is not written to the log as well while it is made.
+        "-c wal_level=minimal -c max_wal_senders=0 -c timezone=UTC -c log_timezone=UTC"
     )
 
 

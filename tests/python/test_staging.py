@@ -153,7 +153,7 @@ def test_a_large_part_whose_upload_fails_leaves_no_piece_behind(pipeline, client
     stage = settings(pipeline, part_bytes=70_000_000)
 
     def stage_one():
-        with Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
+        with Staging(lambda: client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
             staging.write(os.urandom(71_000_000), 1)
             staging.finish()
 
@@ -180,7 +180,7 @@ def test_every_staged_file_asks_for_the_kms_key(pipeline, client):
 
     client.meta.events.register("before-call.s3.PutObject", note)
     stage = settings(pipeline, kms_key_id="key-1")
-    with Staging(client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
+    with Staging(lambda: client, stage, "t", "20260101T000000000000-aaaaaa") as staging:
         staging.write(b"row\n", 1)
         staging.finish()
     assert asked == [("aws:kms", "key-1")] * 2  # the part and the manifest

@@ -387,9 +387,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
             "update t set updated_at = '2026-07-06' where id = 4",  # moved on
         )
         (job,) = repair_jobs([found], session.settings, confirmed=False)
-        route = Route(
-            settings=session.settings, stage=s3.connect(), new_warehouse=session.warehouse
-        )
+        route = Route(settings=session.settings, stage=s3.shared(), new_warehouse=session.warehouse)
         landed = load.land(job, route, Watcher(rows=lambda *_: None, say=print, done=print))
     assert landed.landed_rows == 3
     assert agrees(pipeline)
