@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -40,13 +39,6 @@ _SHOWN = 3
 _DAYS_SHOWN = 31
 
 
-@dataclass(frozen=True)
-class Display(Watcher):
-    """A watcher that keeps what was said for a report."""
-
-    said: list[str]
-
-
 class _Rate(ProgressColumn):
     """Rows a second of late."""
 
@@ -56,14 +48,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def quiet() -> Iterator[Display]:
-    """Show nothing; what is said goes into the report."""
-    said = list[str]()
-    yield Display(rows=lambda *_: None, say=said.append, done=lambda _: None, said=said)
-
-
-@contextmanager
-def progress(jobs: Sequence[Job]) -> Iterator[Display]:
+def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
     """Show a bar per table on a terminal; elsewhere a line per table when it is done."""
     width = max([len(job.table.name) for job in jobs], default=0)
     with Progress(
@@ -94,7 +79,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Display]:
                 ERR.print(_told((f"{name}  failed", "red"), f": {outcome.error.fact}"), end="\n\n")
                 ERR.print(outcome.error.remedy)
 
-        yield Display(rows=rows, say=lambda told: OUT.print(printable(told)), done=done, said=[])
+        yield Watcher(rows=rows, say=lambda told: OUT.print(printable(told)), done=done)
 
 
 def tell(as_json: bool) -> Callable[[str], None]:

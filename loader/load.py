@@ -2,7 +2,7 @@
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -76,11 +76,20 @@ class Watcher:
         rows: called with a table's name, the rows read so far and the rows there are.
         say: called with a sentence, such as a column that was added.
         done: called with what became of a job.
+        said: what was said, if it is kept for a report.
     """
 
     rows: Callable[[str, int, int], None]
     say: Callable[[str], None]
     done: Callable[[Outcome], None]
+    said: Sequence[str] = ()
+
+
+@contextmanager
+def unwatched() -> Iterator[Watcher]:
+    """Show nothing, and keep what is said."""
+    said = list[str]()
+    yield Watcher(rows=lambda *_: None, say=said.append, done=lambda _: None, said=said)
 
 
 def land(job: Job, route: Route, watcher: Watcher) -> Load:

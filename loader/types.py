@@ -202,11 +202,10 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
     quoted = quote_mysql(column.name)
     text = value = exact_text(column, quoted)
     if column.data_type in _DATES:
-        # What is added to 0000-00-00 or 2024-00-10 gives NULL. No warehouse has a year 0, of which
-        # MySQL makes 0000-00-00; nor 2024-02-31, which a server takes under ALLOW_INVALID_DATES,
-        # and which becomes 2024-03-02. [MySQL: DATE_ADD(); Server SQL Modes]
-        is_day = f"{quoted} + interval 0 day = {quoted}"
-        return f"if({is_day}, {text}, {_instead(text, policy)})"
+        # NULL of 0000-00-00 and of 2024-00-10; no warehouse has the year 0, which ends on day 365.
+        # A 2024-02-31, which a server takes under ALLOW_INVALID_DATES, is refused by COPY.
+        # [MySQL: TO_DAYS(); Server SQL Modes]
+        return f"if(to_days({quoted}) > 365, {text}, {_instead(text, policy)})"
     if column.data_type in _BINARIES:
         text = f"concat({dialect.binary_prefix}, hex({quoted}))"
         return _if_refused([_longer(quoted, column.length, dialect.binary_bytes)], text, policy)

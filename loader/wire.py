@@ -142,11 +142,12 @@ def _cut(buffer: bytes, position: int, room: int) -> tuple[list[Row], int]:
     while position < stop:
         begin = position
         kind = buffer[position + _HEADER]
+        text = position + 5
         if kind < _NULL:
-            position += 5 + kind
-            add(buffer[begin + 5 : position])
+            position = text + kind
+            add(buffer[text:position])
         elif kind == _TWO:
-            position += 7 + _two_bytes(buffer, position + 5)[0]
+            position += 7 + _two_bytes(buffer, text)[0]
             add(buffer[begin + 7 : position])
         elif kind == _THREE:
             position += 8 + (_four_bytes(buffer, position + 4)[0] >> 8)

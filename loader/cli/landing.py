@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from loader.cli.session import Session, open_session
 from loader.windows import Dates
 
 if TYPE_CHECKING:
-    from loader.load import Job, Route
+    from loader.load import Job, Route, Watcher
     from loader.tables import Table
     from loader.warehouse import Warehouse
     from loader.windows import Window
@@ -103,19 +103,29 @@ def plan(
 
 def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool) -> dict[str, Any]:
     """Land jobs and show how they go on; returns the machine-readable report."""
-    from loader import console, report
+    from loader import report
     from loader.jobs import run_jobs
+    from loader.load import unwatched
 
-    with console.quiet() if as_json else console.progress(jobs) as watcher:
+    with unwatched() if as_json else _shown(jobs) as watcher:
         outcomes = []
         for outcome in run_jobs(jobs, route, threads, watcher):
             outcomes.append(outcome)
             watcher.done(outcome)
     ok = not any(outcome.error for outcome in outcomes)
-    told: dict[str, Any] = {"ok": ok, "said": watcher.said, "loads": report.loads(outcomes)}
+    told: dict[str, Any] = {"ok": ok, "said": list(watcher.said), "loads": report.loads(outcomes)}
     if not as_json:
+        from loader import console
+
         console.show_totals(told["loads"])
     return told
+
+
+def _shown(jobs: "Sequence[Job]") -> AbstractContextManager["Watcher"]:
+    """Show how jobs go on; rich takes as long to import as MySQL to begin."""
+    from loader import console
+
+    return console.progress(jobs)
 
 
 def jobs_of(

@@ -65,7 +65,7 @@ def run(
     from loader import console, report
     from loader.backlog import Order
     from loader.jobs import is_under_way
-    from loader.load import now
+    from loader.load import now, unwatched
     from loader.run import Run
     from loader.stop import Stop, asked_by_signals
 
@@ -89,7 +89,7 @@ def run(
     )
 
     def show(jobs: "Sequence[Job]") -> "AbstractContextManager[Watcher]":
-        return console.quiet() if as_json else console.progress(jobs)
+        return unwatched() if as_json else console.progress(jobs)
 
     stop = Stop()
     this = Run(order, route_of(session, stop.event, rate), stop, show, console.tell(as_json))
