@@ -1,6 +1,7 @@
 """What a way costs: seconds, CPU of its own and of MySQL, memory, bytes staged."""
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -12,7 +13,8 @@ import psutil
 
 from bench.place import Place
 
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.1  # a look takes time of the cores that the way could use
+_HIGHEST = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
 class WayError(Exception):
@@ -27,7 +29,7 @@ class Cost:
         seconds: from the start of its first process to the end of its last.
         cpu: seconds of CPU of its processes and their children; the servers' are not its own.
         mysql_cpu: seconds of CPU that MySQL took meanwhile.
-        peak_bytes: the most memory that its processes held at one time, together.
+        peak_bytes: the most memory that its processes held, those of one moment together.
         examined: rows that MySQL looked at meanwhile.
         output: what it wrote.
     """
@@ -100,13 +102,20 @@ def _watch(pid: int, peak: list[int]) -> None:
             held = 0
             for each in (process, *process.children(recursive=True)):
                 try:
-                    held += each.memory_info().rss
-                except psutil.Error:
+                    held += _most_held(each)
+                except (psutil.Error, OSError):
                     continue
             peak[0] = max(peak[0], held)
             time.sleep(_LOOK_SECONDS)
     except psutil.Error:
         return
+
+
+def _most_held(process: psutil.Process) -> int:
+    """The most memory that a process has held so far, between two looks too. [proc(5)]."""
+    status = Path(f"/proc/{process.pid}/status")
+    found = _HIGHEST.search(status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else int(process.memory_info().rss)
 
 
 def _cpu(process: psutil.Process) -> float:
