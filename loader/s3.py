@@ -6,7 +6,7 @@ boto3 is imported where a client is made, because that takes longer than all els
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _SERVER_ERROR = 500
+_NAMED = 1000  # files
 _REMEDIES = {
     "404": "Create the bucket, or correct LOADER_S3_BUCKET.",
     "NoSuchBucket": "Create the bucket, or correct LOADER_S3_BUCKET.",
@@ -39,8 +40,12 @@ def connect() -> "S3Client":
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    # Parts have checksums of their own; boto3's turns some servers' errors into an AttributeError.
-    config = Config(response_checksum_validation="when_required")
+    config = Config(
+        # Parts have checksums of their own; boto3's turns some servers' errors into another one.
+        response_checksum_validation="when_required",
+        # What is sent has one too, so it need not be hashed again; with TLS that is the default.
+        s3={"payload_signing_enabled": False},
+    )
     try:
         return boto3.Session().client("s3", config=config)  # threads may not share boto3's own
     except (BotoCoreError, ValueError) as error:
@@ -88,9 +93,9 @@ def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -
     # Listing is not among the rights that a load needs.
     with contextlib.suppress(StageError), explained(bucket):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for found in page.get("Contents", []):
-                if found["Key"].removeprefix(prefix).split("/")[0].endswith(owner):
-                    client.delete_object(Bucket=bucket, Key=found["Key"])
+            keys = [found["Key"] for found in page.get("Contents", [])]
+            left = [key for key in keys if key.removeprefix(prefix).split("/")[0].endswith(owner)]
+            remove(client, bucket, left)
         for upload in client.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get(
             "Uploads", []
         ):
@@ -98,6 +103,13 @@ def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -
                 client.abort_multipart_upload(
                     Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
+
+
+def remove(client: "S3Client", bucket: str, keys: Sequence[str]) -> None:
+    """Remove files, as many at a time as one request may name. [Amazon S3: DeleteObjects]."""
+    for some in (keys[at : at + _NAMED] for at in range(0, len(keys), _NAMED)):
+        named = [{"Key": key} for key in some]
+        client.delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": True})  # type: ignore[typeddict-item]
 
 
 @contextmanager

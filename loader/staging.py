@@ -18,7 +18,7 @@ import zstandard
 
 from loader.config import StageSettings
 from loader.errors import StageError
-from loader.s3 import explained, folder_of, sweep
+from loader.s3 import explained, folder_of, remove, sweep
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -101,12 +101,12 @@ class Staging:
     ) -> None:
         self._uploads.shutdown(wait=True, cancel_futures=True)
         keep = self._settings.keep
-        if keep == "always" or (keep == "on_failure" and kind is not None):
+        kept = keep == "always" or (keep == "on_failure" and kind is not None)
+        if kept or not self._written:
             return
         # A file left behind is no reason to fail a load that has landed.
         with contextlib.suppress(StageError), explained(self._settings.bucket):
-            for key in self._written:
-                self._client().delete_object(Bucket=self._settings.bucket, Key=key)
+            remove(self._client(), self._settings.bucket, self._written)
 
     def write(self, text: bytes, rows: int) -> None:
         """Add whole rows to the open part, and hand it over once it is large enough.
