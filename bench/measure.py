@@ -82,11 +82,12 @@ def _run(place: Place, command: str | Sequence[str]) -> tuple["os.struct_rusage"
             stdout=written,
             stderr=subprocess.STDOUT,
         )
-        peak = [0]
-        watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
+        peak, ended = [0], threading.Event()
+        watcher = threading.Thread(target=_watch, args=(process.pid, peak, ended), daemon=True)
         watcher.start()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        ended.set()
         watcher.join()
     text = Path(log).read_text(errors="replace")
     if process.returncode:
@@ -94,11 +95,11 @@ def _run(place: Place, command: str | Sequence[str]) -> tuple["os.struct_rusage"
     return usage, peak[0], text
 
 
-def _watch(pid: int, peak: list[int]) -> None:
+def _watch(pid: int, peak: list[int], ended: threading.Event) -> None:
     """Note the most memory that a process and its children hold together, until it ends."""
     try:
         process = psutil.Process(pid)
-        while process.status() != psutil.STATUS_ZOMBIE:
+        while not ended.is_set():
             held = 0
             for each in (process, *process.children(recursive=True)):
                 try:
@@ -106,7 +107,7 @@ def _watch(pid: int, peak: list[int]) -> None:
                 except (psutil.Error, OSError):
                     continue
             peak[0] = max(peak[0], held)
-            time.sleep(_LOOK_SECONDS)
+            ended.wait(_LOOK_SECONDS)
     except psutil.Error:
         return
 

@@ -22,6 +22,7 @@ from loader.local.services import Endpoints
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".local" / "bench"
 TABLES_PROJECT = "tables"
+_CACHE_MB = 2048  # holds the table that grows, as servers of its size would
 SCHEMA = "raw_data"
 """Where the loader lands; the other ways take schemas of their own."""
 
@@ -137,7 +138,7 @@ def open_place() -> Place:
     place = Place(
         folder=FOLDER,
         project=FOLDER / TABLES_PROJECT,
-        endpoints=services.up(FOLDER / ".local", print),
+        endpoints=services.up(FOLDER / ".local", print, _CACHE_MB),
     )
     write_project(place.project)
     return place

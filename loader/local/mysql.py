@@ -20,7 +20,11 @@ _REMEDY = (
 
 
 def start(
-    folder: Path, registry: Registry, secret: Mapping[str, str], say: Callable[[str], None]
+    folder: Path,
+    registry: Registry,
+    secret: Mapping[str, str],
+    say: Callable[[str], None],
+    cache_mb: int,
 ) -> int:
     """Start it if it does not run, with the users that the sample needs; returns its port.
 
@@ -50,7 +54,7 @@ def start(
         # Relative to the data, because a socket's path holds 107 bytes.
         "--socket=mysql.sock", f"--pid-file={home / 'pid'}", f"--init-file={init}",
         "--loose-mysqlx=0", "--skip-name-resolve", "--local-infile=1", "--skip-log-bin",
-        "--innodb-buffer-pool-size=256M", "--innodb-flush-log-at-trx-commit=0",
+        f"--innodb-buffer-pool-size={cache_mb}M", "--innodb-flush-log-at-trx-commit=0",
         "--innodb-fast-shutdown=2", "--innodb-buffer-pool-dump-at-shutdown=0",
         f"--tmpdir={scratch}",
     ]  # fmt: skip

@@ -21,7 +21,7 @@ _NOBODY = 65534
 _DAC_READ_SEARCH = 2  # its bit among the capabilities [capabilities(7)]
 
 
-def start(folder: Path, registry: Registry, secret: Mapping[str, str]) -> int:
+def start(folder: Path, registry: Registry, secret: Mapping[str, str], cache_mb: int) -> int:
     """Start it if it does not run, with the database that the profile names; returns its port.
 
     Raises:
@@ -50,22 +50,23 @@ def start(folder: Path, registry: Registry, secret: Mapping[str, str]) -> int:
     start = [*prefix, str(binaries / "pg_ctl"), "-D", str(data), "-l", str(log), "-w", "start"]
     port = free_port(registry.port("postgres") or _PREFERRED_PORT)
     try:
-        run([*start, "-o", _options(port)], home.parent / "postgres-start.log")
+        run([*start, "-o", _options(port, cache_mb)], home.parent / "postgres-start.log")
     except ConfigError:
         # Another program may have taken the port in the meantime.
         port = free_port()
-        run([*start, "-o", _options(port)], home.parent / "postgres-start.log")
+        run([*start, "-o", _options(port, cache_mb)], home.parent / "postgres-start.log")
     registry.remember("postgres", int((data / "postmaster.pid").read_text().split()[0]), port)
     wait_until(lambda: _create_database(port, secret), "postgres", log)
     return port
 
 
-def _options(port: int) -> str:
+def _options(port: int, cache_mb: int) -> str:
     return (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
-        "-c fsync=off -c synchronous_commit=off -c shared_buffers=256MB -c max_wal_size=4GB "
+        f"-c shared_buffers={cache_mb}MB -c max_wal_size=4GB -c fsync=off "
+        "-c synchronous_commit=off -c timezone=UTC -c log_timezone=UTC "
         # Nobody replicates it, so a table is not written to the log as well while it is made.
-        "-c wal_level=minimal -c max_wal_senders=0 -c timezone=UTC -c log_timezone=UTC"
+        "-c wal_level=minimal -c max_wal_senders=0"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from loader.local import mysql, postgres, s3
 from loader.local.processes import Registry, write_secret
 
+CACHE_MB = 256
 DBT_FOLDERS = {"target": ".local/dbt/target", "logs": ".local/dbt/logs"}
 _EXAMPLE = "profiles.yml.example"
 # What ends them though clients are connected; the S3 server keeps nothing that it has not written.
@@ -31,12 +32,13 @@ class Endpoints:
     postgres_password: str
 
 
-def up(folder: Path, say: Callable[[str], None]) -> Endpoints:
+def up(folder: Path, say: Callable[[str], None], cache_mb: int = CACHE_MB) -> Endpoints:
     """Start what does not run yet, and write `local.env`.
 
     Args:
         folder: where everything is kept; made if it is not there.
         say: told what takes long.
+        cache_mb: the megabytes of tables that MySQL and PostgreSQL each keep in memory.
 
     Raises:
         ConfigError: a server is not installed or does not start.
@@ -45,8 +47,8 @@ def up(folder: Path, say: Callable[[str], None]) -> Endpoints:
     folder.mkdir(parents=True, exist_ok=True)
     registry = Registry(folder)
     secret = passwords(folder)
-    mysql_port = mysql.start(folder, registry, secret, say)
-    postgres_port = postgres.start(folder, registry, secret)
+    mysql_port = mysql.start(folder, registry, secret, say, cache_mb)
+    postgres_port = postgres.start(folder, registry, secret, cache_mb)
     s3_port = s3.start(folder, registry, secret)
     env = {
         "LOADER_MYSQL_HOST": "127.0.0.1",

@@ -7,7 +7,7 @@ from typing import Any
 
 from loader.errors import LandingError
 from loader.ledger import LEDGERS, REPAIR
-from loader.reading import LOAD_ID, LOADED_AT, RUN_DATE
+from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import POSTGRES, Landed
 from loader.warehouse import base
@@ -25,6 +25,13 @@ immutable, though it is so for one COPY only, because then COPY asks it once and
 and a column that is added has it as the value of all rows that are there, without a byte in any.
 [PostgreSQL: Function Volatility Categories; ALTER TABLE, Notes]
 """
+
+_INDEXED = {
+    # column: which rows
+    RUN_DATE: "",
+    LOAD_ID: "",
+    DELETED_AT: f" where {DELETED_AT} is not null",
+}
 
 
 class Postgres(Warehouse):
@@ -129,8 +136,11 @@ class Postgres(Warehouse):
             "where indrelid = %s::regclass",
             (relation,),
         )
-        wanted = [name for name in (RUN_DATE, LOAD_ID) if (name,) not in found]
-        indexes = [f"create index on {relation} ({name})" for name in wanted]
+        indexes = [
+            f"create index on {relation} ({name}){rows}"
+            for name, rows in _INDEXED.items()
+            if (name,) not in found
+        ]
         return ["set local enable_nestloop = off", *indexes]
 
     def _copies_what_is_staged(self, landing: Landing) -> bool:

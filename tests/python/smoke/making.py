@@ -53,7 +53,7 @@ def _source(home: Path, name: str, say: Callable[[str], None]) -> Iterator[sampl
     registry, passwords = Registry(home), services.passwords(home)
     ran = registry.running("mysql")
     try:
-        port = mysql.start(home, registry, passwords, say)
+        port = mysql.start(home, registry, passwords, say, services.CACHE_MB)
         address = sample.Address(port, passwords["sample"], name)
         with sample.writer(sample.Address(port, passwords["sample"])) as connection:
             cursor = connection.cursor()
