@@ -1,6 +1,6 @@
 """What a user of dlt writes; run by dlt's own Python.
 
-`python dlt_script.py SOURCE-URL WAREHOUSE-URL TABLE ...`
+`python dlt_script.py replace|merge SOURCE-URL WAREHOUSE-URL TABLE ...`
 """
 
 import sys
@@ -10,10 +10,10 @@ from dlt.sources.sql_database import sql_database
 
 
 def main() -> None:
-    """Load tables whole, each replaced."""
-    source_url, warehouse_url, *tables = sys.argv[1:]
+    """Load tables whole, each replaced; or what is new in them, merged."""
+    disposition, source_url, warehouse_url, *tables = sys.argv[1:]
     pipeline = dlt.pipeline(
-        "bench",
+        f"bench_{disposition}",
         pipelines_dir=".local/dlt",
         destination=dlt.destinations.postgres(warehouse_url),
         dataset_name="peer_dlt",
@@ -21,7 +21,12 @@ def main() -> None:
     source = sql_database(
         source_url, table_names=tables, backend="pyarrow", reflection_level="full_with_precision"
     )
-    pipeline.run(source, write_disposition="replace")
+    if disposition == "merge":
+        for table in tables:
+            source.resources[table].apply_hints(
+                primary_key="id", incremental=dlt.sources.incremental("updated_at")
+            )
+    pipeline.run(source, write_disposition=disposition)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
+from typing import TypeAlias
 
 from bench.measure import Cost, measured
 from bench.place import FOLDER, Place
 from bench.tables import DATABASE, Table, connection
 from bench.ways import Way
+from loader.local.processes import write_secret
+from loader.windows import DAY
 
 _INSTALL_SECONDS = 600
+
+Run: TypeAlias = Callable[[Place, Sequence[Table]], Cost]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +79,9 @@ DLT = Peer(
 def peers() -> list[Way]:
     """Every tool that installs here."""
     return [
-        replace(_way(INGESTR, "ingestr; no staging", _ingestr), prepare=_prepare_ingestr),
-        _way(SLING, "Sling; no staging", _sling),
-        _way(DLT, "dlt, with pyarrow; no staging", _dlt),
+        replace(_way(INGESTR, "ingestr; no staging", _ingestr()), prepare=_prepare_ingestr),
+        _way(SLING, "Sling; no staging", _sling("full-refresh")),
+        replace(_way(DLT, "dlt, with pyarrow; no staging", _dlt("replace")), prepare=_prepare_dlt),
         Way(
             name="pgloader",
             about="pgloader; no staging",
@@ -87,7 +93,23 @@ def peers() -> list[Way]:
     ]
 
 
-def _way(peer: Peer, about: str, run: Callable[[Place, Sequence[Table]], Cost]) -> Way:
+def merges(day: date | None = None) -> dict[str, Run]:
+    """How those of them that can bring and merge what has changed, by name.
+
+    Args:
+        day: the day of the changes, for one that does not find out by itself; None for all days.
+    """
+    key = ("--primary-key", "id")
+    days = ("--interval-start", str(day), "--interval-end", str(day + DAY)) if day else ()
+    by_ingestr = ("--incremental-strategy", "merge", "--incremental-key", "updated_at", *days)
+    return {
+        INGESTR.name: _ingestr(*key, *by_ingestr),
+        SLING.name: _sling("incremental", *key, "--update-key", "updated_at"),
+        DLT.name: _dlt("merge"),
+    }
+
+
+def _way(peer: Peer, about: str, run: Run) -> Way:
     return Way(
         name=peer.name,
         about=about,
@@ -109,8 +131,8 @@ def _prepare_ingestr(place: Place, tables: Sequence[Table]) -> None:
             )
 
 
-def _ingestr(place: Place, tables: Sequence[Table]) -> Cost:
-    return measured(
+def _ingestr(*options: str) -> Run:
+    return lambda place, tables: measured(
         place,
         *(
             [
@@ -119,6 +141,7 @@ def _ingestr(place: Place, tables: Sequence[Table]) -> Cost:
                 "--source-table", f"{DATABASE}.{table.name}_short",
                 "--dest-uri", place.postgres_url,
                 "--dest-table", f"peer_ingestr.{table.name}",
+                *options,
             ]
             for table in tables
         ),
@@ -133,8 +156,8 @@ def _listed(table: Table) -> str:
     )
 
 
-def _sling(place: Place, tables: Sequence[Table]) -> Cost:
-    return measured(
+def _sling(*options: str) -> Run:
+    return lambda place, tables: measured(
         place,
         *(
             [
@@ -143,24 +166,43 @@ def _sling(place: Place, tables: Sequence[Table]) -> Cost:
                 "--src-stream", f"{DATABASE}.{table.name}",
                 "--tgt-conn", place.postgres_url + "?sslmode=disable",
                 "--tgt-object", f"peer_sling.{table.name}",
-                "--mode", "full-refresh",
+                "--mode", *options,
             ]
             for table in tables
         ),
     )  # fmt: skip
 
 
-def _dlt(place: Place, tables: Sequence[Table]) -> Cost:
+def _prepare_dlt(place: Place, tables: Sequence[Table]) -> None:
+    """Let it forget what it has brought before."""
+    del tables
+    place.empty_schema("peer_dlt")
+    shutil.rmtree(place.project / ".local" / "dlt", ignore_errors=True)
+
+
+def _dlt(disposition: str) -> Run:
     script = Path(__file__).with_name("dlt_script.py")
-    addresses = [place.mysql_url("mysql+pymysql"), place.postgres_url]
-    names = [table.name for table in tables]
-    return measured(place, [DLT.path, str(script), *addresses, *names])
+    return lambda place, tables: measured(
+        place,
+        [
+            DLT.path, str(script), disposition,
+            place.mysql_url("mysql+pymysql"), place.postgres_url,
+            *(table.name for table in tables),
+        ],
+    )  # fmt: skip
 
 
 def _pgloader(place: Place, tables: Sequence[Table]) -> Cost:
-    del tables  # it takes every table of the database
-    program = shutil.which("pgloader") or ""
-    return measured(place, [program, place.mysql_url("mysql"), place.postgres_url])
+    """Write what it is to do; without a limit to what it reads ahead, its memory is used up."""
+    names = ", ".join(f"'{table.name}'" for table in tables)
+    orders = place.folder / "pgloader.load"
+    write_secret(
+        orders,
+        f"load database from {place.mysql_url('mysql')} into {place.postgres_url}\n"
+        "with include drop, create tables, create no indexes, no foreign keys, "
+        f"prefetch rows = 10000\nincluding only table names matching {names};\n",
+    )
+    return measured(place, [shutil.which("pgloader") or "", str(orders)])
 
 
 def _missing_pgloader() -> str:

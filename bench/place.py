@@ -25,6 +25,30 @@ TABLES_PROJECT = "tables"
 _CACHE_MB = 2048  # holds the table that grows, as servers of its size would
 SCHEMA = "raw_data"
 """Where the loader lands; the other ways take schemas of their own."""
+CORE = "analytics"
+"""Where dbt merges what was landed."""
+_MODEL = """{{ config(unique_key='id', indexes=core_indexes('id')) }}
+
+with
+
+landed as (
+
+    select * from {{ source('raw_data', 'TABLE') }}
+
+    {% if is_incremental() %}
+        where {{ landed_since_last_build() }}
+    {% endif %}
+
+),
+
+newest as (
+
+    {{ newest_version('landed', key='id', built=this if is_incremental() else none) }}
+
+)
+
+select COLUMNS, _load_id, _watermark from newest
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +169,21 @@ def open_place() -> Place:
 
 
 def write_project(folder: Path) -> None:
-    """Write a project that declares the tables, and nothing more."""
+    """Write a project that declares the tables, and merges them as the repository's own does."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
-    (folder / "dbt_project.yml").write_text(
-        "name: bench\nversion: '1.0'\nprofile: mysql_to_redshift\n"
-    )
+    shutil.copytree(ROOT / "macros", folder / "macros", dirs_exist_ok=True)
+    merged = {"+materialized": "incremental", "+incremental_strategy": "merge"}
+    project = {
+        "name": "bench",
+        "version": "1.0",
+        "profile": "mysql_to_redshift",
+        "models": {"bench": merged},
+    }
+    (folder / "dbt_project.yml").write_text(json.dumps(project, indent=1))
+    for table in TABLES:
+        model = _MODEL.replace("TABLE", table.name).replace("COLUMNS", table.names)
+        (folder / "models" / f"{table.name}.sql").write_text(model)
     declared = [
         {
             "name": table.name,

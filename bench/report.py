@@ -81,9 +81,9 @@ def section_lines(lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return [
         [
             line["what"],
-            _spread(line["seconds"]),
+            _spread(line["seconds"]) if line["seconds"] else line["limit"],
             f"{max(line['peak_bytes']) / _MEGABYTE:,.0f} MB" if line["peak_bytes"] else "",
-            line["limit"],
+            line["limit"] if line["seconds"] else "",
         ]
         for line in lines
     ]
@@ -135,7 +135,9 @@ def keep(record: Record, file: Path) -> None:
     What this run has not measured stays as it was.
     """
     if file.exists():
-        record = {**json.loads(file.read_text()), **record}
+        kept = json.loads(file.read_text())
+        sections = {**kept.get("sections", {}), **record.get("sections", {})}
+        record = {**kept, **record, "sections": sections}
     file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     if file.resolve() == KEPT:
         DOCS.write_text(with_table(DOCS.read_text(), record))

@@ -60,7 +60,7 @@ def ways() -> list[Way]:
             about="Airflow's operators: pandas, CSV on S3, COPY",
             schema="airflow",
             prepare=lambda place, tables: place.empty_schema("airflow", tables),
-            run=_python("bench.airflow"),
+            run=python("bench.airflow"),
             staged=lambda place, cost: json.loads(cost.output.splitlines()[-1])["staged_bytes"],
             missing=lambda: "" if _has_pandas() else "pandas is not installed",
         ),
@@ -87,14 +87,17 @@ def _raw_pipe(place: Place, tables: Sequence[Table]) -> Cost:
     )
 
 
-def _python(module: str) -> Callable[[Place, Sequence[Table]], Cost]:
+def python(module: str, *options: str) -> Callable[[Place, Sequence[Table]], Cost]:
+    """Make a way of a module that takes the tables' names."""
+
     def run(place: Place, tables: Sequence[Table]) -> Cost:
-        return measured(place, [sys.executable, "-m", module, *(table.name for table in tables)])
+        names = [table.name for table in tables]
+        return measured(place, [sys.executable, "-m", module, *options, *names])
 
     return run
 
 
-_receive = _python("bench.receive")
+_receive = python("bench.receive")
 
 
 def _loader(place: Place, tables: Sequence[Table]) -> Cost:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import psycopg2
 import pytest
 
-from bench import checks, report
+from bench import checks, increments, report
 from bench.__main__ import Limits, measure
 from bench.place import Place, write_project
 from bench.tables import NPS, ORDERS, connection, fill
@@ -25,7 +25,7 @@ def place(tmp_path_factory, endpoints):
         for table in TABLES:
             fill(source, table)
     yield place
-    place.drop_schemas("raw_pipe", "raw_data", "airflow")
+    place.drop_schemas("raw_pipe", "raw_data", "airflow", "analytics")
 
 
 def test_every_way_brings_every_value(place):
@@ -53,6 +53,23 @@ def test_a_value_that_differs_is_told(place):
     wrong = checks.wrong_columns(place, "raw_pipe", TABLES, expected)
     lost = {f"nps.{each.name}" for each in NPS.columns}
     assert set(wrong) == {*lost, "orders.weight", "orders.note"}
+
+
+def test_an_increment_is_timed_only_if_it_brings_every_value(place, monkeypatch):
+    loader = increments.increments()[0]
+    forgetful = replace(loader, day=lambda *_: {"nothing": None})
+    told = {}
+    for each in (loader, forgetful):
+        monkeypatch.setattr(increments, "increments", lambda each=each: [each])
+        told[each] = increments.measure(place, TABLES, 1)
+        with connection(place.endpoints) as source:
+            for table in TABLES:
+                fill(source, table)
+    landed, merged = told[loader]
+    assert 0 < landed["seconds"][0] < merged["seconds"][0]
+    (wrong,) = told[forgetful]
+    assert wrong["seconds"] == []
+    assert wrong["limit"] == "wrong: nps.score, nps.updated_at"
 
 
 def test_the_docs_show_the_record():
