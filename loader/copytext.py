@@ -9,7 +9,7 @@ it data. [PostgreSQL: COPY, "Text Format"; Redshift: COPY, "Data conversion para
 import codecs
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from loader.errors import SourceError
@@ -21,8 +21,6 @@ CHANGED = b"\xfb"  # precedes a value that a policy changed
 _ROW = b"\xfc"
 
 _SPECIAL = (b"\\", b"\t", b"\n", b"\r")  # COPY takes them for data behind a backslash
-_MARKS = (NULL, REFUSED, CHANGED, b"\0", *_SPECIAL)
-_PLAIN = bytes(set(range(256)) - set(b"".join((SEPARATOR, _ROW, *_MARKS))))
 # Where a mark may not be: a NULL that is not all of its field, a CHANGED that does not begin one.
 # Each pattern begins with its mark, so that the search runs from one to the next.
 _STRAY = {
@@ -75,6 +73,36 @@ def to_copy_text(
     if not _is_utf8(chunk):
         raise _refusal(rows, columns, key, "is not valid UTF-8")
     return CopyText(chunk, changed)
+
+
+def cut(texts: Iterable[bytes], mark: bytes) -> Iterator[bytes]:
+    r"""Cut COPY's text at tabs or newlines, but for those that a backslash makes data.
+
+    Yields:
+        What is between them, before the first one and after the last.
+
+    >>> list(cut([b"1\ta\\", b"\tb"], b"\t"))
+    [b'1', b'a\\\tb']
+    """
+    begun = b""
+    for text in texts:
+        *whole, last = text.split(mark)
+        for piece in whole:
+            begun += piece
+            if (len(begun) - len(begun.rstrip(b"\\"))) % 2:
+                begun += mark
+            else:
+                yield begun
+                begun = b""
+        begun += last
+    yield begun
+
+
+def fields_of(row: bytes) -> list[str]:
+    """Read a row of COPY's text; to show it, so NULL is told from nothing else."""
+    return [
+        re.sub(rb"(?s)\\(.)", rb"\1", field).decode(errors="replace") for field in cut([row], b"\t")
+    ]
 
 
 def changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str]:

@@ -193,6 +193,7 @@ def _read_stage_land(
                     line=warehouse.line(job.table, read.fields),
                     staged=staged.result,
                     rows=staging.reader,
+                    row=staging.row,
                 )
                 warehouse.release()
                 landed = other.submit(warehouse.land, landing, watcher.say)

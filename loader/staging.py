@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from threading import Condition
 from types import TracebackType
@@ -18,6 +18,7 @@ import zstandard
 
 from loader.config import StageSettings
 from loader.errors import StageError
+from loader.parts import Part, PartsReader, nth_row, pieces
 from loader.s3 import explained, folder_of, remove, sweep
 
 if TYPE_CHECKING:
@@ -29,23 +30,6 @@ _COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
 )
 _SMALLEST_PART = 1_000_000  # [Redshift: COPY, "Loading data files": 1 MB to 1 GB each]
 _IN_PIECES = 64_000_000
-_PIECE = 1 << 16
-_TEXT = 1 << 18  # what is decompressed at a time: a piece may hold many thousand times its size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One staged file: whole rows, compressed with Zstandard.
-
-    Attributes:
-        bytes: its size.
-        text_bytes: the size of the rows before they are compressed.
-    """
-
-    key: str
-    rows: int
-    bytes: int
-    text_bytes: int
 
 
 class Staging:
@@ -178,6 +162,14 @@ class Staging:
         """Read the staged rows back, those that are still to come too."""
         return PartsReader(self._client(), self._settings.bucket, self.uploaded())
 
+    def row(self, number: int) -> bytes:
+        """Find a staged row by its number, counted from 1.
+
+        Raises:
+            StageError: it cannot be read.
+        """
+        return nth_row(self._client(), self._settings.bucket, self.parts, number)
+
     def _sweep(self, table: str, owner: str) -> None:
         sweep(self._client(), self._settings, table, owner)
 
@@ -239,55 +231,6 @@ class Staging:
                 self._client().upload_fileobj(io.BytesIO(data), bucket, key, ExtraArgs=self._extra)
 
 
-class PartsReader:
-    """The rows of all parts as one stream, in order, decompressed on the way.
-
-    Attributes:
-        error: why it broke off; drivers raise one of their own instead.
-    """
-
-    def __init__(self, client: "S3Client", bucket: str, parts: Iterator[Part]) -> None:
-        self._pieces = (piece for part in parts for piece in _pieces(client, bucket, part))
-        self._left = b""
-        self.error: BaseException | None = None
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes; none at the end.
-
-        Raises:
-            StageError: the rows break off; why is in `error`, and not for the driver to pass on.
-        """
-        try:
-            while not self._left:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    return b""
-                self._left = piece
-        except BaseException as error:
-            self.error = error
-            raise StageError("The staged rows break off.") from None
-        data, self._left = self._left[:size], self._left[size:]
-        return data
-
-
-def _pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
-    """Read one part piece by piece, and prove that it is whole."""
-    with explained(bucket):
-        answer = client.get_object(Bucket=bucket, Key=part.key)
-        body: Any = answer["Body"]
-        text = zstandard.ZstdDecompressor().stream_reader(body, read_size=_PIECE)
-        while piece := text.read(_TEXT):
-            yield piece
-    size, staged = (answer["ContentLength"], text.tell()), (part.bytes, part.text_bytes)
-    if size != staged:
-        raise StageError(
-            "s3://{}/{} has {:,} bytes of {:,}; {:,} of {:,} were staged.".format(
-                bucket, part.key, *size, *staged
-            ),
-            "Run the load again.",
-        )
-
-
 def check_access(client: "S3Client", settings: StageSettings) -> None:
     """Write, read and remove a file in the staging prefix.
 
@@ -298,4 +241,4 @@ def check_access(client: "S3Client", settings: StageSettings) -> None:
         staging.write(b"check\n", 1)
         staging.finish()
         for part in staging.parts:
-            next(_pieces(client, settings.bucket, part))
+            next(pieces(client, settings.bucket, part))

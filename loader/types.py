@@ -45,6 +45,8 @@ class Dialect:
         text_bytes, binary_bytes: the longest value, in bytes; None for no limit that matters.
         precision, scale: the largest of an exact number.
         name_bytes: the longest identifier.
+        refuses_days: whether COPY is known to refuse whatever is no day, so that MySQL need not be
+            asked.
         binary_prefix: what precedes hexadecimal digits in COPY's text, as a MySQL literal.
     """
 
@@ -55,15 +57,16 @@ class Dialect:
     scale: int
     binary_prefix: str
     name_bytes: int
+    refuses_days: bool
 
 
 POSTGRES = Dialect(
     name="postgres", text_bytes=None, binary_bytes=None, precision=1000, scale=1000,
-    binary_prefix="0x5C78", name_bytes=63,
+    binary_prefix="0x5C78", name_bytes=63, refuses_days=True,
 )  # fmt: skip
 REDSHIFT = Dialect(
     name="redshift", text_bytes=65_535, binary_bytes=1_024_000, precision=38, scale=37,
-    binary_prefix="''", name_bytes=127,
+    binary_prefix="''", name_bytes=127, refuses_days=False,
 )  # fmt: skip
 
 _INTEGERS = {
@@ -201,11 +204,14 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
     """
     quoted = quote_mysql(column.name)
     text = value = exact_text(column, quoted)
+    if column.data_type in _DATES and dialect.refuses_days and policy == "fail":
+        return text
     if column.data_type in _DATES:
-        # NULL of 0000-00-00 and of 2024-00-10; no warehouse has the year 0, which ends on day 365.
-        # A 2024-02-31, which a server takes under ALLOW_INVALID_DATES, is refused by COPY.
-        # [MySQL: TO_DAYS(); Server SQL Modes]
-        return f"if(to_days({quoted}) > 365, {text}, {_instead(text, policy)})"
+        # What is added to 0000-00-00 or 2024-00-10 gives NULL. No warehouse has a year 0, of which
+        # MySQL makes 0000-00-00; nor 2024-02-31, which a server takes under ALLOW_INVALID_DATES,
+        # and which becomes 2024-03-02. [MySQL: DATE_ADD(); Server SQL Modes]
+        is_day = f"{quoted} + interval 0 day = {quoted}"
+        return f"if({is_day}, {text}, {_instead(text, policy)})"
     if column.data_type in _BINARIES:
         text = f"concat({dialect.binary_prefix}, hex({quoted}))"
         return _if_refused([_longer(quoted, column.length, dialect.binary_bytes)], text, policy)
@@ -271,45 +277,3 @@ def _instead(text: str, policy: str) -> str:
     """What is read instead of a value that cannot land."""
     refused = f"concat({marker(REFUSED)}, {text})"
     return marker(CHANGED + NULL) if policy == "null" else refused
-
-
-def widens(old: str, new: str) -> bool:
-    """Whether the warehouse's type `new` holds every value of `old`.
-
-    >>> widens("integer", "bigint"), widens("bigint", "integer")
-    (True, False)
-    >>> widens("numeric(10,2)", "numeric(12,2)"), widens("numeric(10,2)", "numeric(10,4)")
-    (True, False)
-    >>> widens("numeric(4,0)", "smallint"), widens("numeric(5,0)", "smallint")
-    (True, False)
-    """
-    if old == new:
-        return True
-    (old_name, old_sizes), (new_name, new_sizes) = _parts(old), _parts(new)
-    if new_name == "text":
-        return old_name in ("text", "varchar")
-    if old_name == new_name and len(old_sizes) == 1:
-        return old_sizes[0] <= new_sizes[0]
-    if {old_name, new_name} <= {*_INTEGER_DIGITS, "numeric"}:
-        needed, had_scale = _digits(old_name, old_sizes)
-        # An integer type holds every number of one digit less than its largest has.
-        held, scale = _digits(new_name, new_sizes)
-        held -= new_name in _INTEGER_DIGITS and old_name == "numeric"
-        return needed <= held and had_scale <= scale
-    return (old_name, new_name) in {("real", "double precision"), ("date", "timestamp")}
-
-
-_INTEGER_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
-
-
-def _parts(kind: str) -> tuple[str, list[int]]:
-    name, _, sizes = kind.partition("(")
-    return name, [int(size) for size in sizes.rstrip(")").split(",") if size]
-
-
-def _digits(name: str, sizes: list[int]) -> tuple[int, int]:
-    """How many digits a number has before and after its point."""
-    if name in _INTEGER_DIGITS:
-        return _INTEGER_DIGITS[name], 0
-    precision, scale = sizes
-    return precision - scale, scale

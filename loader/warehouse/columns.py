@@ -9,9 +9,10 @@ from loader.config import Settings
 from loader.errors import LandingError
 from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
-from loader.types import Dialect, Landed, widens
+from loader.types import Dialect, Landed
 from loader.warehouse.profile import Profile
 from loader.warehouse.session import Session, literal, quote
+from loader.widening import widens
 
 LOADER_COLUMNS = (
     # In this order at the end of a staged line, as far as it has to bring them.

@@ -1,17 +1,19 @@
 """What is to be landed, and the error of a warehouse that refuses it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loader.errors import LandingError
+from loader.copytext import fields_of
+from loader.errors import LandingError, StageError
 from loader.ledger import Load
 from loader.tables import Table
 from loader.types import Landed
 from loader.warehouse.session import quote
 
 if TYPE_CHECKING:
-    from loader.staging import PartsReader
+    from loader.parts import PartsReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class Landing:
             None in a preview.
         rows: opens the staged rows, those still to come too, for a warehouse that does not read
             S3 itself; None in a preview.
+        row: finds a staged row by its number, counted from 1; None in a preview.
     """
 
     table: Table
@@ -34,6 +37,7 @@ class Landing:
     line: Sequence[str]
     staged: Callable[[], Load] | None = None
     rows: "Callable[[], PartsReader] | None" = None
+    row: Callable[[int], bytes] | None = None
 
     @property
     def staged_columns(self) -> str:
@@ -41,10 +45,24 @@ class Landing:
         return ", ".join(quote(name) for name in self.line)
 
 
-def refused(landing: Landing, schema: str, why: str) -> LandingError:
-    """The error of a COPY that met a row it could not take."""
+def refused(landing: Landing, schema: str, why: str, number: int = 0) -> LandingError:
+    """The error of a COPY that met a row it could not take.
+
+    Args:
+        number: the row's, among all that were staged; 0 if it is not known.
+    """
+    where = ": ".join(filter(None, (f"{schema}.{landing.table.name}", _key(landing, number))))
     return LandingError(
-        f"The warehouse refused the rows of {schema}.{landing.table.name}: {why}. "
-        "The table is as it was.",
+        f"The warehouse refused the rows of {where}: {why}. The table is as it was.",
         "Mend the row in MySQL, or declare `on_unrepresentable` for the column; then run again.",
     )
+
+
+def _key(landing: Landing, number: int) -> str:
+    """Name a staged row by its key."""
+    row = b""
+    with suppress(StageError):
+        row = landing.row(number) if landing.row and number else b""
+    fields = dict(zip(landing.line, fields_of(row), strict=False))
+    names = [name.lower() for name in landing.table.primary_key]
+    return ", ".join(f"{name} {fields[name]}" for name in names if name in fields)

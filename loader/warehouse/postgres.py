@@ -1,5 +1,6 @@
 """Landing in PostgreSQL: the staged files are streamed into COPY FROM STDIN."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
@@ -17,6 +18,7 @@ from loader.warehouse.landing import Landing, refused
 from loader.warehouse.session import one_line, quote, sqlstate
 
 _LOCK_NOT_AVAILABLE = "55P03"
+_LINE = re.compile(r", \S+ (\d+)")  # "COPY t, line 7, column c: ...", in the server's language
 _FILLED = {LOAD_ID: "varchar", LOADED_AT: "timestamp"}
 """The columns that are equal in every row of a load, so that no line has to bring them.
 
@@ -168,12 +170,11 @@ class Postgres(Warehouse):
                 if rows and rows.error:
                     raise rows.error from None
                 diagnosis: Any = getattr(error, "diag", None)
-                why = ". ".join(
-                    filter(None, (diagnosis.message_primary, diagnosis.context))
-                    if diagnosis
-                    else []
-                )
-                raise refused(landing, self.schema, why or one_line(error)) from error
+                context = (diagnosis.context if diagnosis else None) or ""
+                why = f"{diagnosis.message_primary}. {context}" if context else one_line(error)
+                line = _LINE.search(context)
+                number = int(line[1]) if line else 0
+                raise refused(landing, self.schema, why, number) from error
             return int(cursor.rowcount)
 
     def _hold(self, table: Table) -> None:

@@ -14,7 +14,7 @@ ACTIONS = {
     "upload_fileobj": {"s3:PutObject", "s3:AbortMultipartUpload"},  # boto3 aborts what it began
     "put_object": {"s3:PutObject"},
     "get_object": {"s3:GetObject"},
-    "delete_object": {"s3:DeleteObject"},
+    "delete_objects": {"s3:DeleteObject"},
     "list_objects_v2": {"s3:ListBucket"},
     "list_multipart_uploads": {"s3:ListBucketMultipartUploads"},
     "abort_multipart_upload": {"s3:AbortMultipartUpload"},
@@ -32,8 +32,10 @@ def actions_of(statement):
 
 
 def test_the_loaders_policy_has_what_its_calls_need_and_no_more():
-    code = "".join((ROOT / "loader" / name).read_text() for name in ("s3.py", "staging.py"))
-    called = set(re.findall(r"client\.(?!get_paginator)(\w+)\(|get_paginator\(\"(\w+)", code))
+    files = ("s3.py", "staging.py", "parts.py")
+    code = "".join((ROOT / "loader" / name).read_text() for name in files)
+    client = r"client(?:\(\))?\."
+    called = set(re.findall(rf"{client}(?!get_paginator)(\w+)\(|get_paginator\(\"(\w+)", code))
     assert {one or other for one, other in called} == set(ACTIONS)
     statements = policies()[0]
     assert set.union(*map(actions_of, statements)) == set.union(*ACTIONS.values())
