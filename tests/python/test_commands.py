@@ -78,6 +78,7 @@ def test_the_demo_ends_on_its_screen(demo):
         assert command in screen
 
 
+@pytest.mark.deep(because="it is another demo")
 def test_a_second_demo_reuses_everything(demo):
     """And stays on this machine, whatever warehouse the caller's environment points at."""
     folder, _ = demo
