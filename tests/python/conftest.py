@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from certificates import make_certificate
 from pipeline import (
     KINDS,
@@ -108,7 +109,10 @@ def standin(endpoints: Endpoints) -> Iterator[Standin]:
         name: endpoints.env[name.upper()] for name in ("aws_access_key_id", "aws_secret_access_key")
     }
     stage = boto3.Session(**keys, region_name="us-east-1").client(
-        "s3", endpoint_url=endpoints.env["AWS_ENDPOINT_URL_S3"]
+        "s3",
+        endpoint_url=endpoints.env["AWS_ENDPOINT_URL_S3"],
+        # What COPY says of a damaged file is the decompressor's word, not boto3's.
+        config=Config(response_checksum_validation="when_required"),
     )
     started = Standin(
         backend=endpoints.postgres_port, password=endpoints.postgres_password, stage=stage
