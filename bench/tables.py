@@ -21,6 +21,15 @@ _NOTE = (
     "repeat('lorem ipsum ', mod(n, 9)), convert(0xf09f9880 using utf8mb4), ' é漢')"
 )
 
+_DIGITS = " union all ".join(f"select {digit} as d" for digit in range(10))
+
+
+def _below(digits: int, name: str, first: int = 0) -> str:
+    """Write a derived table of as many numbers as have so many digits, from the first one on."""
+    tables = " cross join ".join(f"({_DIGITS}) as t{place}" for place in range(digits))
+    number = " + ".join(f"t{place}.d * {10**place}" for place in range(digits))
+    return f"(select {first} + {number} as {name} from {tables}) as numbers"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -140,7 +149,13 @@ HEAVY = Table(
     rows=20,
     columns=(
         Column(name="id", ddl="int unsigned not null primary key", value="n"),
-        Column(name="body", ddl="longtext", value="repeat(sha2(n, 512), 81920)"),  # 10 MB
+        # 10 MB of digits that hardly compress: what is repeated lies too far back to be found.
+        Column(
+            name="body",
+            ddl="longtext",
+            value="repeat((select group_concat(sha2(concat(n, ' ', m), 512) separator '') from "
+            f"{_below(4, 'm')}), 8)",
+        ),
         _UPDATED_AT,
     ),
     indexes="key updated_at (updated_at)",
@@ -148,9 +163,8 @@ HEAVY = Table(
 TABLES = (NPS, ORDERS)
 
 
-_CHUNK = 100_000
+_CHUNK_DIGITS = 5
 _FILLED_BEFORE = datetime(2026, 8, 1)
-_DIGITS = " union all ".join(f"select {digit} as d" for digit in range(10))
 
 
 @contextmanager
@@ -159,7 +173,7 @@ def connection(endpoints: Endpoints) -> Iterator[Any]:
     opened = pymysql.connect(
         host="127.0.0.1", port=endpoints.mysql_port, user="sample",
         password=endpoints.admin_password, charset="utf8mb4", autocommit=True,
-        init_command="set time_zone = '+00:00', sql_mode = ''",
+        init_command="set time_zone = '+00:00', sql_mode = '', group_concat_max_len = 2000000",
     )  # fmt: skip
     try:
         yield opened
@@ -190,10 +204,6 @@ def fill(source: Any, table: Table) -> None:
 
 def numbers(rows: int) -> Iterator[str]:
     """Write what yields the numbers `n` from 1 on, some at a time."""
-    tables = " cross join ".join(f"({_DIGITS}) as t{place}" for place in range(5))
-    digits = " + ".join(f"t{place}.d * {10**place}" for place in range(5))
-    for start in range(0, rows, _CHUNK):
-        yield (
-            f"(select {start} + 1 + {digits} as n from {tables}) as numbers "
-            f"where n <= {rows} order by n"
-        )
+    for start in range(0, rows, 10**_CHUNK_DIGITS):
+        chunk = _below(_CHUNK_DIGITS, "n", start + 1)
+        yield f"{chunk} where n <= {rows} order by n"

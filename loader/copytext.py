@@ -32,21 +32,22 @@ _PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class CopyText:
-    """Rows as COPY reads them, and how many values a policy changed on the way."""
+    """Rows as COPY reads them, and how many values of each column a policy changed on the way."""
 
     data: bytes
-    changed: int
+    changed: Counter[str]
 
 
 def to_copy_text(
-    rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str], suffix: bytes
+    rows: list[bytes], columns: Sequence[str], key: Sequence[str], suffix: bytes
 ) -> CopyText:
     """Turn joined rows into COPY's text form.
 
     Many rows are one chunk, which C's loops run over; no row is looked at by itself.
 
     Args:
-        rows: one value per row, its fields joined by SEPARATOR, NULL standing for no value.
+        rows: one value per row, its fields joined by SEPARATOR, NULL standing for no value. They
+            are taken out of the list: a row may be many megabytes, and a copy of it is made.
         columns: the names of the fields, for messages.
         key: the names of the key's fields, for messages.
         suffix: what ends every line: the loader's own columns, each after a tab, and a newline.
@@ -55,14 +56,16 @@ def to_copy_text(
         SourceError: a value cannot be held exactly; names column, key and value.
     """
     chunk = _ROW.join((*rows, b""))
+    rows.clear()
     if any(mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()):
-        raise _refusal(rows, columns, key, "is not valid UTF-8")
+        raise _refusal(_rows(chunk), columns, key, "is not valid UTF-8")
     if REFUSED in chunk:
-        raise _refusal(rows, columns, key, "has no equal in the warehouse", REFUSED)
+        raise _refusal(_rows(chunk), columns, key, "has no equal in the warehouse", REFUSED)
     if b"\0" in chunk:
-        raise _refusal(rows, columns, key, "holds a NUL character", b"\0")
-    changed = chunk.count(CHANGED) if CHANGED in chunk else 0
-    if changed:
+        raise _refusal(_rows(chunk), columns, key, "holds a NUL character", b"\0")
+    changed = Counter[str]()
+    if CHANGED in chunk:
+        changed = _changed_values(_rows(chunk), columns)
         chunk = chunk.replace(CHANGED, b"")
     for special in _SPECIAL:
         if special in chunk:
@@ -71,7 +74,7 @@ def to_copy_text(
     chunk = chunk.replace(NULL, b"\\N")
     chunk = chunk.replace(_ROW, suffix)
     if not _is_utf8(chunk):
-        raise _refusal(rows, columns, key, "is not valid UTF-8")
+        raise _refusal(map(_values, cut([chunk], b"\n")), columns, key, "is not valid UTF-8")
     return CopyText(chunk, changed)
 
 
@@ -100,18 +103,24 @@ def cut(texts: Iterable[bytes], mark: bytes) -> Iterator[bytes]:
 
 def fields_of(row: bytes) -> list[str]:
     """Read a row of COPY's text; to show it, so NULL is told from nothing else."""
-    return [
-        re.sub(rb"(?s)\\(.)", rb"\1", field).decode(errors="replace") for field in cut([row], b"\t")
-    ]
+    return [value.decode(errors="replace") for value in _values(row)]
 
 
-def changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str]:
+def _values(row: bytes) -> list[bytes]:
+    return [re.sub(rb"(?s)\\(.)", rb"\1", field) for field in cut([row], b"\t")]
+
+
+def _rows(chunk: bytes) -> Iterator[list[bytes]]:
+    """Cut a chunk into rows again, and these into their values."""
+    return (row.split(SEPARATOR) for row in chunk.split(_ROW)[:-1])
+
+
+def _changed_values(rows: Iterable[list[bytes]], columns: Sequence[str]) -> Counter[str]:
     """Count the values that a policy changed, by column; slow, and most batches have none."""
     return Counter(
         column
         for row in rows
-        if CHANGED in row
-        for column, value in zip(columns, row.split(SEPARATOR), strict=False)
+        for column, value in zip(columns, row, strict=False)
         if value.startswith(CHANGED)
     )
 
@@ -132,11 +141,15 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _refusal(
-    rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str], why: str, mark: bytes = b""
+    rows: Iterable[list[bytes]],
+    columns: Sequence[str],
+    key: Sequence[str],
+    why: str,
+    mark: bytes = b"",
 ) -> SourceError:
     """Name the first value that cannot land."""
     for row in rows:
-        fields = dict(zip(columns, row.split(SEPARATOR), strict=False))
+        fields = dict(zip(columns, row, strict=False))
         for column, value in fields.items():
             if mark in value if mark else not _is_text(value):
                 found = ", ".join(f"{name} {_shown(fields[name])}" for name in key)

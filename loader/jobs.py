@@ -1,10 +1,12 @@
 """What is to be landed, and landing it: several tables at a time, each one's windows in order."""
 
+import ctypes
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import date
 from typing import TypeAlias
 
@@ -22,6 +24,8 @@ GIVE_UP_SECONDS = 10
 """How long a load that is to stop is waited for."""
 _LOOK_SECONDS = 0.2
 _THREADS = "load"
+# What malloc is told, and how many bytes. [mallopt(3)]
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = (-1, 1 << 22), (-3, 1 << 20)
 _Running: TypeAlias = dict[Future[Outcome], deque[Job]]
 
 
@@ -71,6 +75,7 @@ def run_jobs(
     Yields:
         Outcomes in the order in which the jobs end; none for a job that was never begun.
     """
+    _return_large_blocks()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=_THREADS)
 
     def begin(queue: deque[Job]) -> None:
@@ -91,6 +96,17 @@ def run_jobs(
     finally:
         deque(_stopped(running, route), 0)
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _return_large_blocks() -> None:
+    """Have memory for long rows go back as soon as it is free.
+
+    The C library would keep the more, the longer the rows that it has seen. Others than Linux's
+    usual one have no such setting.
+    """
+    with suppress(AttributeError):
+        for threshold in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            ctypes.CDLL(None).mallopt(*threshold)
 
 
 def _queues(jobs: Sequence[Job]) -> Iterable[deque[Job]]:

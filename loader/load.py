@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from loader import mysql
 from loader.brake import Brake
 from loader.config import Settings
-from loader.copytext import changed_values, to_copy_text
+from loader.copytext import to_copy_text
 from loader.errors import LoaderError, SourceError
 from loader.keys import key_columns
 from loader.ledger import Load, changed_columns
@@ -245,13 +245,13 @@ def _stage(
     key = [name.lower() for name in table.primary_key]
     try:
         for batch in batches:
+            count = len(batch)
             text = to_copy_text(batch, read.fields, key, suffix.encode())
-            staging.write(text.data, len(batch))
-            rows += len(batch)
-            if text.changed:
-                changed += changed_values(batch, read.fields)
+            staging.write(text.data, count)
+            rows += count
+            changed += text.changed
             watch(table.name, rows, total)
-            del batch, text  # one row may be many megabytes
+            del text  # one row may be many megabytes
     except SourceError as error:
         raise SourceError(f"{table.database}.{table.source}: {error.fact}", error.remedy) from None
     staging.finish()

@@ -63,7 +63,7 @@ def start(folder: Path, registry: Registry, secret: Mapping[str, str], cache_mb:
 def _options(port: int, cache_mb: int) -> str:
     return (
         f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' "
-        f"-c shared_buffers={cache_mb}MB -c max_wal_size=4GB -c fsync=off "
+        f"-c shared_buffers={cache_mb}MB -c max_wal_size=4GB -c fsync=off -c full_page_writes=off "
         "-c synchronous_commit=off -c timezone=UTC -c log_timezone=UTC "
         # Nobody replicates it, so a table is not written to the log as well while it is made.
         "-c wal_level=minimal -c max_wal_senders=0"

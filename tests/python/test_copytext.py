@@ -34,7 +34,7 @@ def test_the_loaders_columns_end_every_line():
 def test_changed_values_are_counted_and_lose_their_mark():
     converted = convert((b"1", CHANGED + b"cut"), (b"2", CHANGED + NULL))
     assert converted.data == b"1\tcut\n2\t\\N\n"
-    assert converted.changed == 2
+    assert converted.changed == {"name": 2}
 
 
 @pytest.mark.parametrize(
