@@ -12,14 +12,14 @@
 {% endmacro %}
 
 
-{% macro nps_counts(band) %}
+{% macro nps_counts(band, answers) %}
 
     {#- Passives stay in the denominator; an answer without a valid score is counted apart. -#}
-    sum(case when {{ band }} <> 'excluded' then 1 else 0 end) as responses,
-    sum(case when {{ band }} = 'promoter' then 1 else 0 end) as promoters,
-    sum(case when {{ band }} = 'passive' then 1 else 0 end) as passives,
-    sum(case when {{ band }} = 'detractor' then 1 else 0 end) as detractors,
-    sum(case when {{ band }} = 'excluded' then 1 else 0 end) as excluded_answers
+    sum(case when {{ band }} <> 'excluded' then {{ answers }} else 0 end) as responses,
+    sum(case when {{ band }} = 'promoter' then {{ answers }} else 0 end) as promoters,
+    sum(case when {{ band }} = 'passive' then {{ answers }} else 0 end) as passives,
+    sum(case when {{ band }} = 'detractor' then {{ answers }} else 0 end) as detractors,
+    sum(case when {{ band }} = 'excluded' then {{ answers }} else 0 end) as excluded_answers
 
 {% endmacro %}
 

@@ -8,15 +8,30 @@ answers as (
 
 ),
 
-banded as (
+-- A score at a time, because bands are then told of a few rows and not of each answer.
+tallied as (
 
     select
         cast(date_trunc('month', answered_at) as date) as answered_month,
-        {{ nps_band('score') }} as band
+        score,
+        cast(count(*) as integer) as answers  -- of which a sum is a bigint
 
     from answers
 
     where not is_deleted
+
+    group by 1, 2
+
+),
+
+banded as (
+
+    select
+        answered_month,
+        answers,
+        {{ nps_band('score') }} as band
+
+    from tallied
 
 ),
 
@@ -24,7 +39,7 @@ counted as (
 
     select
         answered_month,
-        {{ nps_counts('band') }}
+        {{ nps_counts('band', 'answers') }}
 
     from banded
 
