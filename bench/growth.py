@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from bench.distance import far_away
 from bench.measure import Cost, measured
 from bench.place import TABLES_PROJECT, Place, program
 from bench.tables import HEAVY, connection, fill, numbers
@@ -22,6 +23,7 @@ NOTHING = "2026-09-01"  # a day without a row
 _GROWTH = 10
 _NPS = ("--select", "nps")
 _MARTS = "nps_summary"
+_AWAY_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,15 +172,27 @@ def _backfill(here: Field) -> Iterator[Line]:
     ]
     here.say(f"31 increments: {sum(each):.1f} s")
     yield Line(what="31 × `loader load --run-date DATE`", seconds=[round(sum(each), 3)])
+    limit = f"{sum(each):.1f} s: 31 increments"
+    yield _day_by_day(here, (*days, *_NPS), 1, "`nps`", limit)
+    two = (*days, "--select", "nps", "session_transaction")
     for parallel in (1, 2):
-        here.place.settle()
-        cost = here.loader("run", *days, *_NPS, "--parallel", str(parallel), "--json")
-        (landed,) = (step for step in _report(cost)["steps"] if step["name"] == "land")
-        yield Line(
-            what=f"`loader run --parallel {parallel}`, day by day, its landing",
-            seconds=[landed["seconds"]],
-            limit=f"{sum(each):.1f} s: 31 increments" if parallel == 1 else "",
-        )
+        yield _day_by_day(here, two, parallel, "two tables")
+    with far_away(here.place, _AWAY_SECONDS) as place:
+        what = f"two tables, MySQL and S3 {_AWAY_SECONDS * 1000:.0f} ms away"
+        for parallel in (1, 2):
+            yield _day_by_day(replace(here, place=place), two, parallel, what)
+
+
+def _day_by_day(
+    here: Field, arguments: Sequence[str], parallel: int, what: str, limit: str = ""
+) -> Line:
+    """Land each day by itself, so many at a time."""
+    here.place.settle()
+    cost = here.loader("run", *arguments, "--parallel", str(parallel), "--json")
+    (landed,) = (step for step in _report(cost)["steps"] if step["name"] == "land")
+    told = f"`loader run --parallel {parallel}`, {what} day by day: its landing"
+    here.say(f"{told}: {landed['seconds']:.1f} s")
+    return Line(what=told, seconds=[landed["seconds"]], limit=limit)
 
 
 def _report(cost: Cost) -> dict[str, Any]:

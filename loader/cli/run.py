@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 )
 @options.select
 @options.window
-@click.option("--parallel", type=click.IntRange(1), help="Windows of a backfill at a time.")
+@click.option(
+    "--parallel",
+    type=click.IntRange(1),
+    help="Windows of a backfill at a time, each another table's.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the last backfill of that range.")
 @click.option(
     "--wait", type=click.IntRange(0), default=0, help="Seconds to wait for another run to end."

@@ -1,15 +1,19 @@
 """What `make bench` says is true: it checks every column of every way."""
 
 import json
+import time
 from dataclasses import replace
 
 import psycopg2
+import pymysql
 import pytest
 
 from bench import checks, increments, report
 from bench.__main__ import Limits, measure
-from bench.place import Place, write_project
-from bench.tables import NPS, ORDERS, connection, fill
+from bench.distance import far_away
+from bench.measure import measured
+from bench.place import Place, program, write_project
+from bench.tables import HEAVY, NPS, ORDERS, connection, fill
 from bench.ways import ways
 
 pytestmark = pytest.mark.only("postgres", because="the bench measures what runs on this machine")
@@ -30,13 +34,13 @@ def place(tmp_path_factory, endpoints):
 
 def test_every_way_brings_every_value(place):
     chosen = [way for way in ways() if way.name != "airflow"]
-    measured = {way["name"]: way for way in measure(place, TABLES, chosen, Limits(1, 1))}
-    for way in measured.values():
+    told = {way["name"]: way for way in measure(place, TABLES, chosen, Limits(1, 1))}
+    for way in told.values():
         assert not way.keys() & {"wrong", "failed"}, way
-    (run,) = measured["loader"]["runs"]
+    (run,) = told["loader"]["runs"]
     assert run["peak_bytes"] < 120e6
     assert run["staged_bytes"] > 0
-    record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": {}, "ways": [*measured.values()]}
+    record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": {}, "ways": [*told.values()]}
     assert len(report.lines(record)) == 3
 
 
@@ -71,6 +75,26 @@ def test_an_increment_is_timed_only_if_it_brings_every_value(place, monkeypatch)
     with connection(place.endpoints) as source:
         for table in TABLES:
             fill(source, table)
+
+
+@pytest.mark.deep(because="it reads 200 MB")
+def test_rows_of_ten_megabytes_take_no_more_memory_than_is_promised(place):
+    with connection(place.endpoints) as source:
+        fill(source, HEAVY)
+    load = [program("loader"), "load", "--full-refresh", "--select", HEAVY.name]
+    assert measured(place, load).peak_bytes < 120e6
+
+
+def test_what_is_far_away_hears_later(place):
+    with far_away(place, 0.2) as far:
+        began = time.monotonic()
+        pymysql.connect(
+            host="127.0.0.1",
+            port=int(far.env["LOADER_MYSQL_PORT"]),
+            user=far.env["LOADER_MYSQL_USER"],
+            password=far.env["LOADER_MYSQL_PASSWORD"],
+        ).close()
+        assert time.monotonic() - began > 0.2
 
 
 def test_the_docs_show_the_record():

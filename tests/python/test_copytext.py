@@ -31,6 +31,12 @@ def test_the_loaders_columns_end_every_line():
     assert convert((b"1", b"a"), (b"2", b"b"), suffix=b"\tx\n").data == b"1\ta\tx\n2\tb\tx\n"
 
 
+def test_rows_are_not_held_beside_their_copy():
+    rows = [b"1", b"2"]
+    assert to_copy_text(rows, COLUMNS, ("id",), b"\n").data == b"1\n2\n"
+    assert rows == []
+
+
 def test_changed_values_are_counted_and_lose_their_mark():
     converted = convert((b"1", CHANGED + b"cut"), (b"2", CHANGED + NULL))
     assert converted.data == b"1\tcut\n2\t\\N\n"
