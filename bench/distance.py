@@ -33,9 +33,17 @@ def far_away(place: Place, seconds: float) -> Iterator[Place]:
     try:
         yield replace(place, endpoints=replace(near, env={**near.env, **env}))
     finally:
+        asyncio.run_coroutine_threadsafe(_hang_up(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _hang_up() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _carry_both_ways(
