@@ -22,6 +22,7 @@ JULY, AUGUST = date(2026, 7, 1), date(2026, 8, 1)
 NOTHING = "2026-09-01"  # a day without a row
 _GROWTH = 10
 _NPS = ("--select", "nps")
+_TWO_TABLES = (*_NPS, "session_transaction")
 _MARTS = "nps_summary"
 _AWAY_SECONDS = 0.02
 
@@ -173,24 +174,24 @@ def _backfill(here: Field) -> Iterator[Line]:
     here.say(f"31 increments: {sum(each):.1f} s")
     yield Line(what="31 × `loader load --run-date DATE`", seconds=[round(sum(each), 3)])
     limit = f"{sum(each):.1f} s: 31 increments"
-    yield _day_by_day(here, (*days, *_NPS), 1, "`nps`", limit)
-    two = (*days, "--select", "nps", "session_transaction")
-    for parallel in (1, 2):
-        yield _day_by_day(here, two, parallel, "two tables")
+    yield _day_by_day(here, days, _NPS, "", limit)
     with far_away(here.place, _AWAY_SECONDS) as place:
-        what = f"two tables, MySQL and S3 {_AWAY_SECONDS * 1000:.0f} ms away"
-        for parallel in (1, 2):
-            yield _day_by_day(replace(here, place=place), two, parallel, what)
+        away = f", MySQL and S3 {_AWAY_SECONDS * 1000:.0f} ms away"
+        for where, what in ((here.place, "two tables"), (place, "two tables" + away)):
+            for parallel in ((), ("--parallel", "2")):
+                there = replace(here, place=where)
+                yield _day_by_day(there, (*days, *parallel), _TWO_TABLES, f", {what}")
 
 
 def _day_by_day(
-    here: Field, arguments: Sequence[str], parallel: int, what: str, limit: str = ""
+    here: Field, options: Sequence[str], select: Sequence[str], what: str, limit: str = ""
 ) -> Line:
-    """Land each day by itself, so many at a time."""
+    """Land each day by itself."""
     here.place.settle()
-    cost = here.loader("run", *arguments, "--parallel", str(parallel), "--json")
+    cost = here.loader("run", *options, *select, "--json")
     (landed,) = (step for step in _report(cost)["steps"] if step["name"] == "land")
-    told = f"`loader run --parallel {parallel}`, {what} day by day: its landing"
+    parallel = " --parallel 2" if "--parallel" in options else ""
+    told = f"the landing of `loader run{parallel}`, 31 days one by one{what}"
     here.say(f"{told}: {landed['seconds']:.1f} s")
     return Line(what=told, seconds=[landed["seconds"]], limit=limit)
 

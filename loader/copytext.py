@@ -55,17 +55,14 @@ def to_copy_text(
     Raises:
         SourceError: a value cannot be held exactly; names column, key and value.
     """
-    chunk = _ROW.join((*rows, b""))
-    rows.clear()
-    if any(mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()):
-        raise _refusal(_rows(chunk), columns, key, "is not valid UTF-8")
+    chunk = _joined(rows, columns, key)
     if REFUSED in chunk:
         raise _refusal(_rows(chunk), columns, key, "has no equal in the warehouse", REFUSED)
     if b"\0" in chunk:
         raise _refusal(_rows(chunk), columns, key, "holds a NUL character", b"\0")
     changed = Counter[str]()
     if CHANGED in chunk:
-        changed = _changed_values(_rows(chunk), columns)
+        changed = _changed_values(_rows(chunk, CHANGED), columns)
         chunk = chunk.replace(CHANGED, b"")
     for special in _SPECIAL:
         if special in chunk:
@@ -74,8 +71,20 @@ def to_copy_text(
     chunk = chunk.replace(NULL, b"\\N")
     chunk = chunk.replace(_ROW, suffix)
     if not _is_utf8(chunk):
-        raise _refusal(map(_values, cut([chunk], b"\n")), columns, key, "is not valid UTF-8")
+        lines = cut([chunk], b"\n")
+        raise _refusal(map(_values, lines), columns, key, "is not valid UTF-8")
     return CopyText(chunk, changed)
+
+
+def _joined(rows: list[bytes], columns: Sequence[str], key: Sequence[str]) -> bytes:
+    """Join rows, and take them out of their list, unless there is a mark where none may be."""
+    chunk = _ROW.join((*rows, b""))
+    if chunk.count(_ROW) != len(rows) or any(
+        mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()
+    ):
+        raise _refusal(map(_fields, rows), columns, key, "is not valid UTF-8")
+    rows.clear()
+    return chunk
 
 
 def cut(texts: Iterable[bytes], mark: bytes) -> Iterator[bytes]:
@@ -87,18 +96,25 @@ def cut(texts: Iterable[bytes], mark: bytes) -> Iterator[bytes]:
     >>> list(cut([b"1\ta\\", b"\tb"], b"\t"))
     [b'1', b'a\\\tb']
     """
-    begun = b""
+    begun = bytearray()
     for text in texts:
         *whole, last = text.split(mark)
         for piece in whole:
             begun += piece
-            if (len(begun) - len(begun.rstrip(b"\\"))) % 2:
+            if _ends_in_escape(begun):
                 begun += mark
             else:
-                yield begun
-                begun = b""
+                yield bytes(begun)
+                begun.clear()
         begun += last
-    yield begun
+    yield bytes(begun)
+
+
+def _ends_in_escape(text: bytearray) -> bool:
+    end = len(text)
+    while end and text[end - 1 : end] == b"\\":
+        end -= 1
+    return (len(text) - end) % 2 == 1
 
 
 def fields_of(row: bytes) -> list[str]:
@@ -110,9 +126,13 @@ def _values(row: bytes) -> list[bytes]:
     return [re.sub(rb"(?s)\\(.)", rb"\1", field) for field in cut([row], b"\t")]
 
 
-def _rows(chunk: bytes) -> Iterator[list[bytes]]:
-    """Cut a chunk into rows again, and these into their values."""
-    return (row.split(SEPARATOR) for row in chunk.split(_ROW)[:-1])
+def _rows(chunk: bytes, mark: bytes = b"") -> Iterator[list[bytes]]:
+    """Cut a chunk into rows again, and those that hold a mark into their values."""
+    return (_fields(row) for row in chunk.split(_ROW)[:-1] if mark in row)
+
+
+def _fields(row: bytes) -> list[bytes]:
+    return row.split(SEPARATOR)
 
 
 def _changed_values(rows: Iterable[list[bytes]], columns: Sequence[str]) -> Counter[str]:

@@ -24,8 +24,9 @@ GIVE_UP_SECONDS = 10
 """How long a load that is to stop is waited for."""
 _LOOK_SECONDS = 0.2
 _THREADS = "load"
-# What malloc is told, and how many bytes. [mallopt(3)]
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = (-1, 1 << 22), (-3, 1 << 20)
+# What blocks malloc gives back at once, in bytes. [mallopt(3)]
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_BLOCK_BYTES = 1 << 20  # more than a batch, which would be slower, and less than a part
 _Running: TypeAlias = dict[Future[Outcome], deque[Job]]
 
 
@@ -101,12 +102,13 @@ def run_jobs(
 def _return_large_blocks() -> None:
     """Have memory for long rows go back as soon as it is free.
 
-    The C library would keep the more, the longer the rows that it has seen. Others than Linux's
-    usual one have no such setting.
+    Linux's usual C library keeps the more, the longer the rows that it has seen, unless it is told
+    how much. Others have no such setting.
     """
     with suppress(AttributeError):
-        for threshold in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            ctypes.CDLL(None).mallopt(*threshold)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _BLOCK_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 4 * _BLOCK_BYTES)
 
 
 def _queues(jobs: Sequence[Job]) -> Iterable[deque[Job]]:

@@ -42,7 +42,8 @@ def masking(table: Table, reading: Reading, salt: str) -> Masking:
 
     def mask(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
         for batch in batches:
-            yield [_masked(row, places, width, key) for row in batch]
+            batch[:] = [_masked(row, places, width, key) for row in batch]
+            yield batch
 
     return mask
 

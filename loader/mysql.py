@@ -274,7 +274,9 @@ def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
                     "A value is longer than MySQL's max_allowed_packet lets it build.",
                     "Raise max_allowed_packet on the server.",
                 )
-            yield [SEPARATOR.join(present)]
+            batch = [SEPARATOR.join(present)]
+            del fields, present
+            yield batch  # type: ignore[misc]
     except BaseException:
         wire.hang_up(connection)
         raise

@@ -30,7 +30,7 @@ _COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
 )
 _SMALLEST_PART = 1_000_000  # [Redshift: COPY, "Loading data files": 1 MB to 1 GB each]
 _IN_PIECES = 64_000_000
-_AT_ONCE = 1 << 18
+_TEXT_AT_ONCE = 1 << 18
 
 
 class Staging:
@@ -99,8 +99,9 @@ class Staging:
         Raises:
             StageError: an upload failed.
         """
-        for at in range(0, len(text), _AT_ONCE):  # one row may be many megabytes
-            self._data += self._compressor.compress(text[at : at + _AT_ONCE])
+        # In pieces, or a long row's would stand beside the part before it becomes its end.
+        for at in range(0, len(text), _TEXT_AT_ONCE):
+            self._data += self._compressor.compress(text[at : at + _TEXT_AT_ONCE])
         self._rows += rows
         self._text_bytes += len(text)
         if self._is_full():

@@ -81,6 +81,7 @@ def _fetched_rows(connection: Source, statement: str) -> Iterator[list[Row]]:
     for (row,) in rows(connection, statement):
         batch.append(row)
         room -= _size(row)
+        del row  # it may be many megabytes
         if room <= 0:
             yield batch
             batch, room = [], BATCH_BYTES

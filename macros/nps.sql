@@ -12,14 +12,14 @@
 {% endmacro %}
 
 
-{% macro nps_counts(band, answers) %}
+{% macro nps_counts(band, answer_count) %}
 
     {#- Passives stay in the denominator; an answer without a valid score is counted apart. -#}
-    sum(case when {{ band }} <> 'excluded' then {{ answers }} else 0 end) as responses,
-    sum(case when {{ band }} = 'promoter' then {{ answers }} else 0 end) as promoters,
-    sum(case when {{ band }} = 'passive' then {{ answers }} else 0 end) as passives,
-    sum(case when {{ band }} = 'detractor' then {{ answers }} else 0 end) as detractors,
-    sum(case when {{ band }} = 'excluded' then {{ answers }} else 0 end) as excluded_answers
+    sum(case when {{ band }} <> 'excluded' then {{ answer_count }} else 0 end) as responses,
+    sum(case when {{ band }} = 'promoter' then {{ answer_count }} else 0 end) as promoters,
+    sum(case when {{ band }} = 'passive' then {{ answer_count }} else 0 end) as passives,
+    sum(case when {{ band }} = 'detractor' then {{ answer_count }} else 0 end) as detractors,
+    sum(case when {{ band }} = 'excluded' then {{ answer_count }} else 0 end) as excluded_answers
 
 {% endmacro %}
 

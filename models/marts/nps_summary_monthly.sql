@@ -8,13 +8,14 @@ answers as (
 
 ),
 
--- A score at a time, because bands are then told of a few rows and not of each answer.
+-- By score first: bands are then told of eleven rows or so, and not of each answer. The count is
+-- an integer, because PostgreSQL's sum of a bigint is numeric.
 tallied as (
 
     select
         cast(date_trunc('month', answered_at) as date) as answered_month,
         score,
-        cast(count(*) as integer) as answers  -- of which a sum is a bigint
+        cast(count(*) as integer) as answer_count
 
     from answers
 
@@ -28,7 +29,7 @@ banded as (
 
     select
         answered_month,
-        answers,
+        answer_count,
         {{ nps_band('score') }} as band
 
     from tallied
@@ -39,7 +40,7 @@ counted as (
 
     select
         answered_month,
-        {{ nps_counts('band', 'answers') }}
+        {{ nps_counts('band', 'answer_count') }}
 
     from banded
 

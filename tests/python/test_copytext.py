@@ -51,6 +51,7 @@ def test_changed_values_are_counted_and_lose_their_mark():
         (b"caf\xe9", "id 2: column name is not valid UTF-8"),
         (b"a\xffb", "id 2: column name is not valid UTF-8"),
         (b"a\xfbb", "id 2: column name is not valid UTF-8"),
+        (b"a\xfcb caf\xe9", "id 2: column name is not valid UTF-8"),  # what ends a row
         (b"\xffabc", "id 2: column name is not valid UTF-8"),  # no NULL: more follows
         (b"\xfb\xffabc", "id 2: column name is not valid UTF-8"),
     ],
