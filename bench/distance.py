@@ -14,9 +14,12 @@ _PIECE = 1 << 16
 
 @contextmanager
 def far_away(place: Place, seconds: float) -> Iterator[Place]:
-    """Give the same place, whose MySQL and S3 hear so many seconds later; answers come at once.
+    """Give the same place, whose MySQL and S3 hear later; answers come at once.
 
-    What one connects takes as long as it does anyway: the way itself has no width.
+    So each request takes that much longer. Connecting does not, and as much as ever fits through.
+
+    Args:
+        seconds: how much later.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -19,6 +19,7 @@ from loader.local import sample
 from loader.windows import DAY
 
 JULY, AUGUST = date(2026, 7, 1), date(2026, 8, 1)
+_JULY_DAYS = ("--start-date", str(JULY), "--end-date", str(AUGUST))
 NOTHING = "2026-09-01"  # a day without a row
 _GROWTH = 10
 _NPS = ("--select", "nps")
@@ -154,7 +155,6 @@ def grow(here: Field, rows: int) -> None:
 
 
 def _backfill(here: Field) -> Iterator[Line]:
-    days = ("--start-date", str(JULY), "--end-date", str(AUGUST))
     whole = here.line(
         f"`loader load --full-refresh` of {here.rows:,} rows",
         lambda: here.loader("load", "--full-refresh", *_NPS),
@@ -162,7 +162,7 @@ def _backfill(here: Field) -> Iterator[Line]:
     here.place.settle()
     ranged = here.line(
         "`loader load`, the same rows as one range of 31 days",
-        lambda: here.loader("load", *days, *_NPS),
+        lambda: here.loader("load", *_JULY_DAYS, *_NPS),
     )
     limit = f"{2 * _middle(whole.seconds):.1f} s: twice the plain load"
     yield whole
@@ -175,24 +175,23 @@ def _backfill(here: Field) -> Iterator[Line]:
     yield Line(what="31 × `loader load --run-date DATE`", seconds=[round(sum(each), 3)])
     here.dbt("build", "--exclude-resource-type", "unit_test")  # or rows lack those they belong to
     limit = f"{sum(each):.1f} s: 31 increments"
-    yield _day_by_day(here, days, _NPS, "", limit)
+    yield _day_by_day(here, _NPS, "", limit=limit)
     with far_away(here.place, _AWAY_SECONDS) as place:
-        away = f", MySQL and S3 {_AWAY_SECONDS * 1000:.0f} ms away"
-        for where, what in ((here.place, "two tables"), (place, "two tables" + away)):
-            for parallel in ((), ("--parallel", "2")):
-                there = replace(here, place=where)
-                yield _day_by_day(there, (*days, *parallel), _TWO_TABLES, f", {what}")
+        away = f", two tables, MySQL and S3 {_AWAY_SECONDS * 1000:.0f} ms away"
+        for there, what in ((here, ", two tables"), (replace(here, place=place), away)):
+            yield _day_by_day(there, _TWO_TABLES, what)
+            yield _day_by_day(there, _TWO_TABLES, what, "--parallel 2")
 
 
 def _day_by_day(
-    here: Field, options: Sequence[str], select: Sequence[str], what: str, limit: str = ""
+    here: Field, tables: Sequence[str], what: str, option: str = "", limit: str = ""
 ) -> Line:
-    """Land each day by itself."""
+    """Run a backfill, which lands each day by itself; its landing alone is measured."""
     here.place.settle()
-    cost = here.loader("run", *options, *select, "--json")
+    cost = here.loader("run", *_JULY_DAYS, *tables, *option.split(), "--json")
     (landed,) = (step for step in _report(cost)["steps"] if step["name"] == "land")
-    parallel = " --parallel 2" if "--parallel" in options else ""
-    told = f"the landing of `loader run{parallel}`, 31 days one by one{what}"
+    command = f"loader run {option}".strip()
+    told = f"the landing of `{command}`, 31 days one by one{what}"
     here.say(f"{told}: {landed['seconds']:.1f} s")
     return Line(what=told, seconds=[landed["seconds"]], limit=limit)
 

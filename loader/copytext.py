@@ -56,13 +56,9 @@ def to_copy_text(
         SourceError: a value cannot be held exactly; names column, key and value.
     """
     chunk = _joined(rows, columns, key)
-    if REFUSED in chunk:
-        raise _refusal(_rows(chunk), columns, key, "has no equal in the warehouse", REFUSED)
-    if b"\0" in chunk:
-        raise _refusal(_rows(chunk), columns, key, "holds a NUL character", b"\0")
-    changed = Counter[str]()
-    if CHANGED in chunk:
-        changed = _changed_values(_rows(chunk, CHANGED), columns)
+    changed = _changed_values(rows, columns) if CHANGED in chunk else Counter[str]()
+    rows.clear()
+    if changed:
         chunk = chunk.replace(CHANGED, b"")
     for special in _SPECIAL:
         if special in chunk:
@@ -72,18 +68,22 @@ def to_copy_text(
     chunk = chunk.replace(_ROW, suffix)
     if not _is_utf8(chunk):
         lines = cut([chunk], b"\n")
-        raise _refusal(map(_values, lines), columns, key, "is not valid UTF-8")
+        raise _refusal(map(_values_of, lines), columns, key, "is not valid UTF-8")
     return CopyText(chunk, changed)
 
 
 def _joined(rows: list[bytes], columns: Sequence[str], key: Sequence[str]) -> bytes:
-    """Join rows, and take them out of their list, unless there is a mark where none may be."""
+    """Join rows, unless one holds what cannot land, or a mark where none may be."""
     chunk = _ROW.join((*rows, b""))
+    values = (row.split(SEPARATOR) for row in rows)
     if chunk.count(_ROW) != len(rows) or any(
         mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()
     ):
-        raise _refusal(map(_fields, rows), columns, key, "is not valid UTF-8")
-    rows.clear()
+        raise _refusal(values, columns, key, "is not valid UTF-8")
+    if REFUSED in chunk:
+        raise _refusal(values, columns, key, "has no equal in the warehouse", REFUSED)
+    if b"\0" in chunk:
+        raise _refusal(values, columns, key, "holds a NUL character", b"\0")
     return chunk
 
 
@@ -119,28 +119,20 @@ def _ends_in_escape(text: bytearray) -> bool:
 
 def fields_of(row: bytes) -> list[str]:
     """Read a row of COPY's text; to show it, so NULL is told from nothing else."""
-    return [value.decode(errors="replace") for value in _values(row)]
+    return [value.decode(errors="replace") for value in _values_of(row)]
 
 
-def _values(row: bytes) -> list[bytes]:
+def _values_of(row: bytes) -> list[bytes]:
     return [re.sub(rb"(?s)\\(.)", rb"\1", field) for field in cut([row], b"\t")]
 
 
-def _rows(chunk: bytes, mark: bytes = b"") -> Iterator[list[bytes]]:
-    """Cut a chunk into rows again, and those that hold a mark into their values."""
-    return (_fields(row) for row in chunk.split(_ROW)[:-1] if mark in row)
-
-
-def _fields(row: bytes) -> list[bytes]:
-    return row.split(SEPARATOR)
-
-
-def _changed_values(rows: Iterable[list[bytes]], columns: Sequence[str]) -> Counter[str]:
+def _changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str]:
     """Count the values that a policy changed, by column; slow, and most batches have none."""
     return Counter(
         column
         for row in rows
-        for column, value in zip(columns, row, strict=False)
+        if CHANGED in row
+        for column, value in zip(columns, row.split(SEPARATOR), strict=False)
         if value.startswith(CHANGED)
     )
 
@@ -167,9 +159,9 @@ def _refusal(
     why: str,
     mark: bytes = b"",
 ) -> SourceError:
-    """Name the first value that cannot land."""
-    for row in rows:
-        fields = dict(zip(columns, row, strict=False))
+    """Name the first value that cannot land, of rows cut into their values."""
+    for values in rows:
+        fields = dict(zip(columns, values, strict=False))
         for column, value in fields.items():
             if mark in value if mark else not _is_text(value):
                 found = ", ".join(f"{name} {_shown(fields[name])}" for name in key)

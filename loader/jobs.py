@@ -24,9 +24,8 @@ GIVE_UP_SECONDS = 10
 """How long a load that is to stop is waited for."""
 _LOOK_SECONDS = 0.2
 _THREADS = "load"
-# What blocks malloc gives back at once, in bytes. [mallopt(3)]
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_BLOCK_BYTES = 1 << 20  # more than a batch, which would be slower, and less than a part
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc's settings [malloc.h]
+_LARGE_BYTES = 1 << 20  # more than a batch, so that the memory of one serves the next
 _Running: TypeAlias = dict[Future[Outcome], deque[Job]]
 
 
@@ -100,15 +99,15 @@ def run_jobs(
 
 
 def _return_large_blocks() -> None:
-    """Have memory for long rows go back as soon as it is free.
+    """Have memory for long rows go back to the system as soon as it is free.
 
-    Linux's usual C library keeps the more, the longer the rows that it has seen, unless it is told
-    how much. Others have no such setting.
+    The GNU C library raises what it keeps with the largest block that it has seen freed, unless it
+    is told; other libraries have no such setting. [mallopt(3): M_MMAP_THRESHOLD]
     """
     with suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _BLOCK_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, 4 * _BLOCK_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE_BYTES)  # of small ones, in bytes
 
 
 def _queues(jobs: Sequence[Job]) -> Iterable[deque[Job]]:

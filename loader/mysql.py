@@ -274,9 +274,9 @@ def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
                     "A value is longer than MySQL's max_allowed_packet lets it build.",
                     "Raise max_allowed_packet on the server.",
                 )
-            batch = [SEPARATOR.join(present)]
-            del fields, present
-            yield batch  # type: ignore[misc]
+            joined = [SEPARATOR.join(present)]
+            del fields, present  # the row is not held beside its parts
+            yield joined
     except BaseException:
         wire.hang_up(connection)
         raise

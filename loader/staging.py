@@ -99,9 +99,10 @@ class Staging:
         Raises:
             StageError: an upload failed.
         """
-        # In pieces, or a long row's would stand beside the part before it becomes its end.
+        # A piece at a time: all of a long row would be compressed beside the part, then copied.
+        view = memoryview(text)
         for at in range(0, len(text), _TEXT_AT_ONCE):
-            self._data += self._compressor.compress(text[at : at + _TEXT_AT_ONCE])
+            self._data += self._compressor.compress(view[at : at + _TEXT_AT_ONCE])
         self._rows += rows
         self._text_bytes += len(text)
         if self._is_full():

@@ -1,25 +1,56 @@
 {#- NPS, written once. Source: Reichheld, "The One Number You Need to Grow", 2003. -#}
 
-{% macro nps_band(score) %}
+{% macro nps_counts(answers, period, starts_on) %}
 
-    case
-        when {{ score }} between 9 and 10 then 'promoter'
-        when {{ score }} between 7 and 8 then 'passive'
-        when {{ score }} between 0 and 6 then 'detractor'
-        else 'excluded'
-    end
+    {#-
+        How many answers each period has in each band. Passives stay in the denominator; an answer
+        without a valid score is counted apart.
 
-{% endmacro %}
+        Counted by score first: the band is then told of a dozen rows a period, and not of each
+        answer. As an integer, because PostgreSQL's sum of a bigint is numeric.
 
+        answers: the CTE that holds the answers.
+        period: `day` or `month`.
+        starts_on: what the column is called that has the period's first day.
+    -#}
+    select
+        {{ starts_on }},
+        sum(case when band <> 'excluded' then answer_count else 0 end) as responses,
+        sum(case when band = 'promoter' then answer_count else 0 end) as promoters,
+        sum(case when band = 'passive' then answer_count else 0 end) as passives,
+        sum(case when band = 'detractor' then answer_count else 0 end) as detractors,
+        sum(case when band = 'excluded' then answer_count else 0 end) as excluded_answers
 
-{% macro nps_counts(band, answer_count) %}
+    from (
 
-    {#- Passives stay in the denominator; an answer without a valid score is counted apart. -#}
-    sum(case when {{ band }} <> 'excluded' then {{ answer_count }} else 0 end) as responses,
-    sum(case when {{ band }} = 'promoter' then {{ answer_count }} else 0 end) as promoters,
-    sum(case when {{ band }} = 'passive' then {{ answer_count }} else 0 end) as passives,
-    sum(case when {{ band }} = 'detractor' then {{ answer_count }} else 0 end) as detractors,
-    sum(case when {{ band }} = 'excluded' then {{ answer_count }} else 0 end) as excluded_answers
+        select
+            {{ starts_on }},
+            answer_count,
+            case
+                when score between 9 and 10 then 'promoter'
+                when score between 7 and 8 then 'passive'
+                when score between 0 and 6 then 'detractor'
+                else 'excluded'
+            end as band
+
+        from (
+
+            select
+                cast(date_trunc('{{ period }}', answered_at) as date) as {{ starts_on }},
+                score,
+                cast(count(*) as integer) as answer_count
+
+            from {{ answers }}
+
+            where not is_deleted
+
+            group by 1, 2
+
+        ) as tallied
+
+    ) as banded
+
+    group by 1
 
 {% endmacro %}
 
