@@ -4,16 +4,15 @@ import ctypes
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import date
-from typing import TypeAlias
+from typing import Any
 
 from loader.config import Settings
-from loader.errors import LoaderError
 from loader.ledger import covered_end, day_in
-from loader.load import Job, Outcome, Route, Watcher, land, now
+from loader.load import THREADS, Chain, Job, Outcome, Route, Watcher, now
 from loader.tables import Table
 from loader.warehouse import Warehouse
 from loader.windows import WHOLE, Window, catch_up_window
@@ -23,10 +22,9 @@ TERMINATE_SECONDS = 2
 GIVE_UP_SECONDS = 10
 """How long a load that is to stop is waited for."""
 _LOOK_SECONDS = 0.2
-_THREADS = "load"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc's settings [malloc.h]
 _LARGE_BYTES = 1 << 20  # more than a batch, so that the memory of one serves the next
-_Running: TypeAlias = dict[Future[Outcome], deque[Job]]
+_AT_ONCE = 2  # windows of a table: one is read, one lands
 
 
 def jobs_for(
@@ -67,35 +65,25 @@ def run_jobs(
 ) -> Iterator[Outcome]:
     """Land every job, several tables at a time; a table that fails does not stop the others.
 
-    A table's jobs run one after the other, in the order given, up to the first that fails.
+    A table's jobs land one after the other, in the order given, up to the first that fails; while
+    one lands, the next is read.
 
     Args:
         threads: how many tables at a time.
 
     Yields:
-        Outcomes in the order in which the jobs end; none for a job that was never begun.
+        Outcomes in the order in which the jobs end; none for a job that was never begun, or given
+        up because one before it failed.
     """
     _return_large_blocks()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix=_THREADS)
-
-    def begin(queue: deque[Job]) -> None:
-        if queue:
-            running[pool.submit(_outcome, queue.popleft(), route, watcher)] = queue
-
-    running: _Running = {}
+    loads = _Loads(jobs, route, threads, watcher)
     try:
-        for queue in _queues(jobs):
-            begin(queue)
-        while running and not route.stopping.is_set():
-            for future in wait(running, _LOOK_SECONDS, FIRST_COMPLETED).done:
-                queue, outcome = running.pop(future), future.result()
-                if not outcome.error:
-                    begin(queue)
-                yield outcome
-        yield from _stopped(running, route)
+        while loads.are_under_way and not route.stopping.is_set():
+            yield from loads.ended()
+        yield from loads.stop()
     finally:
-        deque(_stopped(running, route), 0)
-        pool.shutdown(wait=False, cancel_futures=True)
+        deque(loads.stop(), 0)
+        loads.close()
 
 
 def _return_large_blocks() -> None:
@@ -110,45 +98,90 @@ def _return_large_blocks() -> None:
         mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE_BYTES)  # of small ones, in bytes
 
 
-def _queues(jobs: Sequence[Job]) -> Iterable[deque[Job]]:
-    """Each table's jobs, in order."""
-    queues = dict[str, deque[Job]]()
-    for job in jobs:
-        queues.setdefault(job.table.name, deque()).append(job)
-    return queues.values()
+class _Loads:
+    """The loads of several tables; of each, one is read and one lands at a time."""
 
+    def __init__(self, jobs: Sequence[Job], route: Route, threads: int, watcher: Watcher) -> None:
+        self._route = route
+        self._watcher = watcher
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
+        queues = dict[str, deque[Job]]()
+        for job in jobs:
+            queues.setdefault(job.table.name, deque()).append(job)
+        self._waiting = deque(queues.values())
+        self._queues = dict[Chain, deque[Job]]()
+        self._reading = dict[Future[Future[Outcome | None]], Chain]()
+        self._landing = dict[Future[Outcome | None], Chain]()
+        for _ in range(threads):
+            self._begin_table()
 
-def _outcome(job: Job, route: Route, watcher: Watcher) -> Outcome:
-    try:
-        return Outcome(job=job, load=land(job, route, watcher))
-    except LoaderError as error:
-        return Outcome(job=job, load=None, error=error)
+    @property
+    def are_under_way(self) -> bool:
+        """Whether any was begun that has not ended."""
+        return bool(self._reading or self._landing)
 
+    def ended(self) -> Iterator[Outcome]:
+        """Wait a moment for loads to end, and begin what follows them."""
+        under_way: list[Future[Any]] = [*self._reading, *self._landing]
+        for future in wait(under_way, _LOOK_SECONDS, FIRST_COMPLETED).done:
+            if chain := self._reading.pop(future, None):
+                self._landing[future.result()] = chain
+                self._go_on(chain)
+                continue
+            chain, outcome = self._landing.pop(future), future.result()
+            if not outcome or outcome.error:
+                self._queues[chain].clear()
+            self._go_on(chain)
+            if outcome:
+                yield outcome
 
-def _stopped(running: _Running, route: Route) -> Iterator[Outcome]:
-    """Wait for loads that are to stop, and yield their outcomes.
+    def stop(self) -> Iterator[Outcome]:
+        """Wait for loads that are to stop, and yield their outcomes.
 
-    Those that read end by themselves; those that land are ended, and rolled back, by ending their
-    connection. What ends neither way, such as a count in MySQL, is left behind.
-    """
-    if running:
-        route.stopping.set()
-    for future in list(running):
-        if future.cancel():
-            del running[future]
-    began = time.monotonic()
-    while running and (waited := time.monotonic() - began) < GIVE_UP_SECONDS:
-        if waited > TERMINATE_SECONDS:
-            for warehouse in list(route.landing):
-                warehouse.terminate()
-        for future in wait(running, _LOOK_SECONDS, FIRST_COMPLETED).done:
-            del running[future]
-            yield future.result()
+        Those that read end by themselves; those that land are ended, and rolled back, by ending
+        their connection. What ends neither way, such as a count in MySQL, is left behind.
+        """
+        if self.are_under_way:
+            self._route.stopping.set()
+        began = time.monotonic()
+        while self.are_under_way and (waited := time.monotonic() - began) < GIVE_UP_SECONDS:
+            if waited > TERMINATE_SECONDS:
+                for warehouse in list(self._route.landing):
+                    warehouse.terminate()
+            yield from self.ended()
+
+    def close(self) -> None:
+        """Let go of every table that nothing is left behind of."""
+        for chain in list(self._queues):
+            self._queues[chain].clear()
+            self._go_on(chain)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin_table(self) -> None:
+        if self._waiting and not self._route.stopping.is_set():
+            queue = self._waiting.popleft()
+            chain = Chain(queue[0].table, self._route, self._watcher)
+            self._queues[chain] = queue
+            self._go_on(chain)
+
+    def _go_on(self, chain: Chain) -> None:
+        """Begin to read a table's next window, unless two are under way; or let the table go."""
+        queue, landing = self._queues[chain], list(self._landing.values()).count(chain)
+        if chain in self._reading.values():
+            return
+        if self._route.stopping.is_set():
+            queue.clear()
+        if queue and landing < _AT_ONCE:
+            self._reading[self._pool.submit(chain.begin, queue.popleft())] = chain
+        elif not queue and not landing:
+            del self._queues[chain]
+            chain.close()
+            self._begin_table()
 
 
 def is_under_way() -> bool:
     """Whether a load goes on that was to stop and did not."""
-    left = [thread for thread in threading.enumerate() if thread.name.startswith(_THREADS)]
+    left = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
     for thread in left:
         thread.join(1)
     return any(thread.is_alive() for thread in left)

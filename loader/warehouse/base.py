@@ -3,8 +3,7 @@
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +15,6 @@ from loader.ledger import (
     REPAIR,
     Load,
     compare_counts,
-    next_load_id,
 )
 from loader.tables import Table
 from loader.warehouse.columns import RawTables
@@ -137,24 +135,20 @@ class Warehouse(RawTables):
 
     # -- landing ---------------------------------------------------------------------------------
 
-    @contextmanager
-    def lock(self, table: Table) -> Iterator[str]:
-        """Keep every other load of the table out, from before the source is read to the commit.
+    def lock(self, table: Table) -> str | None:
+        """Keep every other load of the table out until the connection ends.
 
-        Loads of one table happen one after the other, so their ids tell the order in which the
-        source was observed.
+        It is held from before the source is read to the commit: loads of one table happen one
+        after the other, so their ids tell the order in which the source was observed.
 
-        Yields:
-            The id of the load: later than any id that the table's ledger holds.
+        Returns:
+            The id of the table's newest load, landed or failed.
 
         Raises:
             LandingError: another load holds the lock for longer than LOCK_SECONDS.
         """
-        try:
-            self._hold(table)
-            yield next_load_id(self._newest(table), datetime.now(UTC), self.owner)
-        finally:
-            self.close()
+        self._hold(table)
+        return self._newest(table)
 
     def _newest(self, table: Table) -> str | None:
         """The id of the table's newest load, landed or failed."""

@@ -3,17 +3,19 @@
 import threading
 import time
 from concurrent.futures import Future
-from datetime import date
+from contextlib import closing
+from datetime import date, datetime
 
 import pytest
 
 from loader import jobs, load, mysql, s3
+from loader.cli.landing import route_of
 from loader.cli.session import open_session
-from loader.errors import SourceError
+from loader.errors import LandingError, SourceError
 from loader.local.s3 import BUCKET
 from loader.tables import Table
 from loader.warehouse import base
-from loader.windows import WHOLE
+from loader.windows import DAY, WHOLE, Window
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
 CREATE = (
@@ -231,8 +233,8 @@ def test_a_second_load_of_the_same_table_waits_and_then_refuses(pipeline, monkey
     pipeline.load("--run-date", DAY_1)
     with pipeline.inside():
         session = open_session(None)
-        warehouse = session.warehouse()
-        with warehouse.lock(session.tables["t"]):
+        with closing(session.warehouse()) as warehouse:
+            warehouse.lock(session.tables["t"])
             said = pipeline.fails("--run-date", DAY_2)
     assert "Another load of t has been running for 1 seconds" in said
     assert pipeline.raw("t", "id") == [(1,), (2,)]
@@ -244,9 +246,8 @@ def test_a_second_load_goes_on_when_the_first_one_ends(pipeline):
     with pipeline.inside():
         session = open_session(None)
         warehouse = session.warehouse()
-        holder = warehouse.lock(session.tables["t"])
-        first_id = holder.__enter__()
-        threading.Timer(0.5, lambda: holder.__exit__(None, None, None)).start()
+        first_id = warehouse.lock(session.tables["t"])
+        threading.Timer(0.5, warehouse.close).start()
         began = time.monotonic()
         second = pipeline.load("--run-date", DAY_2)["t"]
     assert time.monotonic() - began > 0.4
@@ -256,24 +257,33 @@ def test_a_second_load_goes_on_when_the_first_one_ends(pipeline):
 def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
     first = pipeline.load("--run-date", DAY_1)["t"]["load_id"]
 
-    class Yesterday(base.datetime):
+    class Yesterday(datetime):
         @classmethod
         def now(cls, zone=None):
-            return base.datetime(2020, 1, 1, tzinfo=zone)
+            return datetime.now(zone) - DAY
 
-    monkeypatch.setattr(base, "datetime", Yesterday)
+    monkeypatch.setattr(load, "datetime", Yesterday)
     assert pipeline.load("--run-date", DAY_1)["t"]["load_id"] > first
 
 
 def test_a_run_that_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
-    def land(job, route, watcher):
-        begun.append(job)
-        if job is endless:
-            started.set()
-            assert route.stopping.wait(20)
-            ended.append(job)
-        assert started.wait(20)
-        return "landed"
+    class Chain:
+        def __init__(self, table, route, _):
+            self.stopping = route.stopping
+
+        def begin(self, job):
+            begun.append(job)
+            if job is endless:
+                started.set()
+                assert self.stopping.wait(20)
+                ended.append(job)
+            assert started.wait(20)
+            landed = Future()
+            landed.set_result(load.Outcome(job=job, load="landed"))
+            return landed
+
+        def close(self):
+            closed.append(self)
 
     def job_of(name):
         return load.Job(
@@ -283,16 +293,140 @@ def test_a_run_that_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
         )
 
     endless, short, after = job_of("endless"), job_of("short"), job_of("endless")
-    started, begun, ended = threading.Event(), [], []
-    monkeypatch.setattr(jobs, "land", land)
+    started, begun, ended, closed = threading.Event(), [], [], []
+    monkeypatch.setattr(jobs, "Chain", Chain)
     route = load.Route(settings=None, stage=None, new_warehouse=None)
     outcomes = jobs.run_jobs([endless, short, after], route, 2, None)
     assert next(outcomes).job is short
     outcomes.close()  # what an interrupt does to it
     assert ended == [endless]
     assert not any(each is after for each in begun)
+    assert len(closed) == 2
     with pytest.raises(SourceError, match="interrupted"):
-        list(load._until(route, Future(), iter([[b"row"]])))
+        list(load._until(route, threading.Event(), iter([[b"row"]])))
+
+
+# -- windows of one table, one after the other -----------------------------------------------------
+
+
+def land_days(pipeline, count):
+    """Land the days of July 2026 from the first on, each a window of its own."""
+    with pipeline.inside():
+        session = open_session(None)
+        with closing(session.warehouse()) as warehouse:
+            warehouse.prepare()
+        days = [date(2026, 7, 1) + number * DAY for number in range(count)]
+        windows = [Window(day, day + DAY) for day in days]
+        chained = [
+            load.Job(table=session.tables["t"], window=window, mode="incremental")
+            for window in windows
+        ]
+        with load.unwatched() as watcher:
+            return list(jobs.run_jobs(chained, route_of(session), 1, watcher))
+
+
+def meanwhile(pipeline, monkeypatch, wait_for, refuse=None):
+    """Let the first COPY begin once `wait_for` says so, and perhaps be refused."""
+    copy, copied = pipeline.adapter._copy, []
+
+    def held(*arguments):
+        copied.append(arguments)
+        if len(copied) == 1:
+            assert wait_for()
+            if refuse:
+                raise refuse
+        return copy(*arguments)
+
+    monkeypatch.setattr(pipeline.adapter, "_copy", held)
+    return copied
+
+
+def staged(monkeypatch, number):
+    """An event that is set when so many windows were staged."""
+    stage, done, all_staged = load._stage, [], threading.Event()
+
+    def staging(*arguments):
+        done.append(stage(*arguments))
+        if len(done) == number:
+            all_staged.set()
+        return done[-1]
+
+    monkeypatch.setattr(load, "_stage", staging)
+    return all_staged
+
+
+def test_a_window_is_read_while_the_one_before_lands(pipeline, monkeypatch):
+    second = staged(monkeypatch, 2)
+    meanwhile(pipeline, monkeypatch, lambda: second.wait(20))
+    outcomes = land_days(pipeline, 3)
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    assert [outcome.load.landed_rows for outcome in outcomes] == [2, 2, 0]
+    ids = pipeline.query("select load_id from raw_data._loads order by ended_at")
+    assert ids == sorted(ids)
+    assert pipeline.raw("t", "id, _run_date") == [
+        (1, date(2026, 7, 1)), (2, date(2026, 7, 1)), (3, date(2026, 7, 2)), (4, date(2026, 7, 2)),
+    ]  # fmt: skip
+    assert not pipeline.parts()
+
+
+def test_a_row_that_moves_while_its_old_day_lands_is_there_once(pipeline, monkeypatch):
+    """The later window was observed later, and is the newer load."""
+    land_days(pipeline, 2)
+    second = staged(monkeypatch, 2)
+
+    def moved():
+        assert second.wait(20)
+        return True
+
+    read = mysql.count_window
+
+    def counted(*arguments):
+        number = read(*arguments)
+        if not second.is_set():
+            pipeline.mysql(f"update t set v = 11, updated_at = '{DAY_2} 01:00:00' where id = 1")
+        return number
+
+    monkeypatch.setattr(mysql, "count_window", counted)
+    meanwhile(pipeline, monkeypatch, moved)
+    assert [outcome.error for outcome in land_days(pipeline, 2)] == [None, None]
+    newest = "select v from raw_data.t where id = 1 order by _load_id desc limit 1"
+    assert pipeline.value(newest) == 11
+
+
+def test_windows_behind_one_that_fails_are_given_up(pipeline, monkeypatch):
+    second = staged(monkeypatch, 2)
+    refuse = LandingError("It was refused.", "Mend it.")
+    copied = meanwhile(pipeline, monkeypatch, lambda: second.wait(20), refuse)
+    (failed,) = land_days(pipeline, 3)
+    assert failed.error is refuse
+    assert failed.job.window.start == date(2026, 7, 1)
+    assert len(copied) == 1
+    ledger = "select outcome, error, window_start from raw_data._loads"
+    assert pipeline.query(ledger) == [("failed", "It was refused.", date(2026, 7, 1))]
+    assert not pipeline.parts()
+
+
+def test_a_window_that_cannot_be_read_leaves_the_one_before_to_land(pipeline, monkeypatch):
+    over = threading.Event()
+    count = mysql.count_window
+
+    def counted(connection, table, read):
+        if DAY_2 in read.count.split("<")[0]:
+            over.set()
+            raise SourceError("It cannot be counted.", "Mend it.")
+        return count(connection, table, read)
+
+    monkeypatch.setattr(mysql, "count_window", counted)
+    meanwhile(pipeline, monkeypatch, lambda: over.wait(20))
+    first, second = land_days(pipeline, 3)
+    assert first.load.landed_rows == 2
+    assert second.error.fact == "It cannot be counted."
+    ledger = "select outcome, window_start from raw_data._loads order by load_id"
+    assert pipeline.query(ledger) == [
+        ("landed", date(2026, 7, 1)),
+        ("failed", date(2026, 7, 2)),
+    ]
+    assert pipeline.raw("t", "id") == [(1,), (2,)]
 
 
 # -- catch-up --------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import pytest
 from loader import drill, load, s3
 from loader.cli.session import open_session
 from loader.compare import compare
-from loader.load import Route, Watcher
+from loader.jobs import run_jobs
+from loader.load import Route, unwatched
 from loader.verify import repair_jobs
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
@@ -388,8 +389,9 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
         )
         (job,) = repair_jobs([found], session.settings, confirmed=False)
         route = Route(settings=session.settings, stage=s3.shared(), new_warehouse=session.warehouse)
-        landed = load.land(job, route, Watcher(rows=lambda *_: None, say=print, done=print))
-    assert landed.landed_rows == 3
+        with unwatched() as watcher:
+            (outcome,) = run_jobs([job], route, 1, watcher)
+    assert outcome.load.landed_rows == 3
     assert agrees(pipeline)
     assert pipeline.value("select _deleted_at is not null from raw_data.t where id = 103")
 
