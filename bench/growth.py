@@ -69,6 +69,15 @@ class Field:
             for statement in statements:
                 cursor.execute(statement)
 
+    def scanned(self) -> int:
+        """How many rows of `nps`, raw and core, PostgreSQL has read otherwise than by an index."""
+        with self.place.warehouse() as cursor:
+            cursor.execute(
+                "select sum(seq_tup_read) from pg_stat_user_tables where relname = 'nps'"
+            )
+            ((rows,),) = cursor.fetchall()
+        return int(rows)
+
     def line(self, what: str, run: Callable[[], Cost], limit: str = "", runs: int = 0) -> Line:
         """Measure something several times."""
         costs = [run() for _ in range(runs or self.runs)]
@@ -155,10 +164,11 @@ def grow(here: Field, rows: int) -> None:
 
 
 def _backfill(here: Field) -> Iterator[Line]:
-    whole = here.line(
-        f"`loader load --full-refresh` of {here.rows:,} rows",
-        lambda: here.loader("load", "--full-refresh", *_NPS),
-    )
+    def load_whole(what: str) -> Line:
+        told = f"`loader load --full-refresh` of {here.rows:,} rows{what}"
+        return here.line(told, lambda: here.loader("load", "--full-refresh", *_NPS))
+
+    whole = load_whole("")
     here.place.settle()
     ranged = here.line(
         "`loader load`, the same rows as one range of 31 days",
@@ -167,6 +177,8 @@ def _backfill(here: Field) -> Iterator[Line]:
     limit = f"{2 * _middle(whole.seconds):.1f} s: twice the plain load"
     yield whole
     yield Line(**{**vars(ranged), "limit": limit})
+    here.place.settle()
+    yield load_whole(", once windows have been landed, which index the table")
     here.place.settle()
     each = [
         here.loader("load", "--run-date", str(JULY + n * DAY), *_NPS).seconds for n in range(31)
@@ -205,7 +217,11 @@ def _report(cost: Cost) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Increments:
-    """What increments cost at one size, in seconds of each run."""
+    """What increments cost at one size, in seconds of each run.
+
+    Attributes:
+        scanned: rows that PostgreSQL read without an index while one was landed and merged.
+    """
 
     rows: int
     changed: int
@@ -213,6 +229,7 @@ class _Increments:
     dbt: list[float]
     core: list[float]
     marts: list[float]
+    scanned: int
 
 
 def _increments(here: Field) -> _Increments:
@@ -223,14 +240,18 @@ def _increments(here: Field) -> _Increments:
     changed = _GROWTH * here.rows // 1000
     here.dbt("run", "--select", "source:raw_data.nps+")
     here.place.settle()
-    costs, dbt, core, marts = [], [], [], []
-    for turn in range(here.runs + 1):
+
+    def increment(turn: int) -> Cost:
         day = AUGUST + turn * DAY
         here.mysql(
             f"update nps set score = mod(score + 1, 11), updated_at = date_add('{day}', "
             f"interval mod(id, 86400) second) where mod(id, {rows // changed}) = {turn}"
         )
-        cost = here.loader("load", "--run-date", str(day), *_NPS)
+        return here.loader("load", "--run-date", str(day), *_NPS)
+
+    costs, dbt, core, marts = [], [], [], []
+    for turn in range(here.runs + 1):
+        cost = increment(turn)
         built = here.dbt("run", "--select", "source:raw_data.nps+")
         if turn == 0:
             continue  # the first one after a whole landing makes the indexes
@@ -239,13 +260,24 @@ def _increments(here: Field) -> _Increments:
         dbt.append(round(built.seconds, 3))
         core.append(round(nodes["nps"], 3))
         marts.append(round(nodes[_MARTS], 3))
+    before = here.scanned()
+    increment(here.runs + 1)
+    here.dbt("run", *_NPS)
     here.say(f"increments of {rows:,} rows: {min(cost.seconds for cost in costs):.1f} s")
     load = Line(
         what="",
         seconds=[round(cost.seconds, 3) for cost in costs],
         peak_bytes=[cost.peak_bytes for cost in costs],
     )
-    return _Increments(rows=rows, changed=changed, load=load, dbt=dbt, core=core, marts=marts)
+    return _Increments(
+        rows=rows,
+        changed=changed,
+        load=load,
+        dbt=dbt,
+        core=core,
+        marts=marts,
+        scanned=here.scanned() - before,
+    )
 
 
 def _nodes(project: Path) -> dict[str, float]:
@@ -273,6 +305,11 @@ def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
                 if is_large
                 else "",
             )
+    for each in (small, large):
+        told = "rows that PostgreSQL read without an index to land and merge"
+        yield Line(
+            what=f"… {told}, {each.changed:,} of {each.rows:,} rows", limit=f"{each.scanned:,}"
+        )
 
 
 def _middle(numbers: Sequence[float]) -> float:

@@ -30,7 +30,8 @@ class Order:
         tables: what to land; `selected` if they are fewer than are declared.
         requested: the window of the dates; None means catch-up.
         threads: how many tables at a time.
-        parallel: how many windows of a backfill at a time; None means day by day.
+        parallel: how many tables at a time go through the days of a backfill, each at its own pace;
+            None means that all land a day before any lands the next.
         resume: leave out what an unfinished backfill of the same range has landed.
         wait: how many seconds to wait for another run to end.
         log: the file that dbt's output goes to; None for the terminal.
@@ -143,7 +144,8 @@ class Backlog:
         jobs = [
             job for job in self._jobs or () if (job.table.name, job.window) not in self.outcomes
         ]
-        if not self._order.backfill or self._order.parallel:
+        order = self._order
+        if not order.backfill or order.parallel or len(order.tables) == 1:
             yield jobs
             return
         for _, batch in groupby(sorted(jobs, key=_first_day), key=_first_day):

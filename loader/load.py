@@ -3,7 +3,7 @@
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -211,7 +211,6 @@ class Chain:
             return self._warehouse.land(loading.ready.result(), self._watcher.say)
         finally:
             loading.landed.set()
-            wait([loading.staged])  # or files would be removed before all are there
 
     def _read(self, loading: _Loading, warehouse: Warehouse) -> None:
         """Read and stage a window; what is to be landed is ready before its rows are."""

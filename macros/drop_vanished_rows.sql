@@ -16,8 +16,7 @@
     {%- if model.config.materialized == 'incremental' and not build_window() -%}
         {%- set staging = staging_relation(model) if execute else this -%}
         {%- set core, key = adapter.quote(this.identifier), model.config.unique_key -%}
-        delete from {{ this }}
-        where _load_id < (
+        {%- set landed_whole -%}
             select max(load_id)
             from {{ source('raw_data', '_loads') }}
             where
@@ -28,7 +27,12 @@
                     landed_rows = 0
                     or load_id <= (select max(_watermark) from {{ this }})
                 )
-        );
+        {%- endset -%}
+        {#- A literal, or PostgreSQL would take a third of the rows for older and read them all. -#}
+        {%- set newest = run_query(landed_whole).rows[0][0] if execute -%}
+        {%- if newest %}
+        delete from {{ this }} where _load_id < '{{ newest }}';
+        {%- endif %}
         delete from {{ this }}
         using {{ staging }} as vanished
         where

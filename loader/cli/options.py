@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -12,6 +13,7 @@ from loader.errors import CommandLineError, LoaderError
 from loader.windows import Dates
 
 Command = Callable[..., Any]
+_FEWEST, _MOST = 4, 8  # tables at a time: a load mostly waits, and the source is in production
 
 
 def examples(*lines: str) -> str:
@@ -86,7 +88,11 @@ def window(command: Command) -> Command:
 
 target = click.option("--target", "-t", help="Target of the dbt profile; else the profile's own.")
 threads = click.option(
-    "--threads", type=click.IntRange(1), default=4, show_default=True, help="Tables at a time."
+    "--threads",
+    type=click.IntRange(1),
+    default=lambda: min(max(os.cpu_count() or 0, _FEWEST), _MOST),
+    show_default=f"the machine's cores, from {_FEWEST} to {_MOST}",
+    help="Tables at a time.",
 )
 rate = click.option(
     "--max-rows-per-second", "rate", type=click.IntRange(1), help="A brake for the source's sake."

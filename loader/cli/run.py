@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--parallel",
     type=click.IntRange(1),
-    help="Windows of a backfill at a time, each another table's.",
+    help="Tables of a backfill at a time, none waiting for the others at a day's end.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the last backfill of that range.")
 @click.option(

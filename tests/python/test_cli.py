@@ -247,6 +247,14 @@ def test_every_command_has_a_help_with_examples_that_are_commands():
             assert is_command(example.split()[1:]), example
 
 
+@pytest.mark.parametrize(("cores", "threads"), [(None, 4), (2, 4), (6, 6), (64, 8)])
+def test_as_many_tables_at_a_time_as_the_machine_has_cores(monkeypatch, cores, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    command = loader.commands["load"]
+    assert command.make_context("load", []).params["threads"] == threads
+    assert command.make_context("load", ["--threads", "3"]).params["threads"] == 3
+
+
 def is_command(words):
     """Whether the command line takes these words; nothing is run."""
     command = loader.commands[words[0]]
