@@ -308,7 +308,7 @@ def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
     for each in (small, large):
         told = "rows that PostgreSQL read without an index to land and merge"
         yield Line(
-            what=f"… {told}, {each.changed:,} of {each.rows:,} rows", limit=f"{each.scanned:,}"
+            what=f"… {told}, {each.changed:,} of {each.rows:,} rows", limit=f"{each.scanned:,} rows"
         )
 
 

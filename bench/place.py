@@ -22,7 +22,8 @@ from loader.local.services import Endpoints
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".local" / "bench"
 TABLES_PROJECT = "tables"
-_CACHE_MB = 2048  # holds the table that grows, as servers of its size would
+_CACHE_MB = psutil.virtual_memory().total // 4 >> 20
+"""What each server may keep in memory. [PostgreSQL: Resource Consumption, "shared_buffers"]"""
 SCHEMA = "raw_data"
 """Where the loader lands; the other ways take schemas of their own."""
 CORE = "analytics"

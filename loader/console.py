@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -67,7 +67,8 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
         def rows(table: str, done: int, total: int) -> None:
             if table not in tasks:
                 tasks[table] = bars.add_task(f"{table:{width}}", total=total)
-            bars.update(tasks[table], completed=done)
+            with suppress(KeyError):  # the window before ends, and takes its bar away
+                bars.update(tasks[table], completed=done, total=total)
 
         def done(outcome: Outcome) -> None:
             if (task := tasks.pop(outcome.job.table.name, None)) is not None:

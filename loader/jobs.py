@@ -10,9 +10,10 @@ from contextlib import suppress
 from datetime import date
 from typing import Any
 
+from loader.chain import Chain
 from loader.config import Settings
 from loader.ledger import covered_end, day_in
-from loader.load import THREADS, Chain, Job, Outcome, Route, Watcher, now
+from loader.load import THREAD_NAME, Job, Outcome, Route, Watcher, now
 from loader.tables import Table
 from loader.warehouse import Warehouse
 from loader.windows import WHOLE, Window, catch_up_window
@@ -104,7 +105,7 @@ class _Loads:
     def __init__(self, jobs: Sequence[Job], route: Route, threads: int, watcher: Watcher) -> None:
         self._route = route
         self._watcher = watcher
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=THREADS)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME)
         queues = dict[str, deque[Job]]()
         for job in jobs:
             queues.setdefault(job.table.name, deque()).append(job)
@@ -121,16 +122,15 @@ class _Loads:
         return bool(self._reading or self._landing)
 
     def ended(self) -> Iterator[Outcome]:
-        """Wait a moment for loads to end, and begin what follows them."""
+        """Wait a moment for loads to end, and begin what follows them; oldest first."""
         under_way: list[Future[Any]] = [*self._reading, *self._landing]
-        for future in wait(under_way, _LOOK_SECONDS, FIRST_COMPLETED).done:
+        done = wait(under_way, _LOOK_SECONDS, FIRST_COMPLETED).done
+        for future in [each for each in under_way if each in done]:
             if chain := self._reading.pop(future, None):
                 self._landing[future.result()] = chain
                 self._go_on(chain)
                 continue
             chain, outcome = self._landing.pop(future), future.result()
-            if not outcome or outcome.error:
-                self._queues[chain].clear()
             self._go_on(chain)
             if outcome:
                 yield outcome
@@ -169,7 +169,7 @@ class _Loads:
         queue, landing = self._queues[chain], list(self._landing.values()).count(chain)
         if chain in self._reading.values():
             return
-        if self._route.stopping.is_set():
+        if chain.is_over or self._route.stopping.is_set():
             queue.clear()
         if queue and landing < _AT_ONCE:
             self._reading[self._pool.submit(chain.begin, queue.popleft())] = chain
@@ -181,7 +181,7 @@ class _Loads:
 
 def is_under_way() -> bool:
     """Whether a load goes on that was to stop and did not."""
-    left = [thread for thread in threading.enumerate() if thread.name.startswith(THREADS)]
+    left = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_NAME)]
     for thread in left:
         thread.join(1)
     return any(thread.is_alive() for thread in left)

@@ -45,6 +45,8 @@ def connect() -> "S3Client":
         response_checksum_validation="when_required",
         # What is sent has one too, so it need not be hashed again; with TLS that is the default.
         s3={"payload_signing_enabled": False},
+        # Each table may read a part back, send one and remove one; those beyond are thrown away.
+        max_pool_connections=32,
     )
     try:
         return boto3.Session().client("s3", config=config)  # threads may not share boto3's own

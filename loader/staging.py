@@ -124,6 +124,7 @@ class Staging:
         if self._rows or not self._closed:
             self._close_part()
         self._wait()
+        self._open_part()  # and let go of the last one: the load may have to wait until it lands
         self._end()
         entries = [
             {

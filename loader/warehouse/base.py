@@ -62,6 +62,8 @@ class Warehouse(RawTables):
     def _confirm_lock(self) -> None:
         """Make sure that the lock is still held, where another connection than this holds it."""
 
+    _lock_was_lost = False  # so that another load may have come in between
+
     # -- the ledger ------------------------------------------------------------------------------
 
     @property
@@ -142,7 +144,7 @@ class Warehouse(RawTables):
         after the other, so their ids tell the order in which the source was observed.
 
         Returns:
-            The id of the table's newest load, landed or failed.
+            The id of the table's newest load, landed or failed; None if it has none.
 
         Raises:
             LandingError: another load holds the lock for longer than LOCK_SECONDS.
@@ -174,11 +176,9 @@ class Warehouse(RawTables):
                 is as it was.
             SourceError, StageError: the rows were not staged; the window is as it was.
         """
-        if landing.staged and not self._copies_what_is_staged(landing):
-            landing.staged()
         for seconds in RETRY_SECONDS:
             try:
-                return self._land_once(landing, say)
+                return self._attempt(landing, say)
             except LandingError as error:
                 if self.terminated or not is_transient(error):
                     raise
@@ -186,9 +186,14 @@ class Warehouse(RawTables):
             time.sleep(seconds)
             self.close()
             self._hold(landing.table)
-            newest = self._newest(landing.table) or ""
-            if newest >= landing.load.load_id:
-                return self._landed_meanwhile(landing)
+            self._lock_was_lost = True
+        return self._attempt(landing, say)
+
+    def _attempt(self, landing: Landing, say: Callable[[str], None]) -> Load:
+        if self._lock_was_lost and (self._newest(landing.table) or "") >= landing.load.load_id:
+            return self._landed_meanwhile(landing)
+        if landing.staged and not self._copies_what_is_staged(landing):
+            landing.staged()
         return self._land_once(landing, say)
 
     def _landed_meanwhile(self, landing: Landing) -> Load:
