@@ -45,7 +45,7 @@ soak: .venv/installed-dev  ## drive the pipeline at random, SOAK_RUNS times on e
 	@.venv/bin/python -m pytest --everywhere --timeout 0 -rP tests/python/test_machine.py
 
 bench: .venv/installed-dev  ## measure the loader beside the raw pipe, pandas and other tools
-	@.venv/bin/python -m bench --json .local/bench/record.json
+	@.venv/bin/python -u -m bench --json .local/bench/record.json
 
 smoke-redshift: .venv/installed  ## try every step on your own Redshift, and drop it all again
 	@PYTHONPATH=tests/python .venv/bin/python -m smoke
