@@ -16,7 +16,7 @@ from dbt.adapters.factory import load_plugin
 from dbt.adapters.sql.connections import SQLConnectionManager
 from dbt.cli.main import dbtRunner
 
-from loader import cli, load, mysql, s3, staging
+from loader import chain, cli, mysql, s3, staging
 from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres import Postgres
 from loader.warehouse.redshift import Redshift
@@ -32,7 +32,7 @@ STEPS = (
     (staging.Staging, ("write", "finish", "_upload", "__exit__")),
     (s3, ("sweep",)),
     (mysql, ("describe", "count_window")),
-    (load, ("to_copy_text",)),
+    (chain, ("to_copy_text",)),
     (SQLConnectionManager, ("add_query",)),
 )
 

@@ -509,11 +509,13 @@ def test_a_column_grows_wider_while_the_next_window_is_read(pipeline, monkeypatc
 
 @pytest.mark.only("postgres", because="Redshift's COPY begins when all is staged")
 def test_a_landing_that_fails_while_rows_are_staged_leaves_no_file(pipeline, monkeypatch):
-    removed, refused = threading.Event(), LandingError("It was refused.", "Mend it.")
+    finishing, removed = threading.Event(), threading.Event()
+    refused = LandingError("It was refused.", "Mend it.")
     upload, remove = staging.Staging._upload, staging.remove
 
     def uploading(self, key, data):
         if key.endswith("manifest.json"):
+            finishing.set()
             removed.wait(0.5)
         upload(self, key, data)
 
@@ -523,7 +525,7 @@ def test_a_landing_that_fails_while_rows_are_staged_leaves_no_file(pipeline, mon
 
     monkeypatch.setattr(staging.Staging, "_upload", uploading)
     monkeypatch.setattr(staging, "remove", removing)
-    meanwhile(pipeline, monkeypatch, lambda: True, refused)
+    meanwhile(pipeline, monkeypatch, lambda: finishing.wait(20), refused)
     (failed,) = land_days(pipeline, 1)
     assert failed.error is refused
     assert not pipeline.parts()
