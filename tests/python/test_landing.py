@@ -528,7 +528,7 @@ def test_a_landing_that_fails_while_rows_are_staged_leaves_no_file(pipeline, mon
     meanwhile(pipeline, monkeypatch, lambda: finishing.wait(20), refused)
     (failed,) = land_days(pipeline, 1)
     assert failed.error is refused
-    assert not pipeline.parts()
+    assert pipeline.staged() == []
 
 
 # -- catch-up --------------------------------------------------------------------------------------
