@@ -137,15 +137,16 @@ class Backlog:
             )
 
     def _batches(self) -> Iterator[list[Job]]:
-        """What is left, in parts that follow one another: the days of a backfill, or all at once.
+        """What is left, in parts that follow one another: a backfill's days, or all at once.
 
-        Tables that are copied whole come first.
+        Days are parts only where several tables would else be at different ones; those of one table
+        land in order anyway. There, tables that are copied whole come first.
         """
         jobs = [
             job for job in self._jobs or () if (job.table.name, job.window) not in self.outcomes
         ]
-        order = self._order
-        if not order.backfill or order.parallel or len(order.tables) == 1:
+        order, by_day = self._order, {job.table.name for job in jobs if job.window.start}
+        if not order.backfill or order.parallel or len(by_day) <= 1:
             yield jobs
             return
         for _, batch in groupby(sorted(jobs, key=_first_day), key=_first_day):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Event
@@ -31,7 +31,7 @@ class _Loading:
         load: the ledger's row so far.
         ready: what is to be landed, as soon as that is known.
         staged: the ledger's row with its counts, once every row is staged.
-        landed: set when landing it is over, whatever came of it.
+        ended: set when landing it has ended, however; before its last row is staged, badly.
     """
 
     job: Job
@@ -39,7 +39,7 @@ class _Loading:
     staging: Staging
     ready: Future[Landing] = field(default_factory=Future)
     staged: Future[Load] = field(default_factory=Future)
-    landed: Event = field(default_factory=Event)
+    ended: Event = field(default_factory=Event)
 
     def fail(self, error: BaseException) -> None:
         """Tell the lander that no more rows will come, and why."""
@@ -64,18 +64,20 @@ class Chain:
         self._route = route
         self._watcher = watcher
         self._warehouse = route.new_warehouse()
+        self._ahead = route.new_warehouse()  # what is read ahead asks on a connection of its own
         self._lander = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land")
-        self._last: Future[Outcome | None] | None = None
-        self._newest: str | None = None
+        self._last_outcome: Future[Outcome | None] | None = None
+        self._newest_id: str | None = None
         self._is_broken = False  # as the lander sees it, who may be a window behind
         self.is_over = False
-        route.landing.add(self._warehouse)
+        route.landing.update((self._warehouse, self._ahead))
 
     def close(self) -> None:
         """Let go of the table, once what was begun has ended."""
         self._lander.shutdown()
-        self._route.landing.discard(self._warehouse)
-        self._warehouse.close()
+        for warehouse in (self._warehouse, self._ahead):
+            self._route.landing.discard(warehouse)
+            warehouse.close()
 
     def begin(self, job: Job) -> Future[Outcome | None]:
         """Read and stage a window; one at a time.
@@ -91,28 +93,24 @@ class Chain:
             failed = Future[Outcome | None]()
             failed.set_result(Outcome(job=job, load=None, error=_as_loader_error(error)))
             return failed
-        before = self._last
-        self._last = self._lander.submit(self._outcome, loading)
+        before = self._last_outcome
+        self._last_outcome = self._lander.submit(self._outcome, loading)
         try:
-            with ExitStack() as stack:
-                warehouse = self._warehouse
-                if before and not before.done():
-                    warehouse = stack.enter_context(closing(self._route.new_warehouse()))
-                self._read(loading, warehouse)
+            self._read(loading, self._ahead if before and not before.done() else self._warehouse)
             loading.staged.set_result(loading.load)
         except BaseException as error:
             self.is_over = True
             loading.fail(error)
-        return self._last
+        return self._last_outcome
 
     def _loading(self, job: Job) -> _Loading:
-        is_first = self._last is None
+        is_first = self._last_outcome is None
         if is_first:
-            self._newest = self._warehouse.lock(self._table)
+            self._newest_id = self._warehouse.lock(self._table)
         owner = self._warehouse.owner
-        self._newest = next_load_id(self._newest, datetime.now(UTC), owner)
+        self._newest_id = next_load_id(self._newest_id, datetime.now(UTC), owner)
         load = Load(
-            load_id=self._newest,
+            load_id=self._newest_id,
             table_name=self._table.name,
             mode=job.mode,
             window_start=job.window.start,
@@ -134,13 +132,14 @@ class Chain:
                     landing = loading.ready.result()
                     return Outcome(job=job, load=self._warehouse.land(landing, self._watcher.say))
                 finally:
-                    loading.landed.set()
+                    loading.ended.set()
                     wait([loading.staged])  # or the reader might stage what nobody removes
         except Exception as caught:
             self._is_broken = self.is_over = True
             error = _as_loader_error(caught)
             failed = replace(loading.load, outcome="failed", error=error.fact[:2000])
             with suppress(Exception):
+                self._warehouse.close()  # or a connection that is broken would not take the row
                 self._warehouse.record(replace(failed, ended_at=now()))
             return Outcome(job=job, load=None, error=error)
 
@@ -184,7 +183,7 @@ class Chain:
                 )
                 warehouse.release()
                 loading.ready.set_result(landing)
-                batches = mask(_until(self._route, loading.landed, batches))
+                batches = mask(_until(self._route, loading.ended, batches))
                 loading.load = _stage(landing, read, batches, staging, self._watcher.rows)
 
 
@@ -192,14 +191,14 @@ def _as_loader_error(error: Exception) -> LoaderError:
     return error if isinstance(error, LoaderError) else unexpected(error)
 
 
-def _until(route: Route, landed: Event, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+def _until(route: Route, ended: Event, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
     """Read on until the run is interrupted or landing has failed."""
     for batch in batches:
         if route.brake:
             route.brake.passed(len(batch))
         if route.stopping.is_set():
             raise SourceError("The run was interrupted; nothing was landed.", "Run it again.")
-        if landed.is_set():
+        if ended.is_set():
             raise SourceError("Landing has failed; the rest was not read.", "Run it again.")
         yield batch
         del batch

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -67,12 +67,12 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
         def rows(table: str, done: int, total: int) -> None:
             if table not in tasks:
                 tasks[table] = bars.add_task(f"{table:{width}}", total=total)
-            with suppress(KeyError):  # the window before ends, and takes its bar away
-                bars.update(tasks[table], completed=done, total=total)
+            bars.update(tasks[table], completed=done, total=total, visible=True)
 
         def done(outcome: Outcome) -> None:
-            if (task := tasks.pop(outcome.job.table.name, None)) is not None:
-                bars.remove_task(task)
+            # Hidden and not removed: the table's next window may be under way already.
+            if (task := tasks.get(outcome.job.table.name)) is not None:
+                bars.update(task, visible=False)
             if outcome.load:
                 OUT.print(load_line(outcome.load, width))
             if outcome.error:

@@ -79,6 +79,7 @@ def run_jobs(
     _return_large_blocks()
     loads = _Loads(jobs, route, threads, watcher)
     try:
+        loads.begin()
         while loads.are_under_way and not route.stopping.is_set():
             yield from loads.ended()
         yield from loads.stop()
@@ -113,7 +114,11 @@ class _Loads:
         self._queues = dict[Chain, deque[Job]]()
         self._reading = dict[Future[Future[Outcome | None]], Chain]()
         self._landing = dict[Future[Outcome | None], Chain]()
-        for _ in range(threads):
+        self._threads = threads
+
+    def begin(self) -> None:
+        """Begin as many tables as there may be at a time."""
+        for _ in range(self._threads):
             self._begin_table()
 
     @property
@@ -151,7 +156,8 @@ class _Loads:
             yield from self.ended()
 
     def close(self) -> None:
-        """Let go of every table that nothing is left behind of."""
+        """Let go of every table that nothing is left behind of, and begin no other."""
+        self._waiting.clear()
         for chain in list(self._queues):
             self._queues[chain].clear()
             self._go_on(chain)

@@ -45,7 +45,8 @@ def connect() -> "S3Client":
         response_checksum_validation="when_required",
         # What is sent has one too, so it need not be hashed again; with TLS that is the default.
         s3={"payload_signing_enabled": False},
-        # Each table may read a part back, send one and remove one; those beyond are thrown away.
+        # Of each table a part is read back, one is sent, and files are removed; a connection beyond
+        # the pool would be thrown away after one request. [botocore: Config reference]
         max_pool_connections=32,
     )
     try:

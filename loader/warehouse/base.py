@@ -34,6 +34,8 @@ class Warehouse(RawTables):
     Subclasses say what differs: COPY, the lock, how a column is widened, what a table is made with.
     """
 
+    _lock_was_lost = False  # once it was, every landing asks whether another load came in between
+
     @abstractmethod
     def _copy_statement(self, landing: Landing) -> str:
         """Write the COPY, as `plan` shows it and `land` runs it."""
@@ -61,8 +63,6 @@ class Warehouse(RawTables):
 
     def _confirm_lock(self) -> None:
         """Make sure that the lock is still held, where another connection than this holds it."""
-
-    _lock_was_lost = False  # so that another load may have come in between
 
     # -- the ledger ------------------------------------------------------------------------------
 

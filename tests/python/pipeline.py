@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -339,6 +339,36 @@ def administer(endpoints: Endpoints, *statements: str, on: str = "postgres") -> 
         for statement in statements:
             cursor.execute(statement)
     connection.close()
+
+
+DAYS = ("2026-07-01", "2026-07-02", "2026-07-03")
+
+
+def two_days(new_pipeline: Callable[[list[dict[str, Any]]], Pipeline]) -> Pipeline:
+    """Make a table `t` with two rows on each of two days."""
+    table = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
+    made = new_pipeline([table])
+    made.mysql(
+        "create table t (id int primary key, v int, updated_at datetime not null, "
+        "key (updated_at))",
+        f"insert into t values (1, 10, '{DAYS[0]}'), (2, 20, '{DAYS[0]} 23:59:59'), "
+        f"(3, 30, '{DAYS[1]}'), (4, 40, '{DAYS[1]}')",
+    )
+    return made
+
+
+@contextmanager
+def another_load(pipeline: Pipeline, day: str) -> Iterator[tuple[Warehouse, str | None]]:
+    """Land a day of `t`, then hold its lock as another load does.
+
+    Yields:
+        That load's warehouse, and the id of the newest load.
+    """
+    pipeline.load("--run-date", day)
+    with pipeline.inside():
+        session = open_session(None)
+        with closing(session.warehouse()) as warehouse:
+            yield warehouse, warehouse.lock(session.tables["t"])
 
 
 def copy_database(endpoints: Endpoints, old: str, new: str) -> None:
