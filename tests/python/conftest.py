@@ -34,7 +34,7 @@ BUILT = (
     "_runs.py", "_page.py", "_metrics.py",
 )  # fmt: skip
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
-ON_BOTH = ("test_landing.py", "test_types.py", "test_numbers.py")
+ON_BOTH = ("test_landing.py", "test_chain.py", "test_types.py", "test_numbers.py")
 # A shell ignores Ctrl-C for what it starts in the background, and so would every command here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 _NUMBERS = itertools.count(1)

@@ -506,11 +506,12 @@ def blocked(pipeline, relation, *command):
                 process.kill()
 
 
+WAITING = "select count(*) from pg_locks where not granted and relation = '{}'::regclass"
+
+
 def waiting(pipeline, relation):
     """How many statements wait for a lock on a relation."""
-    return pipeline.value(
-        f"select count(*) from pg_locks where not granted and relation = '{relation}'::regclass"
-    )
+    return pipeline.value(WAITING.format(relation))
 
 
 def until(condition, seconds=60):
@@ -593,15 +594,22 @@ def test_a_run_that_has_lost_its_lease_publishes_nothing_more(built, monkeypatch
     monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
     built.mysql("update a set v = 10")
     before = built.raw("a", "id, v, _run_date")
+    others = new_lease(built, run_id="other")
+
+    def is_waiting():
+        # Asked where a connection is already: one is not made while a run changes the environment.
+        cursor.execute(WAITING.format("raw_data.a"))
+        return cursor.fetchone()[0]
 
     def taken():
         expire(built)
         # The run may renew it in between; and a statement has a beat's time here, which is short.
         with suppress(LeaseHeldError, LandingError):
-            return take(built, "other")
+            others.take(lambda _: None)
+            return True
 
     def take_over():
-        until(lambda: waiting(built, "raw_data.a"))
+        until(is_waiting)
         until(taken)
 
     other = threading.Thread(target=take_over)
