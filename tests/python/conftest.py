@@ -1,11 +1,13 @@
 """Real services for every test worker; nothing of MySQL, PostgreSQL or S3 is mocked."""
 
+import inspect
 import itertools
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ BUILT = (
 )  # fmt: skip
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
 ON_BOTH = ("test_landing.py", "test_chain.py", "test_types.py", "test_numbers.py")
+# redshift_connector asks who connects; reading the source of all callers took it longer than that.
+inspect.stack = partial(inspect.stack, 0)
 # A shell ignores Ctrl-C for what it starts in the background, and so would every command here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 _NUMBERS = itertools.count(1)
@@ -276,7 +280,8 @@ def landed_warehouse(  # noqa: PLR0917 - fixtures
         standin=server,
     )
     pipeline.load("--start-date", "2024-08-01", "--end-date", "2026-08-01")
-    pipeline.build("build")
+    pipeline.build("seed")
+    pipeline.build("run")
     copy_database(endpoints, pipeline.warehouse, f"{warehouse_kind}_landed")
     kept["landed", warehouse_kind] = replace(pipeline, warehouse=f"{warehouse_kind}_landed")
     return kept["landed", warehouse_kind]

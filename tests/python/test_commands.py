@@ -17,10 +17,8 @@ from loader.local import mysql, processes, services
 
 COMMANDS = (
     "dbt debug",
-    "dbt build",
-    "dbt run --vars 'run_date: 2026-07-01'",
-    "dbt source freshness",
     "dbt docs generate",
+    "dbt run --vars 'run_date: 2026-07-01'",
     "loader run --wait 3600",
     "loader load",
     "loader load --run-date 2026-07-01",
@@ -34,6 +32,8 @@ COMMANDS = (
     "python -m loader status",
 )
 ALIKE = (
+    "dbt build",
+    "dbt source freshness",
     "dbt run --full-refresh",
     "dbt test",
     "dbt snapshot",
