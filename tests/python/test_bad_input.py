@@ -231,6 +231,17 @@ def test_a_cursor_without_a_day_says_how_many_rows_would_be_missed(source, value
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("zone", ["UTC", "+09:00"])
+def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
+    """MySQL converts no such day, and answers NULL."""
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql(CREATE, "insert into t values (7, 'seven', '2026-02-00')")
+    done = pipeline.loader("load", "--full-refresh", LOADER_TIMEZONE=zone)
+    assert done.returncode == 1
+    assert "t: id 7: " in done.stderr
+    assert "2026-02-00" in done.stderr
+
+
 def test_no_primary_key(source):
     source({}, "alter table t drop primary key", says=["has no primary or unique key on (id)"])
 
