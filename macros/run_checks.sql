@@ -5,13 +5,15 @@
         and return those that fail.
 
         relations: a relation for each model's unique id.
-        only_tag: run only the tests that carry this tag.
+        only_tag: run only the tests that carry this tag, and have not passed in this very run.
         returns: a list of {name, failures, sql}.
     -#}
     {%- set failed = [] -%}
     {%- if execute -%}
         {%- for test in graph.nodes.values() if test.resource_type == 'test' -%}
-            {%- if test.attached_node in relations and (only_tag is none or only_tag in test.tags) -%}
+            {%- if test.attached_node in relations and (
+                only_tag is none or only_tag in test.tags and not has_passed(test)
+            ) -%}
                 {%- set rows_sql = check_sql(test, relations[test.attached_node]) -%}
                 {%- set result = run_query(get_test_sql(
                     rows_sql,
@@ -27,6 +29,21 @@
         {%- endfor -%}
     {%- endif -%}
     {{ return(failed) }}
+
+{% endmacro %}
+
+
+{% macro has_passed(test) %}
+
+    {#-
+        dbt build runs the selected tests of one model before whatever reads that model, and skips
+        what does if one fails; so nobody who gets here need run them again.
+    -#}
+    {{ return(
+        flags.WHICH == 'build'
+        and test.unique_id in selected_resources
+        and test.depends_on.nodes | length == 1
+    ) }}
 
 {% endmacro %}
 

@@ -1,5 +1,6 @@
 """Law 5: a summary changes only if the checks of its inputs and its own pass on the new rows."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -61,6 +62,15 @@ def test_a_failing_input_check_stops_before_anything_is_built(changed, command):
     assert "row_count_at_least_nps_9000000: 1" in said
     assert everything(changed) == before
     assert changed.query("select to_regclass('analytics.nps_summary__candidate')") == [(None,)]
+
+
+def test_a_parent_that_dbt_build_has_found_bad_keeps_its_summary_back(changed):
+    before = everything(changed)
+    replace_in(changed, "core/_core__models.yml", "minimum: 150000", "minimum: 9000000")
+    said = changed.build_fails("build", "--select", "nps", "nps_summary")
+    assert re.search(r"FAIL 1 row_count_at_least_nps_9000000", said)
+    assert re.search(r"SKIP .*nps_summary ", said)
+    assert everything(changed) == before
 
 
 def every_check_of_nps_summary():

@@ -124,6 +124,24 @@ def test_a_publish_is_one_transaction(built, redshift):
     assert next(verb for verb in verbs[delete:] if verb in ends) == "commit"
 
 
+@pytest.mark.parametrize(
+    ("command", "times"),
+    [
+        (["build", "--select", "nps", "nps_summary", "nps_summary_monthly"], 1),
+        (["build", "--select", "nps_summary", "nps_summary_monthly"], 2),
+        (["run", "--select", "nps_summary"], 1),
+    ],
+    ids=["with the parent", "without it", "run"],
+)
+def test_an_input_check_runs_before_each_summary_or_once_before_all(
+    built, redshift, command, times
+):
+    redshift.log.clear()
+    built.build(*command)
+    unique = r'(?s)response_id as unique_field.*"analytics"."nps"\s.*having count'
+    assert len([each for each in redshift.log if re.search(unique, each.text)]) == times
+
+
 def refused(redshift):
     """What was refused, but for what comes after it in its transaction."""
     return [each for each in redshift.log if each.error not in ("", "25P02")]
