@@ -37,11 +37,14 @@ def main() -> None:
         TemporaryDirectory(prefix="dbt-results-") as results,
         os.fdopen(int(sys.argv[1]), "w", buffering=1) as answers,
     ):
-        from dbt.cli.main import dbtRunner  # noqa: PLC0415 - takes seconds, and may be interrupted
+        # Importing dbt takes seconds, and may be interrupted.
+        from dbt.cli.main import dbtRunner  # noqa: PLC0415
+        from dbt.selected_resources import set_selected_resources  # noqa: PLC0415
 
         manifest = None
         while True:
             arguments = [results if each == RESULTS else each for each in commands.get()]
+            set_selected_resources(set())  # `dbt retry` would leave those of the command before
             ended = dbtRunner(manifest=manifest).invoke(arguments)
             if isinstance(ended.exception, KeyboardInterrupt):
                 break

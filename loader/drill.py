@@ -22,6 +22,7 @@ from loader.differences import (
     Key,
 )
 from loader.digest import Compared, Side
+from loader.errors import SourceError
 from loader.keys import KeyColumns
 from loader.reading import Reading
 from loader.warehouse import Warehouse
@@ -65,7 +66,16 @@ class Both:
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(mysql.fetch, self.source, here)
             theirs = self.warehouse.execute(there)
-            return _by_bucket(asked.result()), _by_bucket(theirs)
+            ours = asked.result()
+        for day, *_ in ours:
+            if isinstance(day, str):  # what pymysql leaves of a day that does not exist
+                table = self.what.table
+                raise SourceError(
+                    f"{table.database}.{table.source}: the cursor column {table.cursor} holds "
+                    f"{day}, which is no day.",
+                    "Mend the row in MySQL; nothing was compared.",
+                )
+        return _by_bucket(ours), _by_bucket(theirs)
 
     def listed(self, also: Part) -> Iterator[tuple[list[Row], list[Row]]]:
         """Read the rows of both, those of one number at a time."""

@@ -255,7 +255,7 @@ def day_of(cursor: Column, zone: Zone) -> str:
     quoted = quote_mysql(cursor.name)
     if cursor.data_type == "date" or zone.name == "UTC":
         return f"date({quoted})"
-    # MySQL converts no day such as 2026-02-00, which the warehouse refuses by its row.
+    # MySQL converts no day such as 2026-02-00, which is to be refused by its row.
     return f"date(ifnull({_in_zone(quoted, zone)}, {quoted}))"
 
 

@@ -20,7 +20,9 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
 
     {%- set parents = input_relations(model) -%}
-    {%- do refuse_if_failed(run_checks(parents, only_tag='input_check'), published, none) -%}
+    {%- do refuse_if_failed(run_checks(
+        parents, only_tag='input_check', skip_passed=true
+    ), published, none) -%}
 
     {%- for left in list_relations_without_caching(this.without_identifier()).rows -%}
         {%- if left['name'].startswith(rejected.identifier) -%}

@@ -1,19 +1,20 @@
-{% macro run_checks(relations, only_tag=none) %}
+{% macro run_checks(relations, only_tag=none, skip_passed=false) %}
 
     {#-
         Run the data tests that are declared for some models against relations of one's choice,
         and return those that fail.
 
         relations: a relation for each model's unique id.
-        only_tag: run only the tests that carry this tag, and have not passed in this very run.
+        only_tag: run only the tests that carry this tag.
+        skip_passed: leave out those that dbt build has run before.
         returns: a list of {name, failures, sql}.
     -#}
     {%- set failed = [] -%}
     {%- if execute -%}
         {%- for test in graph.nodes.values() if test.resource_type == 'test' -%}
             {%- if test.attached_node in relations and (
-                only_tag is none or only_tag in test.tags and not has_passed(test)
-            ) -%}
+                only_tag is none or only_tag in test.tags
+            ) and not (skip_passed and has_passed(test)) -%}
                 {%- set rows_sql = check_sql(test, relations[test.attached_node]) -%}
                 {%- set result = run_query(get_test_sql(
                     rows_sql,
@@ -36,8 +37,8 @@
 {% macro has_passed(test) %}
 
     {#-
-        dbt build runs the selected tests of one model before whatever reads that model, and skips
-        what does if one fails; so nobody who gets here need run them again.
+        Whether dbt build has run a test, which passed, before the model that now asks: it runs the
+        selected tests of one model before every model that reads it, and skips these if one fails.
     -#}
     {{ return(
         flags.WHICH == 'build'

@@ -37,8 +37,9 @@ BUILT = (
 )  # fmt: skip
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
 ON_BOTH = ("test_landing.py", "test_chain.py", "test_types.py", "test_numbers.py")
-# redshift_connector asks who connects; reading the source of all callers took it longer than that.
-inspect.stack = partial(inspect.stack, 0)
+# redshift_connector asks which module connects; reading all callers' source took it longer than
+# connecting.
+inspect.stack = partial(inspect.stack, context=0)
 # A shell ignores Ctrl-C for what it starts in the background, and so would every command here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 _NUMBERS = itertools.count(1)

@@ -240,6 +240,11 @@ def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
     assert done.returncode == 1
     assert "t: id 7: " in done.stderr
     assert "2026-02-00" in done.stderr
+    pipeline.mysql(f"update t set updated_at = '{DAY}'")
+    pipeline.load("--full-refresh", LOADER_TIMEZONE=zone)
+    pipeline.mysql("update t set updated_at = '2026-02-00'")
+    done = pipeline.loader("verify", LOADER_TIMEZONE=zone)
+    assert "the cursor column updated_at holds 2026-02-00, which is no day" in done.stderr
 
 
 def test_no_primary_key(source):

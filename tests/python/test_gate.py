@@ -68,7 +68,7 @@ def test_a_parent_that_dbt_build_has_found_bad_keeps_its_summary_back(changed):
     before = everything(changed)
     replace_in(changed, "core/_core__models.yml", "minimum: 150000", "minimum: 9000000")
     said = changed.build_fails("build", "--select", "nps", "nps_summary")
-    assert re.search(r"FAIL 1 row_count_at_least_nps_9000000", said)
+    assert "FAIL 1 row_count_at_least_nps_9000000" in said
     assert re.search(r"SKIP .*nps_summary ", said)
     assert everything(changed) == before
 

@@ -76,7 +76,7 @@ def test_nothing_but_the_manifests_address_passes_through_the_client(pipeline, r
 
 def test_no_statement_carries_a_key_or_a_password(built, redshift):
     built.load("--run-date", "2026-07-31")
-    built.build("run", "--select", "+nps_summary")
+    built.build("run")
     secrets = [
         built.endpoints.env[name]
         for name in ("AWS_SECRET_ACCESS_KEY", "LOADER_MYSQL_PASSWORD", "AWS_ACCESS_KEY_ID")
@@ -148,23 +148,23 @@ def refused(redshift):
 
 
 # The mission's commands; the fixture has run `seed` and `run`, and `docs serve` reads files only.
-COMMANDS = (["run", "--full-refresh"], ["run", "--vars", "run_date: 2026-07-01"])
-ALIKE = (
-    ["debug"], ["build"], ["snapshot"], ["test", "--select", "nps", "nps_summary"], ["seed"],
-    ["source", "freshness"],
+COMMANDS = (
+    ["run", "--full-refresh"], ["run", "--vars", "run_date: 2026-07-01"], ["source", "freshness"],
 )  # fmt: skip
+LONG = (["debug"], ["build"], ["snapshot"], ["test", "--select", "nps", "nps_summary"], ["seed"])
 
 
 @pytest.mark.parametrize(
     "command",
     [
         *COMMANDS,
-        *(pytest.param(each, marks=pytest.mark.deep(because="others are alike")) for each in ALIKE),
+        *(pytest.param(each, marks=pytest.mark.deep(because="a minute of it")) for each in LONG),
     ],
     ids=" ".join,
 )
 def test_every_command_of_the_mission_runs_on_the_redshift_target(built, redshift, command):
-    built.build(*command)
+    for _ in range(2 if command == ["snapshot"] else 1):  # the second one merges
+        built.build(*command)
     assert refused(redshift) == []
 
 

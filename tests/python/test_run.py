@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import psutil
@@ -204,29 +205,63 @@ def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, red
     assert report["dbt"]["failures"] == []
 
 
-def test_a_publish_whose_connection_is_ended_is_published_by_the_same_run(built):
-    """As when the warehouse restarts; before that it waits for a reader's lock."""
-    built.mysql("update a set v = 10")
+@contextmanager
+def publish_cut_off(pipeline, *statements):
+    """End the connection that is about to publish, which a reader's lock holds up until then."""
 
     def end():
-        until(lambda: waiting(built, "analytics.a_summary"))
-        built.query(
+        until(lambda: waiting(pipeline, "analytics.a_summary"))
+        for statement in (
+            *statements,
             "select pg_terminate_backend(pid) from pg_locks where not granted "
-            "and relation = 'analytics.a_summary'::regclass"
-        )
+            "and relation = 'analytics.a_summary'::regclass",
+        ):
+            pipeline.query(statement)
         holder.rollback()
 
     other = threading.Thread(target=end)
-    with built.warehouse_connection() as holder:
+    with pipeline.warehouse_connection() as holder:
         holder.autocommit = False
         with holder.cursor() as cursor:
             cursor.execute("lock analytics.a_summary in access exclusive mode")
         other.start()
-        status, report = run(built, *RANGE)
+        yield
         other.join()
+
+
+def test_a_publish_whose_connection_is_ended_is_published_by_the_same_run(built):
+    """As when the warehouse restarts."""
+    built.mysql("update a set v = 10")
+    with publish_cut_off(built):
+        status, report = run(built, *RANGE)
     assert status == 0, report
     assert steps(report) == {"land": (True, 1), "build": (True, 2), "verify": (True, 1)}
     assert totals(built) == [(1, 10)] * 4
+
+
+def test_the_second_attempt_of_a_publish_checks_its_inputs_again(built, tmp_path):
+    """What the first one found right may have changed since."""
+    folder = tmp_path / "project"
+    shutil.copytree(built.folder, folder, ignore=shutil.ignore_patterns(".local", "dbt"))
+    staging = folder / "models" / "staging"
+    staging.mkdir()
+    staging.joinpath("stg_a.sql").write_text("select * from {{ source('raw_data', 'a') }}")
+    small = {
+        "between": {"arguments": {"minimum": 0, "maximum": 99}, "config": {"tags": ["input_check"]}}
+    }
+    column = {"name": "v", "description": "A number.", "data_tests": [small]}
+    declared = [{"name": "stg_a", "description": "Rows of a.", "columns": [column]}]
+    staging.joinpath("models.yml").write_text(json.dumps({"models": declared}))
+    summary = folder / "models" / "marts" / "a_summary.sql"
+    summary.write_text(summary.read_text().replace("source('raw_data', 'a')", "ref('stg_a')"))
+    changed = replace(built, folder=folder)
+
+    with publish_cut_off(built, "update raw_data.a set v = 500"):
+        status, report = run(changed, *RANGE)
+    assert status == 1
+    assert steps(report)["build"] == (False, 2)
+    assert "1 input check failed before it was built" in json.dumps(report)
+    assert totals(built) == [(1, n) for n in (1, 2, 3, 4)]
 
 
 def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(built):

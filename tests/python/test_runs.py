@@ -18,7 +18,7 @@ STATEMENT = (
 
 
 def test_runs_are_counted_per_day_and_a_run_that_is_recorded_twice_once(built):
-    """The view was built by a `dbt build` that found no run yet."""
+    """The view was built when there was no run yet."""
     assert built.query(STATEMENT) == []
     with built.inside(), closing(open_session(None).warehouse()) as warehouse:
         for _ in range(2):
