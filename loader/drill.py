@@ -61,14 +61,18 @@ class Both:
     there: Side
 
     def totals(self, bucket: Part, also: Part) -> tuple[Totals, Totals]:
-        """Ask both at the same time for rows and digest per bucket."""
+        """Ask both at the same time for rows and digest per bucket.
+
+        Raises:
+            SourceError: the bucket is a day, and a row's cursor holds none that exists.
+        """
         here, there = (side.totals(bucket(side), also(side)) for side in (self.here, self.there))
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(mysql.fetch, self.source, here)
             theirs = self.warehouse.execute(there)
             ours = asked.result()
         for day, *_ in ours:
-            if isinstance(day, str):  # what pymysql leaves of a day that does not exist
+            if isinstance(day, str):  # as pymysql gives a date that is none
                 table = self.what.table
                 raise SourceError(
                     f"{table.database}.{table.source}: the cursor column {table.cursor} holds "

@@ -158,7 +158,7 @@ LONG = (["debug"], ["build"], ["snapshot"], ["test", "--select", "nps", "nps_sum
     "command",
     [
         *COMMANDS,
-        *(pytest.param(each, marks=pytest.mark.deep(because="a minute of it")) for each in LONG),
+        *(pytest.param(each, marks=pytest.mark.deep(because="a minute in all")) for each in LONG),
     ],
     ids=" ".join,
 )
