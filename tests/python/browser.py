@@ -26,7 +26,7 @@ def opened(
     Whatever a script complains about fails the test.
 
     Args:
-        folder: for the browser's own files.
+        folder: for the browser's own files; all that it knows of a home.
         at: the URL's fragment.
         width: of the window, in pixels.
         known: matches the complaints that are not ours.
@@ -43,6 +43,7 @@ def opened(
             "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000",
             "--enable-logging=stderr", "--dump-dom", f"{page.absolute().as_uri()}{at}",
         ],
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     complaints = re.findall(r"CONSOLE.*", done.stderr)
