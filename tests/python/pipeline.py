@@ -238,8 +238,14 @@ class Pipeline:
             )
 
     def staged(self) -> list[Path]:
-        """The files that lie in the bucket under this pipeline's prefix."""
-        return sorted(path for path in (self.bucket / self.warehouse).rglob("*") if path.is_file())
+        """The objects in the bucket under this pipeline's prefix, as files.
+
+        rclone removes folders with their last file. If a file of another folder comes just then,
+        its PUT fails, boto3 sends it again, and a file that no listing shows is left of the first.
+        """
+        found = (self.bucket / self.warehouse).rglob("*")
+        hidden = ".rclone_temp_put_"  # [rclone serve s3: Object uploads (PUT)]
+        return sorted(path for path in found if path.is_file() and not path.name.startswith(hidden))
 
     def parts(self) -> list[Path]:
         """Those of them that hold rows."""
