@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from bench import checks, growth, increments, report
+from bench import checks, growth, increments, report, threads
 from bench.measure import Cost, WayError
 from bench.peers import peers
 from bench.place import Place, close_place, open_place, repository
@@ -24,13 +24,14 @@ from bench.tables import NPS, ORDERS, Table, connection, fill
 from bench.ways import Way, check_tools, ways
 from loader.errors import LoaderError
 
-INCREMENTS, GROWTH = "increments", "growth"
+THREADS, INCREMENTS, GROWTH = "threads", "increments", "growth"
+_THREADS = "CPU of the loader in a full load of both tables, by thread"
 _INCREMENTS = "0.1 % changed in both tables"
 _SLOW_SECONDS = 20
 
 
 @click.command()
-@click.option("--only", "-o", multiple=True, help="Ways, increments or growth; else all.")
+@click.option("--only", "-o", multiple=True, help="Ways, threads, increments or growth; else all.")
 @click.option("--nps", default=NPS.rows, show_default=True, help="Rows of the narrow table.")
 @click.option("--orders", default=ORDERS.rows, show_default=True, help="Rows of the wide one.")
 @click.option("--grown", default=1_000_000, show_default=True, help="Rows of the one that grows.")
@@ -51,7 +52,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
     """Measure every way to bring the two tables from MySQL to PostgreSQL."""
     check_tools()
     chosen = [way for way in (*ways(), *peers()) if not only or way.name in only]
-    if unknown := set(only) - {INCREMENTS, GROWTH, *(way.name for way in chosen)}:
+    if unknown := set(only) - {THREADS, INCREMENTS, GROWTH, *(way.name for way in chosen)}:
         raise click.BadParameter(f"no way is called {', '.join(sorted(unknown))}")
     place = open_place()
     try:
@@ -60,6 +61,8 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
         if chosen:
             record["ways"] = measure(place, tables, chosen, Limits(runs, minutes))
         sections = record["sections"] = {}
+        if not only or THREADS in only:
+            sections[_THREADS] = threads.measure(place, tables, runs)
         if not only or INCREMENTS in only:
             sections[_INCREMENTS] = increments.measure(place, tables, runs)
         if not only or GROWTH in only:

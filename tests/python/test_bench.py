@@ -10,7 +10,7 @@ import psycopg2
 import pymysql
 import pytest
 
-from bench import checks, increments, report
+from bench import checks, increments, report, threads
 from bench.__main__ import Limits, measure
 from bench.distance import far_away
 from bench.measure import measured
@@ -44,6 +44,12 @@ def test_every_way_brings_every_value(place):
     assert run["staged_bytes"] > 0
     record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": {}, "ways": [*told.values()]}
     assert len(report.lines(record)) == 3
+
+
+def test_the_cpu_of_every_thread_of_a_load_is_told(place):
+    told = threads.measure(place, TABLES, 1)
+    assert {line["what"] for line in told} == set(threads.WHAT.values())
+    assert all(seconds > 0 for line in told for seconds in line["seconds"])
 
 
 def test_a_value_that_differs_is_told(place):
