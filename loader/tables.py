@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from loader.errors import CommandLineError, ConfigError
 from loader.policies import Policy, Wrong, column_policies, loader_of
+from loader.yaml_file import read_yaml
 
 SOURCE = "raw_data"
 _KNOWN = {"source", "primary_key", "cursor", "deleted", "lookback_days", "exclude_rows"}
@@ -58,7 +57,7 @@ def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
     """
     schema, tables = SOURCE, dict[str, Table]()
     for file in sorted((project_dir / "models").rglob("*.y*ml")):
-        for source in _sources(file):
+        for source in read_yaml(file).get("sources") or []:
             if source.get("name") != SOURCE:
                 continue
             schema = source.get("schema", schema)
@@ -90,15 +89,6 @@ def select_tables(tables: Mapping[str, Table], names: tuple[str, ...]) -> list[T
             f"Known tables: {', '.join(tables)}.",
         )
     return [tables[name] for name in dict.fromkeys(names or tables)]
-
-
-def _sources(file: Path) -> list[dict[str, Any]]:
-    try:
-        content = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        why = " ".join(str(error).split())
-        raise ConfigError(f"{file} is not YAML: {why}", "Mend it; dbt reads it too.") from None
-    return (content.get("sources") or []) if isinstance(content, dict) else []
 
 
 def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Table:

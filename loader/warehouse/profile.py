@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from loader.config import THIS_MACHINE
 from loader.errors import ConfigError
 from loader.warehouse.jinja import render
+from loader.yaml_file import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +98,14 @@ def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(
             f"{project_dir} is not a dbt project.", "Run the loader in the project's root."
         )
-    name = _yaml(project).get("profile")
+    name = read_yaml(project).get("profile")
     folders = [project_dir, Path.home() / ".dbt"]
     if chosen := os.environ.get("DBT_PROFILES_DIR"):
         folders = [Path(chosen)]
     for folder in folders:
         file = folder / "profiles.yml"
         if file.exists():
-            profiles = _yaml(file)
+            profiles = read_yaml(file)
             if name not in profiles:
                 raise ConfigError(f"{file} has no profile {name}.", "See profiles.yml.example.")
             return name, profiles[name]
@@ -114,20 +113,6 @@ def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
         f"No profiles.yml in {' or '.join(str(folder) for folder in folders)}.",
         "Run `make demo`, or copy profiles.yml.example to profiles.yml.",
     )
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    """Read a mapping; what is wrong is told without the line's text, which may be a password."""
-    try:
-        content = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{file}, line {mark.line + 1}" if mark else file
-        raise ConfigError(
-            f"{place}: {getattr(error, 'problem', None) or 'this is not YAML'}.",
-            "Mend it; text that begins with a sign such as @ or % stands in quotes.",
-        ) from None
-    return content if isinstance(content, dict) else {}
 
 
 def _env_var(env: Mapping[str, str], name: str, default: str | None = None) -> str:

@@ -52,6 +52,14 @@ def test_a_policy_that_nobody_knows_is_named(tmp_path):
         read_tables(tmp_path)
 
 
+def test_what_is_not_yaml_is_named_by_its_line(tmp_path):
+    write_sources(tmp_path, "prod", [GOOD])
+    (tmp_path / "models" / "more.yml").write_text("models:\n  - name: @nps\n")
+    with pytest.raises(ConfigError, match=r"models/more.yml, line 2: found character") as refusal:
+        read_tables(tmp_path)
+    assert "@nps" not in refusal.value.fact
+
+
 def test_a_folder_without_declarations_says_where_to_run(tmp_path):
     with pytest.raises(ConfigError, match="Run the loader in the dbt project's root"):
         read_tables(tmp_path)
