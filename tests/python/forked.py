@@ -58,7 +58,7 @@ def die_before(step):
 def run(command):
     """Run one command and return its exit status."""
     if command[0] == "dbt":
-        result = dbtRunner().invoke(["--no-use-colors", *command[1:]])
+        result = dbtRunner().invoke(["--no-use-colors", "--no-write-json", *command[1:]])
         return 0 if result.success else 1
     sys.argv[:] = command
     try:

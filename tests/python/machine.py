@@ -101,7 +101,7 @@ class Reader:
 
     def _watch(self) -> None:
         with self._pipeline.warehouse_connection() as connection, connection.cursor() as cursor:
-            while not self._stop.wait(0.01):
+            while not self._stop.wait(0.05):
                 for name in {*self._tables(cursor), *self._seen}:
                     try:
                         content = self._content(cursor, name)

@@ -20,7 +20,6 @@ COMMANDS = (
     "dbt docs generate",
     "dbt source freshness",
     "dbt run --vars 'run_date: 2026-07-01'",
-    "loader run --wait 3600",
     "loader load",
     "loader load --run-date 2026-07-01",
     "loader load --start-date 2026-07-01 --end-date 2026-07-03 --select nps channel",
@@ -38,6 +37,7 @@ ALIKE = (
     "dbt test",
     "dbt snapshot",
     "dbt seed",
+    "loader run --wait 3600",
     "loader run --start-date 2026-07-01 --end-date 2026-07-03 --resume --parallel 4 --select nps",
 )
 DEMO_FILES = (*DBT_FILES, "loader", "profiles.yml.example")

@@ -119,6 +119,7 @@ def test_a_build_of_one_window_builds_that_one_and_loses_no_other(july):
     assert july.query(days) == [(DAYS[0],), (DAYS[1],), (DAYS[2],)]
 
 
+@pytest.mark.deep(because="the state machine draws such orders always")
 def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
     july.build(*CORE)
