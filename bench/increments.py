@@ -177,5 +177,5 @@ def _once(
 
 def _lines(way: Way, story: _Story) -> list[Line]:
     if story.reason:
-        return [Line(what=way.about, limit=story.reason.partition(" | ")[0])]
+        return [Line(what=way.about, found=story.reason.partition(" | ")[0])]
     return list(story.lines.values())

@@ -81,9 +81,9 @@ def section_lines(lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return [
         [
             line["what"],
-            _spread(line["seconds"]) if line["seconds"] else line["limit"],
+            _spread(line["seconds"]) if line["seconds"] else line["found"],
             f"{max(line['peak_bytes']) / _MEGABYTE:,.0f} MB" if line["peak_bytes"] else "",
-            line["limit"] if line["seconds"] else "",
+            line["limit"],
         ]
         for line in lines
     ]

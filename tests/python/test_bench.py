@@ -79,7 +79,7 @@ def test_an_increment_is_timed_only_if_it_brings_every_value(place, monkeypatch)
     assert 0 < landed["seconds"][0] < merged["seconds"][0]
     (wrong,) = told[forgetful]
     assert wrong["seconds"] == []
-    assert wrong["limit"] == "wrong: nps.score"
+    assert wrong["found"] == "wrong: nps.score"
     with connection(place.endpoints) as source:
         for table in TABLES:
             fill(source, table)
