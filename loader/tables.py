@@ -53,7 +53,7 @@ def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
         The source's schema as written (it may hold Jinja) and the tables by name.
 
     Raises:
-        ConfigError: a declaration is missing or wrong; names file, table and key.
+        ConfigError: a declaration is missing or wrong; names file, table and key, or the line.
     """
     schema, tables = SOURCE, dict[str, Table]()
     for file in sorted((project_dir / "models").rglob("*.y*ml")):

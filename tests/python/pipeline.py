@@ -244,7 +244,7 @@ class Pipeline:
         """The objects in the bucket under this pipeline's prefix, as files.
 
         rclone removes folders with their last file. If a file of another folder comes just then,
-        its PUT fails, boto3 sends it again, and a file that no listing shows is left of the first.
+        its PUT fails, boto3 sends it again, and the first one leaves a file that no listing shows.
         """
         found = (self.bucket / self.warehouse).rglob("*")
         hidden = ".rclone_temp_put_"  # [rclone serve s3: Object uploads (PUT)]

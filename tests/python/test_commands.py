@@ -37,6 +37,8 @@ ALIKE = (
     "dbt test",
     "dbt snapshot",
     "dbt seed",
+)
+RUNS = (
     "loader run --wait 3600",
     "loader run --start-date 2026-07-01 --end-date 2026-07-03 --resume --parallel 4 --select nps",
 )
@@ -96,6 +98,7 @@ def test_a_second_demo_reuses_everything(demo):
     [
         *COMMANDS,
         *(pytest.param(each, marks=pytest.mark.deep(because="the demo builds")) for each in ALIKE),
+        *(pytest.param(each, marks=pytest.mark.deep(because="test_run.py runs")) for each in RUNS),
     ],
 )
 def test_a_command_works_as_typed(demo, command):

@@ -11,6 +11,7 @@ FIRST = date(2026, 7, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(31)]
 ROWS_A_DAY = 8
 CORE = ("run", "--select", "staging", "core")
+AN_ORDER = pytest.mark.deep(because="the state machine draws a few such orders, `make soak` many")
 
 
 def insert_day(pipeline, day, ids):
@@ -69,7 +70,7 @@ def change_some_rows(pipeline):
     )
 
 
-@pytest.mark.deep(because="the state machine draws such orders always")
+@AN_ORDER
 def test_a_month_day_by_day_in_one_range_and_by_full_refresh_is_the_same(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-07-16")
     july.build(*CORE)
@@ -93,7 +94,7 @@ def test_a_month_day_by_day_in_one_range_and_by_full_refresh_is_the_same(july):
     assert core_answers(july) == by_day
 
 
-@pytest.mark.deep(because="the state machine draws such orders always")
+@AN_ORDER
 def test_a_window_landed_early_and_built_late_does_not_overwrite(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-07-03")
     july.mysql("update nps set score = 9, updated_at = '2026-07-05 10:00:00' where id = 1")
@@ -105,7 +106,7 @@ def test_a_window_landed_early_and_built_late_does_not_overwrite(july):
     assert july.value("select score from analytics.nps where response_id = 1") == 9
 
 
-@pytest.mark.deep(because="the state machine draws such orders always")
+@AN_ORDER
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_build_of_one_window_builds_that_one_and_loses_no_other(july):
     july.load("--run-date", "2026-07-01")
@@ -119,7 +120,6 @@ def test_a_build_of_one_window_builds_that_one_and_loses_no_other(july):
     assert july.query(days) == [(DAYS[0],), (DAYS[1],), (DAYS[2],)]
 
 
-@pytest.mark.deep(because="the state machine draws such orders always")
 def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
     july.build(*CORE)
@@ -143,7 +143,7 @@ def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
     assert_converged(july)
 
 
-@pytest.mark.deep(because="the state machine draws such orders always")
+@AN_ORDER
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_row_on_its_way_to_a_later_window_stays_even_through_a_full_refresh(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
@@ -155,7 +155,7 @@ def test_a_row_on_its_way_to_a_later_window_stays_even_through_a_full_refresh(ju
     assert july.value("select count(*) from analytics.nps where response_id = 1") == 1
 
 
-@pytest.mark.deep(because="the state machine draws such orders always")
+@AN_ORDER
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_source_that_became_empty_empties_the_core_table(july):
     july.load("--full-refresh")
@@ -171,7 +171,7 @@ def test_a_source_that_became_empty_empties_the_core_table(july):
     assert core_answers(july) == list(source_answers(july))
 
 
-@pytest.mark.deep(because="the state machine draws such orders always")
+@AN_ORDER
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_an_empty_build_skips_nothing_for_ever(july):
     july.load("--full-refresh")
@@ -211,7 +211,7 @@ def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     assert july.value("select count(*) from archive.nps where note is null") > archived
 
 
-@pytest.mark.deep(because="the month and the state machine have such days too")
+@pytest.mark.deep(because="`make soak` has such days too")
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_played_day_arrives_with_its_late_commits(endpoints, project):
     """The way that the demo proposes, on the sample itself."""

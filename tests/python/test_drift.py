@@ -360,7 +360,7 @@ def edit(pipeline, file, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
-@pytest.mark.deep(because="the state machine changes columns too")
+@pytest.mark.deep(because="`make soak` changes columns too")
 def test_changed_columns_reach_the_core_tables_and_lose_nothing(changing):
     """A number that grew digits was rounded in silence, a changed cast stopped the view."""
     if changing.kind == "postgres":

@@ -130,11 +130,7 @@ def test_a_publish_is_one_transaction(built, redshift):
     [
         (["build", "--select", "nps", "nps_summary", "nps_summary_monthly"], 1),
         (["build", "--select", "nps_summary", "nps_summary_monthly"], 2),
-        pytest.param(
-            ["run", "--select", "nps_summary"],
-            1,
-            marks=pytest.mark.deep(because="it is what each of two does without the parent"),
-        ),
+        (["run", "--select", "nps_summary"], 1),
     ],
     ids=["with the parent", "without it", "run"],
 )
@@ -153,9 +149,9 @@ def refused(redshift):
 
 
 # The mission's commands; the fixture has run `seed` and `run`, and `docs serve` reads files only.
-BACKFILL = ["run", "--vars", "run_date: 2026-07-01"]
-OTHERS = (
-    ["run", "--full-refresh"], ["source", "freshness"], ["debug"], ["build"], ["snapshot"],
+COMMANDS = (["run", "--full-refresh"], ["run", "--vars", "run_date: 2026-07-01"])
+LONG = (
+    ["source", "freshness"], ["debug"], ["build"], ["snapshot"],
     ["test", "--select", "nps", "nps_summary"], ["seed"],
 )  # fmt: skip
 
@@ -163,8 +159,8 @@ OTHERS = (
 @pytest.mark.parametrize(
     "command",
     [
-        BACKFILL,
-        *(pytest.param(each, marks=pytest.mark.deep(because="a minute in all")) for each in OTHERS),
+        *COMMANDS,
+        *(pytest.param(each, marks=pytest.mark.deep(because="a minute in all")) for each in LONG),
     ],
     ids=" ".join,
 )

@@ -496,7 +496,7 @@ def core_equals_source(pipeline):
     return pipeline.query(core.replace("created_at", "answered_at")) == pipeline.mysql(source)
 
 
-@pytest.mark.deep(because="the state machine repairs hard deletes too")
+@pytest.mark.deep(because="`make soak` repairs hard deletes too")
 def test_hard_deletes_travel_through_the_repair_to_core_and_to_history(project):
     project.mysql(
         "insert into nps (id, user_id, score, created_at, updated_at) select seq, seq, seq % 11, "
