@@ -25,8 +25,8 @@ from bench.ways import Way, check_tools, ways
 from loader.errors import LoaderError
 
 THREADS, INCREMENTS, GROWTH = "threads", "increments", "growth"
-_THREADS = "CPU of the loader in a full load of both tables, by thread"
-_INCREMENTS = "0.1 % changed in both tables"
+THREADS_TITLE = "CPU of the loader in a full load of both tables, by what its threads do"
+INCREMENTS_TITLE = "0.1 % changed in both tables"
 _SLOW_SECONDS = 20
 
 
@@ -61,12 +61,17 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
         if chosen:
             record["ways"] = measure(place, tables, chosen, Limits(runs, minutes))
         sections = record["sections"] = {}
-        if not only or THREADS in only:
-            sections[_THREADS] = threads.measure(place, tables, runs)
-        if not only or INCREMENTS in only:
-            sections[_INCREMENTS] = increments.measure(place, tables, runs)
-        if not only or GROWTH in only:
-            sections.update(growth.measure(repository(place), grown, runs, print))
+        for name, section in {
+            THREADS: lambda: {THREADS_TITLE: threads.measure(place, tables, runs)},
+            INCREMENTS: lambda: {INCREMENTS_TITLE: increments.measure(place, tables, runs)},
+            GROWTH: lambda: growth.measure(repository(place), grown, runs, print),
+        }.items():
+            if only and name not in only:
+                continue
+            try:
+                sections.update(section())
+            except WayError as error:  # what has been measured is kept
+                sections[name] = [vars(growth.Line(what=name, found=f"failed: {error}"))]
     finally:
         if not leave_up:
             close_place(place)

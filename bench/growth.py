@@ -28,6 +28,10 @@ _TWO_TABLES = (*_NPS, "session_transaction")
 _MARTS = "nps_summary"
 _AWAY_SECONDS = 0.02
 _SESSION_SECONDS = 60
+TITLES = (
+    "Start-up", "Backfill of 31 days", "Verify", "0.1 % changed in a table that has grown",
+    "Memory",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class Line:
     Attributes:
         what: what was measured.
         seconds, peak_bytes: of every run.
-        found: instead of seconds, a number of another kind, or why there is none.
+        found: what is no time: a number of another kind, a ratio, or why there is none.
         limit: what it has to stay below.
     """
 
@@ -87,7 +91,7 @@ class Field:
             others = 1
             while others:
                 if time.monotonic() > until:
-                    raise WayError("a session of the warehouse does not end")
+                    raise WayError(f"{others} other sessions of the warehouse do not end")
                 time.sleep(0.05)
                 cursor.execute(
                     "select count(*) from pg_stat_activity where backend_type = 'client backend' "
@@ -122,26 +126,26 @@ def measure(place: Place, rows: int, runs: int, say: Callable[[str], None]) -> d
     """
     here = Field(place=place, rows=rows, runs=runs, say=say)
     _begin(here)
-    sections = {"Start-up": list(_start_up(here))}
+    start_up = [*_start_up(here)]
     _land_anew(here)  # or the gate would notice that there are many more days all at once
     grow(here, rows)
-    sections["Backfill of 31 days"] = list(_backfill(here))
+    backfill = [*_backfill(here)]
     small = _increments(here)
     memory = [_memory(here, rows)]
     grow(here, _GROWTH * rows)
     here.loader("load", "--full-refresh", *_NPS)
-    sections["Verify"] = [
-        here.line(
-            f"`loader verify`, {_GROWTH * rows:,} unchanged rows",
-            lambda: here.loader("verify", *_NPS),
-            "15 s, 100 MB",
-        )
-    ]
+    verify = here.line(
+        f"`loader verify`, {_GROWTH * rows:,} unchanged rows",
+        lambda: here.loader("verify", *_NPS),
+        "15 s, 100 MB",
+    )
     large = _increments(here)
-    sections["0.1 % changed in a table that has grown"] = [*_compared(small, large)]
     grow(here, 2 * _GROWTH * rows)
-    sections["Memory"] = [*memory, _memory(here, 2 * _GROWTH * rows), _heavy(here)]
-    return {name: [vars(line) for line in lines] for name, lines in sections.items()}
+    memory += [_memory(here, 2 * _GROWTH * rows), _heavy(here)]
+    sections = (start_up, backfill, [verify], _compared(small, large), memory)
+    return {
+        title: [vars(line) for line in lines] for title, lines in zip(TITLES, sections, strict=True)
+    }
 
 
 def _begin(here: Field) -> None:
@@ -325,9 +329,8 @@ def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
                 what=f"{what}, {each.changed:,} of {each.rows:,} rows",
                 seconds=of(each),
                 peak_bytes=each.load.peak_bytes if of(each) is each.load.seconds else [],
-                limit=(f"{share:.2f} × the small one's" + (" (1.2)" if is_flat else ""))
-                if is_large
-                else "",
+                found=f"{share:.2f} × the small one's" if is_large else "",
+                limit="1.2 ×" if is_large and is_flat else "",
             )
     for each in (small, large):
         told = "rows that PostgreSQL read without an index to land and merge"

@@ -81,7 +81,7 @@ def section_lines(lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return [
         [
             line["what"],
-            _spread(line["seconds"]) if line["seconds"] else line["found"],
+            ", ".join(filter(None, [line["seconds"] and _spread(line["seconds"]), line["found"]])),
             f"{max(line['peak_bytes']) / _MEGABYTE:,.0f} MB" if line["peak_bytes"] else "",
             line["limit"],
         ]

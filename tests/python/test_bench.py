@@ -10,8 +10,8 @@ import psycopg2
 import pymysql
 import pytest
 
-from bench import checks, increments, report, threads
-from bench.__main__ import Limits, measure
+from bench import checks, growth, increments, report, threads
+from bench.__main__ import INCREMENTS_TITLE, THREADS_TITLE, Limits, measure
 from bench.distance import far_away
 from bench.measure import measured
 from bench.place import Place, program, write_project
@@ -48,7 +48,7 @@ def test_every_way_brings_every_value(place):
 
 def test_the_cpu_of_every_thread_of_a_load_is_told(place):
     told = threads.measure(place, TABLES, 1)
-    assert {line["what"] for line in told} == set(threads.WHAT.values())
+    assert {line["what"] for line in told} == set(threads.ROLES.values())
     assert all(seconds > 0 for line in told for seconds in line["seconds"])
 
 
@@ -113,6 +113,12 @@ def test_what_is_far_away_answers_later(place):
     assert all(away - beside > 0.4 for away, beside in zip(far, near, strict=True))
 
 
-def test_the_docs_show_the_record():
-    text = report.DOCS.read_text()
-    assert report.with_table(text, json.loads(report.KEPT.read_text())) == text
+def test_the_docs_show_the_record_of_all_sections():
+    text, record = report.DOCS.read_text(), json.loads(report.KEPT.read_text())
+    assert report.with_table(text, record) == text
+    assert {THREADS_TITLE, INCREMENTS_TITLE, *growth.TITLES} == record["sections"].keys()
+    assert not any(
+        line["found"].startswith("failed")
+        for lines in record["sections"].values()
+        for line in lines
+    )
