@@ -1,5 +1,6 @@
 """Real services for every test worker; nothing of MySQL, PostgreSQL or S3 is mocked."""
 
+import gc
 import inspect
 import itertools
 import os
@@ -7,13 +8,14 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.loaders import JSONFileLoader
 from certificates import make_certificate
 from pipeline import (
     KINDS,
@@ -35,11 +37,15 @@ BUILT = (
     "_gate.py", "_numbers.py", "_grants.py", "_repository.py", "_redshift.py", "_rollback.py",
     "_runs.py", "_page.py", "_metrics.py",
 )  # fmt: skip
+LONGEST = ("built redshift", "built postgres", "tests/python/test_commands.py")
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
 ON_BOTH = ("test_landing.py", "test_chain.py", "test_types.py", "test_numbers.py")
 # redshift_connector asks which module connects; reading all callers' source took it longer than
 # connecting.
 inspect.stack = partial(inspect.stack, context=0)
+# Every load of a test makes a client; reading boto3's own files took most of the time for it.
+_read_once = cache(JSONFileLoader().load_file)
+JSONFileLoader.load_file = lambda _, path: _read_once(path)
 # A shell ignores Ctrl-C for what it starts in the background, and so would every command here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 _NUMBERS = itertools.count(1)
@@ -52,9 +58,13 @@ class _ByModuleAndWarehouse(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        module, _, test = nodeid.partition("::")
-        kind = next((kind for kind in KINDS if f"[{kind}" in test), "")
-        return f"built {kind}" if kind and module.endswith(BUILT) else f"{module} {kind}"
+        return _scope_of(nodeid)
+
+
+def _scope_of(nodeid: str) -> str:
+    module, _, test = nodeid.partition("::")
+    kind = next((kind for kind in KINDS if f"[{kind}" in test), "")
+    return f"built {kind}" if kind and module.endswith(BUILT) else f"{module} {kind}".strip()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -67,10 +77,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--everywhere", action="store_true", help="every test on every warehouse")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a test marked `only` cannot run on, and what five minutes do not hold.
 
-    The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does.
+    The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does. What
+    takes one process longest comes first, or the others would wait for it at the end.
     """
     left_out = []
     everywhere = config.getoption("everywhere")
@@ -85,6 +97,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    items.sort(key=lambda item: _scope_of(item.nodeid) not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage all of dbt, pandas and the rest."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", params=KINDS)
