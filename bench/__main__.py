@@ -60,7 +60,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
         record = _record(place, tables)
         if chosen:
             record["ways"] = measure(place, tables, chosen, Limits(runs, minutes))
-        sections = record["sections"] = {}
+        sections, failed = record.setdefault("sections", {}), list[str]()
         for name, section in {
             THREADS: lambda: {THREADS_TITLE: threads.measure(place, tables, runs)},
             INCREMENTS: lambda: {INCREMENTS_TITLE: increments.measure(place, tables, runs)},
@@ -71,6 +71,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
             try:
                 sections.update(section())
             except WayError as error:  # what has been measured is kept
+                failed.append(name)
                 sections[name] = [vars(growth.Line(what=name, found=f"failed: {error}"))]
     finally:
         if not leave_up:
@@ -78,6 +79,8 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
     print(f"\n{report.text(record)}")
     if file:
         report.keep(record, file)
+    if failed:
+        sys.exit(1)
 
 
 class Limits:

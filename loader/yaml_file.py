@@ -17,11 +17,15 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """Read a mapping; anything else is an empty one.
 
     Raises:
-        ConfigError: it is not YAML; says in which line, where the parser knows, but nothing of its
-            text, which may be a password.
+        ConfigError: it cannot be read, or is not YAML; says in which line, where the parser knows,
+            but nothing of its text, which may be a password.
     """
     try:
         content = yaml.load(file.read_bytes(), _LOADER)  # noqa: S506 - safe in both
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be read: {error.strerror}.", "Mend that; dbt reads it too."
+        ) from None
     # The others come of values that are none, such as the day 2026-02-30.
     except (yaml.YAMLError, ValueError, KeyError) as error:
         mark = getattr(error, "problem_mark", None)

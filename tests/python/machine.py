@@ -5,7 +5,6 @@ in any order and at once, builds, kills, cut connections, changed columns. A rea
 published tables all the while. At the end, a last load and build must make everything equal.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,7 +54,6 @@ CORE = {
     "channel": ("channel_name", "channelname"),
 }  # fmt: skip
 Rule = Callable[..., None]
-_LOOK_SECONDS = 0.01 if "SOAK_RUNS" in os.environ else 0.05
 RUN = ("dbt", "run", "--no-version-check")
 REPAIR = ("loader", "verify", "--repair", "--yes")
 
@@ -104,7 +102,7 @@ class Reader:
 
     def _watch(self) -> None:
         with self._pipeline.warehouse_connection() as connection, connection.cursor() as cursor:
-            while not self._stop.wait(_LOOK_SECONDS):
+            while not self._stop.wait(0.01):
                 for name in {*self._tables(cursor), *self._seen}:
                     try:
                         content = self._content(cursor, name)

@@ -20,6 +20,7 @@ COMMANDS = (
     "dbt docs generate",
     "dbt source freshness",
     "dbt run --vars 'run_date: 2026-07-01'",
+    "loader run --wait 3600",
     "loader load",
     "loader load --run-date 2026-07-01",
     "loader load --start-date 2026-07-01 --end-date 2026-07-03 --select nps channel",
@@ -37,9 +38,6 @@ ALIKE = (
     "dbt test",
     "dbt snapshot",
     "dbt seed",
-)
-RUNS = (
-    "loader run --wait 3600",
     "loader run --start-date 2026-07-01 --end-date 2026-07-03 --resume --parallel 4 --select nps",
 )
 DEMO_FILES = (*DBT_FILES, "loader", "profiles.yml.example")
@@ -98,7 +96,6 @@ def test_a_second_demo_reuses_everything(demo):
     [
         *COMMANDS,
         *(pytest.param(each, marks=pytest.mark.deep(because="the demo builds")) for each in ALIKE),
-        *(pytest.param(each, marks=pytest.mark.deep(because="test_run.py runs")) for each in RUNS),
     ],
 )
 def test_a_command_works_as_typed(demo, command):

@@ -82,6 +82,12 @@ def test_what_is_not_yaml_is_told_without_its_text(tmp_path, monkeypatch, writte
     assert not {"hunter2", "er2"} & set(re.findall(r"\w+", str(refusal.value)))
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "models" / "more.yml").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"models/more.yml cannot be read: Is a directory\."):
+        read_tables(tmp_path)
+
+
 def test_a_file_that_is_not_yaml_is_named(tmp_path):
     write_sources(tmp_path, "prod", [GOOD])
     (tmp_path / "models" / "more.yml").write_text("models:\n  - name: @nps\n")
