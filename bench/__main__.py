@@ -60,19 +60,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
         record = _record(place, tables)
         if chosen:
             record["ways"] = measure(place, tables, chosen, Limits(runs, minutes))
-        sections, failed = record.setdefault("sections", {}), list[str]()
-        for name, section in {
-            THREADS: lambda: {THREADS_TITLE: threads.measure(place, tables, runs)},
-            INCREMENTS: lambda: {INCREMENTS_TITLE: increments.measure(place, tables, runs)},
-            GROWTH: lambda: growth.measure(repository(place), grown, runs, print),
-        }.items():
-            if only and name not in only:
-                continue
-            try:
-                sections.update(section())
-            except WayError as error:  # what has been measured is kept
-                failed.append(name)
-                sections[name] = [vars(growth.Line(what=name, found=f"failed: {error}"))]
+        record["sections"], failed = _sections(place, tables, only, grown, runs)
     finally:
         if not leave_up:
             close_place(place)
@@ -81,6 +69,26 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
         report.keep(record, file)
     if failed:
         sys.exit(1)
+
+
+def _sections(
+    place: Place, tables: Sequence[Table], only: Sequence[str], grown: int, runs: int
+) -> tuple[dict[str, Any], bool]:
+    """Measure the other sections; returns them, and whether one has failed."""
+    sections, failed = dict[str, Any](), False
+    for name, section in {
+        THREADS: lambda: {THREADS_TITLE: threads.measure(place, tables, runs)},
+        INCREMENTS: lambda: {INCREMENTS_TITLE: increments.measure(place, tables, runs)},
+        GROWTH: lambda: growth.measure(repository(place), grown, runs, print),
+    }.items():
+        if only and name not in only:
+            continue
+        try:
+            sections.update(section())
+        except WayError as error:
+            failed = True
+            sections[name] = [vars(growth.Line(what=name, found=f"failed: {error}"))]
+    return sections, failed
 
 
 class Limits:
