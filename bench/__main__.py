@@ -79,7 +79,8 @@ def _sections(
     for name, section in {
         THREADS: lambda: {THREADS_TITLE: threads.measure(place, tables, runs)},
         INCREMENTS: lambda: {INCREMENTS_TITLE: increments.measure(place, tables, runs)},
-        GROWTH: lambda: growth.measure(repository(place), grown, runs, print),
+        # More of them, because what it finds is held against ratios of two medians.
+        GROWTH: lambda: growth.measure(repository(place), grown, 2 * runs - 1, print),
     }.items():
         if only and name not in only:
             continue
