@@ -1,5 +1,6 @@
 """A thousandth of both tables has changed since yesterday: what bringing and merging it takes."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from loader.windows import DAY
 FIRST = date(2026, 9, 1)
 """The first day of changes, later than any that the tables are filled with."""
 _SHARE = 1000
+_LIBRARIES = "import boto3, psycopg2, pymysql; boto3.client('s3')"
+"""What any loader of Python has to do first that uses these."""
 
 Costs: TypeAlias = dict[str, Cost]
 """What was measured of one day, each after the line of the table that tells it."""
@@ -105,11 +108,18 @@ def _load_day(place: Place, tables: Sequence[Table], day: date) -> Costs:
         seconds=landed.seconds + merged.seconds,
         peak_bytes=max(landed.peak_bytes, merged.peak_bytes),
     )
-    return {"**`loader load --run-date DATE`**": landed, "… with `dbt run`, which merges": both}
+    return {
+        "**`loader load --run-date DATE`**": landed,
+        "… its libraries imported and S3's client made, nothing else": measured(
+            place, [sys.executable, "-c", _LIBRARIES]
+        ),
+        "… with `dbt run`, which merges": both,
+        "… a `dbt run` that selects nothing": _dbt_run(place, "--select", "path:nothing"),
+    }
 
 
-def _dbt_run(place: Place) -> Cost:
-    return measured(place, [program("dbt"), "--quiet", "run"])
+def _dbt_run(place: Place, *options: str) -> Cost:
+    return measured(place, [program("dbt"), "--quiet", "run", *options])
 
 
 def measure(place: Place, tables: Sequence[Table], runs: int) -> list[dict[str, Any]]:
