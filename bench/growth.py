@@ -192,20 +192,21 @@ def grow(here: Field, rows: int) -> None:
 
 
 def _backfill(here: Field) -> Iterator[Line]:
+    def load(*options: str) -> Cost:
+        here.place.settle()  # or PostgreSQL would clean up after the run before meanwhile
+        return here.loader("load", *options, *_NPS)
+
     def load_whole(what: str) -> Line:
         told = f"`loader load --full-refresh` of {here.rows:,} rows{what}"
-        return here.line(told, lambda: here.loader("load", "--full-refresh", *_NPS))
+        return here.line(told, lambda: load("--full-refresh"))
 
     whole = load_whole("")
-    here.place.settle()
     ranged = here.line(
-        "`loader load`, the same rows as one range of 31 days",
-        lambda: here.loader("load", *_JULY_DAYS, *_NPS),
+        "`loader load`, the same rows as one range of 31 days", lambda: load(*_JULY_DAYS)
     )
     limit = f"{2 * _middle(whole.seconds):.1f} s: twice the plain load"
     yield whole
     yield Line(**{**vars(ranged), "limit": limit})
-    here.place.settle()
     yield load_whole(", once windows have been landed, which index the table")
     here.place.settle()
     each = [
@@ -275,6 +276,7 @@ def _increments(here: Field) -> _Increments:
             f"update nps set score = mod(score + 1, 11), updated_at = date_add('{day}', "
             f"interval mod(id, 86400) second) where mod(id, {rows // changed}) = {turn}"
         )
+        here.place.checkpoint()
         return here.loader("load", "--run-date", str(day), *_NPS)
 
     costs, dbt, core, marts = [], [], [], []

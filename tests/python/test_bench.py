@@ -10,15 +10,16 @@ import psycopg2
 import pymysql
 import pytest
 
-from bench import checks, growth, increments, report, threads
+from bench import checks, growth, increments, peers, report, threads
 from bench.__main__ import INCREMENTS_TITLE, THREADS_TITLE, Limits, measure
 from bench.distance import far_away
 from bench.measure import measured
 from bench.place import Place, program, write_project
 from bench.tables import HEAVY, NPS, ORDERS, connection, fill
-from bench.ways import ways
+from bench.ways import Way, ways
 
 pytestmark = pytest.mark.only("postgres", because="the bench measures what runs on this machine")
+MACHINE = dict.fromkeys(("cores", "mysql", "postgres", "python"))
 TABLES = [replace(NPS, rows=2_000), replace(ORDERS, rows=500)]
 
 
@@ -44,6 +45,23 @@ def test_every_way_brings_every_value(place):
     assert run["staged_bytes"] > 0
     record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": {}, "ways": [*told.values()]}
     assert len(report.lines(record)) == 3
+
+
+def test_a_tool_that_does_not_install_and_one_that_fails_are_told(place, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(peers, "FOLDER", tmp_path)
+    absent = peers.Peer(name="absent", packages=("no requirement",), program="bin/absent")
+    raw = next(way for way in ways() if way.name == "raw")
+    broken = Way(
+        name="broken", about="Broken", run=lambda *_: measured(place, "echo no | cat; false")
+    )
+    chosen = [raw, replace(raw, name="absent", missing=absent.missing), broken]
+    told = measure(place, TABLES, chosen, Limits(1, 1))
+    record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": MACHINE, "day": "", "ways": told}
+    written = report.markdown(record)
+    assert "| Broken | failed: no |" in written
+    assert "Not here: absent (ERROR: Invalid requirement" in written
+    assert written.count(raw.about) == 1
 
 
 def test_the_cpu_of_every_thread_of_a_load_is_told(place):
@@ -75,8 +93,9 @@ def test_an_increment_is_timed_only_if_it_brings_every_value(place, monkeypatch)
     for each in (loader, forgetful):
         monkeypatch.setattr(increments, "increments", lambda each=each: [each])
         told[each] = increments.measure(place, TABLES, 1)
-    landed, merged = told[loader]
-    assert 0 < landed["seconds"][0] < merged["seconds"][0]
+    landed, imported, merged, started = (line["seconds"][0] for line in told[loader])
+    assert 0 < imported < landed < merged
+    assert imported < started < merged
     (wrong,) = told[forgetful]
     assert wrong["seconds"] == []
     assert wrong["found"] == "wrong: nps.score"
