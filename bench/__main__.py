@@ -35,7 +35,9 @@ _SLOW_SECONDS = 20
 @click.option("--nps", default=NPS.rows, show_default=True, help="Rows of the narrow table.")
 @click.option("--orders", default=ORDERS.rows, show_default=True, help="Rows of the wide one.")
 @click.option("--grown", default=1_000_000, show_default=True, help="Rows of the one that grows.")
-@click.option("--runs", default=3, show_default=True, help="Runs of each way, in turns.")
+@click.option(
+    "--runs", default=3, show_default=True, help="Runs of each way, in turns; more of what grows."
+)
 @click.option("--minutes", default=8.0, show_default=True, help="After these, slow ways run less.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Keep the record there.")
 @click.option("--leave-up", is_flag=True, help="Do not stop the servers.")

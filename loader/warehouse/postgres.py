@@ -29,15 +29,15 @@ and a column that is added has it as the value of all rows that are there, witho
 """
 
 _INDEXES = {
-    # by their first column
-    LOAD_ID: f"({LOAD_ID}, {RUN_DATE})",
+    # for what is looked up by a column: the index
+    RUN_DATE: f"({LOAD_ID}, {RUN_DATE})",
     DELETED_AT: f"({DELETED_AT}) where {DELETED_AT} is not null",
 }
 _SKIP_SCAN = 180000
-"""The version that looks a window up in the index of the loads as well, once for each load.
+"""The version that finds a window in the index of the loads, by one look for each load.
 
-An older one would read that index whole, so it has one more, of the windows; COPY takes half as
-long again to fill it. [PostgreSQL: Release 18; Multicolumn Indexes]
+An older one would read that index whole, so there each column has its own; COPY takes half as long
+again to fill both. [PostgreSQL: Release 18; Multicolumn Indexes]
 """
 
 
@@ -139,10 +139,10 @@ class Postgres(Warehouse):
         relation = self.relation(landing.table.name)
         indexes = dict(_INDEXES)
         if self._connection.server_version < _SKIP_SCAN:
-            indexes[RUN_DATE] = f"({RUN_DATE})"
+            indexes |= {column: f"({column})" for column in (LOAD_ID, RUN_DATE)}
         found = self.execute(
             "select attname from pg_index "
-            "inner join pg_attribute on attrelid = indrelid and attnum = indkey[0] "
+            "inner join pg_attribute on attrelid = indrelid and attnum = any(indkey) "
             "where indrelid = %s::regclass",
             (relation,),
         )
@@ -150,8 +150,8 @@ class Postgres(Warehouse):
             "set local enable_nestloop = off",
             *(
                 f"create index on {relation} {index}"
-                for name, index in indexes.items()
-                if (name,) not in found
+                for column, index in indexes.items()
+                if (column,) not in found
             ),
         ]
 

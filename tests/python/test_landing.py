@@ -1,5 +1,6 @@
 """Laws 1 to 4: a window is replaced whole or not at all, and nothing is lost on the way."""
 
+import re
 import threading
 import time
 from concurrent.futures import Future
@@ -12,7 +13,7 @@ from loader import chain, jobs, load, mysql, s3
 from loader.errors import SourceError
 from loader.local.s3 import BUCKET
 from loader.tables import Table
-from loader.warehouse import base
+from loader.warehouse import base, postgres
 from loader.windows import DAY, WHOLE
 
 DAY_1, DAY_2, DAY_3 = DAYS
@@ -141,6 +142,43 @@ def test_identifiers_may_be_reserved_words_or_hold_quotes(new_pipeline):
     pipeline.load("--run-date", DAY_1)
     quoted = name.replace('"', '""')
     assert pipeline.query(f'select "select", "a`b""c\'d %s" from raw_data."{quoted}"') == [(1, 5)]
+
+
+@pytest.mark.only("postgres", because="Redshift has no indexes")
+def test_a_window_and_a_load_are_found_by_one_index(pipeline):
+    """PostgreSQL 18 looks for the window once in each load, and need not be told how many."""
+    pipeline.mysql(
+        "insert into t select seq + 10, 1, '2026-01-01' + interval mod(seq, 100) day "
+        "from seq_1_to_20000"
+    )
+    pipeline.load("--full-refresh")
+    newest = pipeline.load("--run-date", DAY_1)["t"]["load_id"]
+    assert indexed(pipeline) == {"_deleted_at", "_load_id, _run_date"}
+    for rows, searches in (
+        ("_run_date >= '2026-01-05' and _run_date < '2026-01-06'", r"[2-9]"),
+        (f"_load_id = '{newest}'", "1"),
+    ):
+        plan = f"{pipeline.query(f'explain (analyze) select v from raw_data.t where {rows}')}"
+        assert re.search(rf"t__load_id__run_date_idx.*Index Searches: {searches}\b", plan)
+
+
+@pytest.mark.only("postgres", because="Redshift has no indexes")
+def test_an_older_postgres_has_an_index_of_each_which_does_for_a_newer_one(pipeline, monkeypatch):
+    monkeypatch.setattr(postgres, "_SKIP_SCAN", 10**6)
+    pipeline.load("--run-date", DAY_1)
+    assert indexed(pipeline) == {"_deleted_at", "_load_id", "_run_date"}
+    monkeypatch.undo()
+    pipeline.load("--run-date", DAY_1)
+    assert indexed(pipeline) == {"_deleted_at", "_load_id", "_run_date"}
+    pipeline.query("drop index raw_data.t__run_date_idx")
+    pipeline.load("--run-date", DAY_1)
+    assert indexed(pipeline) == {"_deleted_at", "_load_id", "_load_id, _run_date"}
+
+
+def indexed(pipeline):
+    """The columns of the raw table's indexes."""
+    found = pipeline.query("select indexdef from pg_indexes where tablename = 't'")
+    return {re.search(r"btree \((.*?)\)", made)[1] for (made,) in found}
 
 
 # -- readers and failures ------------------------------------------------------------------------

@@ -165,8 +165,9 @@ RESCORE = "update {} set score = -1 where _run_date = '2026-07-31'"
 @pytest.mark.parametrize(
     ("step", "behind_its_back", "complaint"),
     [
-        # Once nps has landed: a row that came earlier would be replaced, or counted with it.
+        # When it looks: a row that came earlier would be replaced, or counted with the new ones.
         (steps.land_twice, ("^select id", DUPLICATE), "is not what MySQL has"),
+        # While the day lands.
         (steps.watch_landing, ("^copy", RESCORE), "Another session saw"),
         (steps.refuse_bad_row, ("^copy", RESCORE), "are not what they were"),
         (steps.roll_back, ("^copy", RESCORE), "are not what they were"),

@@ -1,6 +1,5 @@
 """The source is production: what reading it costs it, and what it need not allow."""
 
-import re
 import time
 from threading import Event, Thread
 
@@ -8,7 +7,6 @@ import pytest
 from pipeline import mysql_administrator
 
 from loader.brake import Brake
-from loader.warehouse import postgres
 
 pytestmark = pytest.mark.only("postgres", because="no warehouse is asked")
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "at"}
@@ -60,27 +58,6 @@ def test_a_large_day_is_replaced_at_once(pipeline):
     seconds = time.monotonic() - began
     pipeline.mysql("delete from t where id > 100000")
     assert seconds < 4  # each row compared with each would take 10 s
-
-
-@pytest.mark.parametrize(
-    ("skips_since", "indexes"),
-    [
-        (postgres._SKIP_SCAN, ["_deleted_at", "_load_id, _run_date"]),
-        (10**6, ["_deleted_at", "_load_id, _run_date", "_run_date"]),
-    ],
-)
-def test_raw_data_finds_windows_and_loads_by_index(pipeline, monkeypatch, skips_since, indexes):
-    """One index does for both since PostgreSQL 18."""
-    monkeypatch.setattr(postgres, "_SKIP_SCAN", skips_since)
-    pipeline.query("drop table raw_data.t")
-    pipeline.load("--full-refresh")
-    newest = pipeline.load("--run-date", DAY)["t"]["load_id"]
-    made = pipeline.query("select indexdef from pg_indexes where tablename = 't' order by 1")
-    assert sorted(re.search(r"btree \((.*?)\)", made)[1] for (made,) in made) == indexes
-    pipeline.query("analyze raw_data.t")
-    for rows in (f"_run_date >= '{DAY}' and _run_date < '{NEXT_DAY}'", f"_load_id = '{newest}'"):
-        plan = pipeline.query(f"explain select * from raw_data.t where {rows}")
-        assert "Seq Scan" not in f"{plan}"
 
 
 def test_a_replica_that_takes_no_writes_can_be_the_source(pipeline):
