@@ -28,12 +28,7 @@ and a column that is added has it as the value of all rows that are there, witho
 [PostgreSQL: Function Volatility Categories; ALTER TABLE, Notes]
 """
 
-_INDEXES = {
-    # for what is looked up by a column: the index
-    RUN_DATE: f"({LOAD_ID}, {RUN_DATE})",
-    DELETED_AT: f"({DELETED_AT}) where {DELETED_AT} is not null",
-}
-_SKIP_SCAN = 180000
+_SKIP_SCAN_SINCE = 180000
 """The version that finds a window in the index of the loads, by one look for each load.
 
 An older one would read that index whole, so there each column has its own; COPY takes half as long
@@ -137,21 +132,24 @@ class Postgres(Warehouse):
         if landing.load.window.is_whole and landing.load.mode != REPAIR:
             return []
         relation = self.relation(landing.table.name)
-        indexes = dict(_INDEXES)
-        if self._connection.server_version < _SKIP_SCAN:
-            indexes |= {column: f"({column})" for column in (LOAD_ID, RUN_DATE)}
-        found = self.execute(
-            "select attname from pg_index "
+        indexed = self.execute(
+            "select string_agg(attname, ', ' order by array_position(indkey::int2[], attnum)) "
+            "from pg_index "
             "inner join pg_attribute on attrelid = indrelid and attnum = any(indkey) "
-            "where indrelid = %s::regclass",
+            "where indrelid = %s::regclass group by indexrelid",
             (relation,),
         )
+        found = {columns for (columns,) in indexed}
+        # What a table has of an older server does for a newer one.
+        apart = self._connection.server_version < _SKIP_SCAN_SINCE or RUN_DATE in found
+        looked_up = (LOAD_ID, RUN_DATE) if apart else (f"{LOAD_ID}, {RUN_DATE}",)
+        wanted = {**dict.fromkeys(looked_up, ""), DELETED_AT: f" where {DELETED_AT} is not null"}
         return [
             "set local enable_nestloop = off",
             *(
-                f"create index on {relation} {index}"
-                for column, index in indexes.items()
-                if (column,) not in found
+                f"create index on {relation} ({columns}){rows}"
+                for columns, rows in wanted.items()
+                if columns not in found
             ),
         ]
 
