@@ -99,11 +99,10 @@ class Backlog:
 
     def _days(self, job: Job) -> Iterator[Job]:
         """Cut a backfill's range into its days, so that it can be gone on with at any of them."""
-        first = job.window.start
-        if not self._order.backfill or first is None:
+        if not self._order.backfill or job.window.is_whole:
             yield job
             return
-        for day in (first + number * DAY for number in range(job.window.days)):
+        for day in job.window:
             yield replace(job, window=Window(day, day + DAY))
 
     def attempt(self, show: Show, say: Callable[[str], None]) -> None:

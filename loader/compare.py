@@ -14,7 +14,7 @@ from loader.drill import Both, find
 from loader.due import source_side
 from loader.errors import LandingError, SourceError
 from loader.keys import KeyColumns, key_columns
-from loader.ledger import covered_end, day_in
+from loader.ledger import covered_end
 from loader.reading import Reading, check_declaration, reading, where, within
 from loader.tables import Table
 from loader.types import Landed, quote_mysql
@@ -56,9 +56,7 @@ def compare(
         SourceError, LandingError: one of them cannot be read, or the key cannot be compared.
     """
     began = time.monotonic()
-    landed_before = covered_end(
-        warehouse.loads(table.name), lambda instant: day_in(settings.zone, instant)
-    )
+    landed_before = covered_end(warehouse.loads(table.name), settings.zone)
     due = _due(table, window, landed_before)
     if landed_before is None or due is None:
         return Comparison(table=table, finding=Finding(table=table.name, is_landed=False))

@@ -12,7 +12,7 @@ from typing import Any
 
 from loader.chain import Chain
 from loader.config import Settings
-from loader.ledger import covered_end, day_in
+from loader.ledger import covered_end, day_in, missing_days
 from loader.load import THREAD_NAME, Job, Outcome, Route, Watcher, now
 from loader.tables import Table
 from loader.warehouse import Warehouse
@@ -48,11 +48,13 @@ def jobs_for(
         elif requested:
             yield Job(table=table, window=requested, mode=mode)
         else:
-            landed = [load for load in loads if load.table_name == table.name]
-            covered = covered_end(landed, lambda instant: day_in(settings.zone, instant))
+            own = [load for load in loads if load.table_name == table.name]
+            covered = covered_end(own, settings.zone)
             if covered is None:
                 yield Job(table=table, window=WHOLE, mode="full_refresh")
-            elif window := catch_up_window(covered, table.lookback_days, today):
+                continue
+            first = next(iter(missing_days(own, settings.zone)), covered)
+            if window := catch_up_window(first, table.lookback_days, today):
                 yield Job(table=table, window=window, mode=mode)
 
 

@@ -1,7 +1,7 @@
 """The ledgers: `raw_data._loads`, a row per load, and `raw_data._runs`, a row per run."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -135,17 +135,32 @@ def next_load_id(newest: str | None, now: datetime, owner: str) -> str:
     return f"{now.strftime(form)}-{owner}"
 
 
-def covered_end(loads: Sequence[Load], day_of: Callable[[datetime], date]) -> date | None:
+def covered_end(loads: Sequence[Load], zone: Zone) -> date | None:
     """The day after the last whole day that landed loads cover, or None.
 
-    Args:
-        day_of: the day, in the declared time zone, that an instant belongs to; a load covers no
-            day that was not over when it began.
+    A load covers no day that was not over, in the declared time zone, when it began.
     """
     ends = [
-        min(load.window_end or date.max, day_of(load.started_at)) for load in loads if load.covers
+        min(load.window_end or date.max, day_in(zone, load.started_at))
+        for load in loads
+        if load.covers
     ]
     return max(ends, default=None)
+
+
+def missing_days(loads: Sequence[Load], zone: Zone) -> list[date]:
+    """The days between the first and the last landed one that no load covers, oldest first.
+
+    None before a landing of the whole table.
+    """
+    covering = [load for load in loads if load.covers]
+    covered = {
+        day for load in covering for day in load.window if day < day_in(zone, load.started_at)
+    }
+    wholes = [day_in(zone, load.started_at) for load in covering if load.window.is_whole]
+    starts = [load.window_start for load in covering if load.window_start]
+    start = max(wholes, default=None) or min(starts, default=None)
+    return [day for day in Window(start, covered_end(loads, zone)) if day not in covered]
 
 
 def day_in(zone: Zone, instant: datetime) -> date:

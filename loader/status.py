@@ -6,9 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from loader.config import Settings
-from loader.ledger import Load, covered_end, day_in
+from loader.ledger import Load, missing_days
 from loader.tables import Table
-from loader.windows import DAY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,27 +55,5 @@ def table_status(table: Table, loads: Sequence[Load], settings: Settings) -> Tab
         age=now - last.ended_at if last and last.ended_at else None,
         failures=len(failed),
         error=failed[-1].error if failed else None,
-        missing_days=_missing_days(landed, settings),
+        missing_days=tuple(missing_days(own, settings.zone)),
     )
-
-
-def _missing_days(landed: Sequence[Load], settings: Settings) -> tuple[date, ...]:
-    """The days that lie between landed ones and are not; none before a landing of the whole."""
-    end = covered_end(landed, lambda instant: day_in(settings.zone, instant))
-    wholes = [load for load in landed if load.window.is_whole]
-    covered = {
-        load.window_start + day * DAY
-        for load in landed
-        if load.window_start
-        for day in range(load.window.days)
-        # A day that was not over when the load began is not all there.
-        if load.window_start + day * DAY < day_in(settings.zone, load.started_at)
-    }
-    if wholes:
-        start = day_in(settings.zone, wholes[-1].started_at)
-    elif covered:
-        start = min(covered)
-    else:
-        return ()
-    days = ((end or start) - start).days
-    return tuple(day for day in (start + n * DAY for n in range(days)) if day not in covered)

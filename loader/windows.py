@@ -1,7 +1,7 @@
 """Half-open windows of whole days, `[start, end)`, in one declared time zone."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
@@ -39,6 +39,13 @@ class Window:
     def holds(self, day: date) -> bool:
         """Whether a day is one of the window's."""
         return (not self.start or self.start <= day) and (not self.end or day < self.end)
+
+    def __iter__(self) -> Iterator[date]:
+        """Go through the days of a bounded window."""
+        day = self.start
+        while day and self.end and day < self.end:
+            yield day
+            day += DAY
 
     @property
     def days(self) -> int:
@@ -164,16 +171,16 @@ def requested_window(dates: Dates, today: Callable[[], date]) -> Window | None:
     return Window(start, end)
 
 
-def catch_up_window(covered_end: date, lookback_days: int, today: date) -> Window | None:
-    """Every day since the last landed one up to yesterday, look-back included.
+def catch_up_window(first: date, lookback_days: int, today: date) -> Window | None:
+    """Every day from the first that is missing up to yesterday, look-back included.
 
     Args:
-        covered_end: the day after the last whole day that the ledger shows as landed.
+        first: the first day that no landing covers.
         lookback_days: how many landed days are landed again, for late commits.
         today: the current day in the declared time zone.
 
     Returns:
         None when there is nothing to do.
     """
-    start = covered_end - lookback_days * DAY
+    start = first - lookback_days * DAY
     return Window(start, today) if start < today else None

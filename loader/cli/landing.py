@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Land a window of each table, or the days that are missing.",
     epilog=options.examples(
-        "loader load                              every day since the last landed one",
+        "loader load                              every day from the first that is missing",
         "loader load --run-date 2026-07-01        one day",
         "loader load --start-date 2026-07-01 --end-date 2026-08-01 --select nps",
         "loader load --full-refresh --select channel",
@@ -43,10 +43,11 @@ def load(
     rate: int | None,
     as_json: bool,
 ) -> None:
-    """Land a window of each table; without dates, every day since the last landed one.
+    """Land a window of each table; without dates, every day that is missing.
 
-    A catch-up lands the declared look-back days again, for rows committed late, and stops at
-    yesterday. A table that was never landed is landed whole.
+    A catch-up begins at the first day that no landing covers, lands the declared look-back days
+    before it again, for rows committed late, and stops at yesterday. A table that was never landed
+    is landed whole.
     """
     session = open_session(target)
     with closing(session.warehouse()) as warehouse:

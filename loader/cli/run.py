@@ -54,7 +54,7 @@ def run(
     rate: int | None,
     as_json: bool,
 ) -> None:
-    """Do the day's work: land, build, check; without dates, every day since the last landed one.
+    """Do the day's work: land, build, check; without dates, every day that is missing.
 
     One run at a time per target. A step that fails for a reason that may pass is tried again. A
     range is landed day by day and built once. Exit status: 0 all is well, 1 something failed,

@@ -347,6 +347,25 @@ def test_a_catch_up_begins_where_the_last_landing_ended(pipeline):
     assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
 
 
+@pytest.mark.parametrize("begin", ["whole", "day"])
+def test_no_day_between_two_landings_is_lost(pipeline, begin):
+    today = pipeline.value("select current_date")
+    days = [today - n * DAY for n in (6, 5, 4, 1)]
+    pipeline.mysql("delete from t", f"insert into t values (1, 1, '{days[0]}')")
+    pipeline.load(*(["--full-refresh"] if begin == "whole" else ["--run-date", str(days[0])]))
+    pipeline.query(
+        "update raw_data._loads set started_at = started_at - interval '5 days', "
+        "ended_at = ended_at - interval '5 days'"
+    )
+    pipeline.mysql(
+        *(f"insert into t values ({n}, 1, '{day}')" for n, day in enumerate(days[1:], 2))
+    )
+    pipeline.load("--run-date", str(days[-1]))
+    assert pipeline.raw("t", "id") == [(1,), (4,)]
+    pipeline.load()
+    assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
+
+
 def test_a_late_commit_arrives_with_the_look_back(pipeline):
     pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)
     pipeline.mysql(f"insert into t values (9, 90, '{DAY_2} 12:00:00')")

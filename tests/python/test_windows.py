@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from loader.errors import CommandLineError, ConfigError
+from loader.ledger import Load, covered_end, missing_days
 from loader.windows import (
+    DAY,
     WHOLE,
     Dates,
     Window,
@@ -96,6 +98,38 @@ def test_catch_up_goes_from_the_look_back_to_yesterday():
     covered = date(2026, 7, 28)
     assert catch_up_window(covered, 1, TODAY) == Window(date(2026, 7, 27), TODAY)
     assert catch_up_window(covered, 0, TODAY) == Window(covered, TODAY)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "-11:00", "+14:00"])
+@pytest.mark.parametrize(
+    ("landed", "first"),
+    [
+        ([(-10, -9), (-4, -3)], -9),
+        ([(-4, -3), (-10, -9)], -9),
+        ([(-10, -9), (0, 1)], -9),  # a day that is not over is not covered
+        ([(-10, 0), (0, 1)], 0),
+        ([None, (-4, -3)], -12),  # the whole table, landed twelve days ago
+        ([(-20, -19), None, (0, 1)], -12),
+        ([(-10, -9), (-9, -5), (-2, -1)], -5),
+        ([(-10, -9), (-2, -1), (-9, -2)], -1),
+    ],
+)
+def test_a_catch_up_begins_at_the_first_day_that_no_landing_covers(landed, first, zone):
+    """Days before one that was landed by its date came never, though every run ended well."""
+    there, now = parse_zone(zone), datetime.now(UTC)
+    today = now.astimezone(there.info).date()
+
+    def load(days):
+        start, end = (today + day * DAY for day in days) if days else (None, None)
+        began = now.replace(tzinfo=None) - (0 if days else 12) * DAY
+        return Load(
+            load_id="", table_name="t", mode="run_date", outcome="landed", started_at=began,
+            window_start=start, window_end=end,
+        )  # fmt: skip
+
+    loads = [load(days) for days in landed]
+    missing = missing_days(loads, there)
+    assert next(iter(missing), covered_end(loads, there)) == today + first * DAY
 
 
 def test_with_everything_landed_only_the_look_back_is_left():
