@@ -8,6 +8,7 @@ from loader.errors import SourceError
 from loader.policies import Policy, check_consent
 from loader.tables import Table
 from loader.types import (
+    REDSHIFT,
     Column,
     Dialect,
     Landed,
@@ -27,8 +28,8 @@ WIDER = "_wider"
 """What Redshift calls a column while it is being widened."""
 LOCK = "_lock_"
 """What precedes a raw table's name in that of the table that Redshift locks instead."""
-# [PostgreSQL: System Columns], of which Redshift has kept most.
 _SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
+# [PostgreSQL: System Columns; Redshift: Names and identifiers, "System column names"]
 # Before these are zero dates only. A constant outside a type's own range would not do: MySQL 8
 # takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
 _FIRST = {"date": "1000-01-01", "datetime": "1000-01-01", "timestamp": "1970-01-01 00:00:01"}
@@ -147,9 +148,9 @@ def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
     for name, folded in zip(columns, lower, strict=True):
         if folded in (*LOADER_NAMES, WIDER):
             why = "is the loader's own"
-        elif folded in _SYSTEM_COLUMNS:
+        elif folded in _SYSTEM_COLUMNS or (folded == "oid" and dialect == REDSHIFT):
             why = f"is a system column's of {dialect.name}"
-        elif len(name.encode()) > dialect.name_bytes:
+        elif len(folded.encode()) > dialect.name_bytes:
             why = f"is longer than the {dialect.name_bytes} bytes that {dialect.name} takes"
         elif not name.isprintable():
             why = "holds a character that cannot be printed"

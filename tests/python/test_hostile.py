@@ -10,8 +10,10 @@ import re
 import pytest
 from pipeline import mysql_administrator, write_sources
 
-from loader.errors import ConfigError
-from loader.tables import read_tables
+from loader.errors import ConfigError, SourceError
+from loader.reading import Description, check_declaration
+from loader.tables import Table, read_tables
+from loader.types import POSTGRES, REDSHIFT, Column
 
 DAY = "2026-07-01"
 NAMES = (
@@ -159,6 +161,32 @@ def test_a_name_longer_than_the_warehouse_takes_is_refused(new_pipeline):
     pipeline.mysql(f"create table {name} (id int primary key)")
     longest = {"postgres": 57, "redshift": 121}[pipeline.kind]
     assert f"is longer than {longest} bytes" in pipeline.fails()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name", "why"),
+    [
+        (POSTGRES, "Ⱥ" * 31, "is longer than the 63 bytes"),  # 62, and 93 in lower case
+        (POSTGRES, "Ⱥ" * 21, ""),
+        (POSTGRES, "OID", ""),  # was a system column's up to PostgreSQL 11
+        (POSTGRES, "CTID", "is a system column's"),
+        (REDSHIFT, "Ⱥ" * 43, "is longer than the 127 bytes"),
+        (REDSHIFT, "Ⱥ" * 42, ""),
+        (REDSHIFT, "OID", "is a system column's"),
+    ],
+)
+def test_a_columns_name_is_looked_at_as_it_lands(dialect, name, why):
+    column = Column(name=name, data_type="int", column_type="int", nullable=False)
+    table = Table(name="t", database="d", source="t", primary_key=(name,))
+    key = (frozenset({name.lower()}),)
+    described = Description(
+        columns=(column,), unique_keys=key, leading=frozenset(), engine="", rows=0, row_bytes=0
+    )
+    if not why:
+        check_declaration(table, described, dialect)
+        return
+    with pytest.raises(SourceError, match=f"the name of column {name} {why}"):
+        check_declaration(table, described, dialect)
 
 
 # -- dbt -----------------------------------------------------------------------------------------

@@ -175,6 +175,15 @@ def test_names_in_quotes_become_lower_case(connection):
     assert run(connection, "select ab from t") == []
 
 
+@pytest.mark.parametrize(
+    "statement", ["create table u (OID integer)", "alter table t add column oid date"]
+)
+def test_a_system_columns_name_is_refused(connection, statement):
+    run(connection, "create table t (a integer)")
+    with pytest.raises(redshift_connector.Error, match='"oid" conflicts with a system column'):
+        run(connection, statement)
+
+
 def test_truncate_commits(connection):
     run(connection, "create table t (a integer)")
     run(connection, "insert into t values (1)")

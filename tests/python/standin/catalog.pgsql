@@ -93,6 +93,9 @@ create procedure limit_bytes(relation text) language plpgsql as $$
 declare
     found record;
 begin
+    if exists (select 1 from pg_attribute where attrelid = relation::regclass and attname = 'oid') then
+        raise exception 'column name "oid" conflicts with a system column name';
+    end if;
     for found in
         select attname, atttypmod - 4 as longest
         from pg_attribute
