@@ -15,6 +15,8 @@
 Each carries the fact and its remedy; the command line prints both and exits with `exit_status`.
 """
 
+_FACT_MOST = 10_000  # characters: a value that is wrong may be megabytes
+
 
 def printable(text: str) -> str:
     r"""Write what a terminal would act on, and what hides or reorders text, as an escape.
@@ -42,7 +44,7 @@ class LoaderError(Exception):
     exit_status = 1
 
     def __init__(self, fact: str, remedy: str = "", *, transient: bool = False) -> None:
-        self.fact = printable(fact)
+        self.fact = printable(fact if len(fact) <= _FACT_MOST else f"{fact[:_FACT_MOST]} …")
         self.remedy = printable(remedy)
         self.transient = transient
         super().__init__(f"{self.fact}\n\n{self.remedy}" if remedy else self.fact)

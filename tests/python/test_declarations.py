@@ -67,6 +67,7 @@ def test_a_policy_that_nobody_knows_is_named(tmp_path):
         ("hunter2: hunter2", "line 2: mapping values are not allowed"),
         ("!!bool hunter2", "such as a day, that is none"),
         ("2026-02-30 # hunter2", "such as a day, that is none"),
+        ("[" * 9_999 + "]" * 9_999, "profiles.yml"),
         ("hunter2 \udcff", "such as a day, that is none"),
     ],
 )
@@ -80,6 +81,43 @@ def test_what_is_not_yaml_is_told_without_its_text(tmp_path, monkeypatch, writte
         yaml_file.read_yaml(file)
     assert message in str(refusal.value)
     assert not {"hunter2", "er2"} & set(re.findall(r"\w+", str(refusal.value)))
+
+
+def grown(written):
+    """A text whose every line holds the one before nine times."""
+    lines = [f"x{n}: &{n} {written.replace('*', f'*{n - 1}')}" for n in range(1, 30)]
+    return "\n".join(["x0: &0 {a: hunter2}", *lines, "boom: *29", ""])
+
+
+BOMBS = {
+    "lists": grown(f"[{', '.join('*' * 9)}]"),
+    "mappings": grown("{a: *, b: *, c: *}"),
+    "merges": grown(f"{{<<: [{', '.join('*' * 9)}]}}"),
+    "texts": f"x: &x {'hunter2' * 10_000}\nboom: [{', '.join(['*x'] * 1_000)}]\n",
+    "a circle": "boom: &x [hunter2, *x]\n",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_aliases_that_grow_without_end_are_refused_at_once(tmp_path, bomb):
+    file = write_sources(tmp_path, "prod", [GOOD]) / "models" / "more.yml"
+    file.write_text(BOMBS[bomb])
+    with pytest.raises(ConfigError, match=r"models/more.yml: its aliases hold one another") as told:
+        read_tables(tmp_path)
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_value_that_is_wrong_is_not_shown_to_its_end(tmp_path):
+    write_sources(tmp_path, "prod", [{**GOOD, "primary_key": [1] * 1_000_000}])
+    with pytest.raises(ConfigError, match=r"primary_key is \[1, 1, .* …") as told:
+        read_tables(tmp_path)
+    assert len(told.value.fact) < 11_000
+
+
+def test_aliases_that_only_repeat_something_are_read(tmp_path):
+    file = tmp_path / "models.yml"
+    file.write_text("tests: &t [not_null, unique]\ncolumns: [" + "{tests: *t}, " * 2_000 + "]\n")
+    assert len(yaml_file.read_yaml(file)["columns"]) == 2_000
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
