@@ -46,6 +46,7 @@ class Dbt:
             stdout=output,
             stderr=output,
             pass_fds=[answers],
+            umask=0o077,  # its log and target tell of rows
             start_new_session=True,  # a terminal's Ctrl-C is the loader's to pass on
         )
         for ours in (commands, answers, output):

@@ -39,7 +39,7 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
         yield from (_table(table, settings, warehouse) for table in tables)
     bucket = f"S3 {settings.stage.bucket}/{settings.stage.prefix}"
     try:
-        check_access(s3.connect(), settings.stage)
+        check_access(s3.connect(settings.stage), settings.stage)
         yield Check(bucket, finding="written, read and removed a file")
     except LoaderError as error:
         yield Check(bucket, False, error.fact, error.remedy)

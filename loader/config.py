@@ -36,6 +36,7 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_MYSQL_TLS_CA": Setting("file of the authority that signed the certificate", ""),
     "LOADER_S3_BUCKET": Setting("bucket that the files are staged in"),
     "LOADER_S3_PREFIX": Setting("folder in that bucket", "mysql_to_redshift"),
+    "LOADER_S3_TLS": Setting("verify, off, or auto: verify unless it is this machine", "auto"),
     "LOADER_S3_KMS_KEY_ID": Setting("KMS key that encrypts the staged files", ""),
     "LOADER_KEEP_PARTS": Setting("when staged files stay: never, on_failure, always", "never"),
     "LOADER_PART_MB": Setting("size of one staged file after compression, in MB", "8"),
@@ -76,6 +77,7 @@ class StageSettings:
 
     bucket: str
     prefix: str
+    tls: str
     kms_key_id: str
     part_bytes: int
     slices: int
@@ -182,6 +184,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
         stage=StageSettings(
             bucket=value("LOADER_S3_BUCKET"),
             prefix=value("LOADER_S3_PREFIX").strip("/"),
+            tls=_one_of("LOADER_S3_TLS", value("LOADER_S3_TLS"), TLS),
             kms_key_id=value("LOADER_S3_KMS_KEY_ID"),
             part_bytes=_positive("LOADER_PART_MB", value("LOADER_PART_MB")) * 1_000_000,
             slices=_positive("LOADER_SLICES", value("LOADER_SLICES")),

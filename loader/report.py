@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from loader.errors import ConfigError, LandingError, LoaderError
@@ -53,16 +54,20 @@ def window(job: Job) -> dict[str, str | None]:
 
 
 def prepare(folder: Path) -> None:
-    """Make sure of the folder before anything is done.
+    """Make sure of the folder before anything is done, by writing to it.
+
+    It is its owner's alone if it is made here, and so is every report.
 
     Raises:
         ConfigError: it cannot be written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"is there room?")
     except OSError as error:
         raise ConfigError(
-            f"LOADER_REPORTS {str(folder)!r} cannot be made: {error.strerror}.",
+            f"LOADER_REPORTS {str(folder)!r} cannot be written to: {error.strerror}.",
             "Set it to a folder that may be written to; nothing was touched.",
         ) from None
 
@@ -76,6 +81,7 @@ def write(folder: Path, report: Report) -> Path:
     file = folder / f"{report['run_id']}.json"
     half = file.with_suffix(".half")
     try:
+        half.touch(0o600)
         half.write_text(json.dumps(report, indent=2) + "\n")
         half.replace(file)
     except OSError as error:

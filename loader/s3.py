@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from zstandard import ZstdError
 
-from loader.config import StageSettings
+from loader.config import THIS_MACHINE, StageSettings
 from loader.errors import StageError
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ _REMEDIES = {
 }
 
 
-def connect() -> "S3Client":
+def connect(settings: StageSettings) -> "S3Client":
     """Make a client as boto3's users expect: `AWS_*` variables, profiles, endpoints, roles.
 
     Raises:
-        StageError: they do not make a client.
+        StageError: they do not make a client, or one that would send rows in clear.
     """
     import boto3
     from botocore.config import Config
@@ -50,22 +51,36 @@ def connect() -> "S3Client":
         max_pool_connections=32,
     )
     try:
-        return boto3.Session().client("s3", config=config)  # threads may not share boto3's own
+        client = boto3.Session().client("s3", config=config)  # threads may not share boto3's own
     except (BotoCoreError, ValueError) as error:
         raise StageError(
             f"S3: {str(error).rstrip('.')}.",
             "Correct the AWS_* variables or the AWS profile; nothing was landed.",
         ) from None
+    _check_tls(client.meta.endpoint_url, settings.tls)
+    return client
 
 
-def shared() -> "Callable[[], S3Client]":
+def _check_tls(endpoint: str, tls: str) -> None:
+    place = urlsplit(endpoint)
+    is_meant = tls == "off" or (tls == "auto" and place.hostname in THIS_MACHINE)
+    if place.scheme != "https" and not is_meant:
+        raise StageError(
+            f"S3 at {place.hostname} is reached by {place.scheme}, so that rows would be sent in "
+            "clear; none was.",
+            "Set AWS_ENDPOINT_URL_S3 (or endpoint_url of the AWS profile) to an address that "
+            "begins with https; or LOADER_S3_TLS to off, where nobody else is on the wire.",
+        )
+
+
+def shared(settings: StageSettings) -> "Callable[[], S3Client]":
     """Make a client when a thread first asks for one, and give it to all that ask later."""
     made, lock = list["S3Client"](), Lock()
 
     def client() -> "S3Client":
         with lock:
             if not made:
-                made.append(connect())
+                made.append(connect(settings))
         return made[0]
 
     return client

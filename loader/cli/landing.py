@@ -172,7 +172,7 @@ def route_of(session: Session, stopping: Event | None = None, rate: int | None =
     stopping = stopping or Event()
     return Route(
         settings=session.settings,
-        stage=s3.shared(),
+        stage=s3.shared(session.settings.stage),
         new_warehouse=session.warehouse,
         stopping=stopping,
         brake=Brake(rate, stopping) if rate else None,

@@ -58,6 +58,7 @@ def up(folder: Path, say: Callable[[str], None], cache_mb: int = CACHE_MB) -> En
         "LOADER_MYSQL_TLS": "off",
         "LOADER_S3_BUCKET": s3.BUCKET,
         "LOADER_S3_PREFIX": "",
+        "LOADER_S3_TLS": "",
         "LOADER_S3_KMS_KEY_ID": "",
         "LOCAL_PG_PORT": str(postgres_port),
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3_port}",

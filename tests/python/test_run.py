@@ -8,6 +8,7 @@ import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import psutil
 import pytest
@@ -380,8 +381,10 @@ def test_reports_are_found_by_target_and_age(tmp_path):
     assert written.before(tmp_path, reports[0]) is None
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(ConfigError, match=r"LOADER_REPORTS .* cannot be made"):
-        written.prepare(file / "below")
+    # Of the kernel's own folder, which is there, nobody may make a file in.
+    for folder in (file / "below", Path("/proc/self")):
+        with pytest.raises(ConfigError, match=r"LOADER_REPORTS .* cannot be written to"):
+            written.prepare(folder)
     with pytest.raises(ConfigError, match=r"The run succeeded, and its report .* could not be"):
         written.write(tmp_path / "gone", reports[0])
 

@@ -88,6 +88,14 @@ def test_no_secret_is_in_anything_that_a_full_run_leaves(logged, tmp_path):
         DBT_LOG_PATH=str(tmp_path / "logs"), DBT_TARGET_PATH=str(tmp_path / "target"),
     )  # fmt: skip
     assert ran.returncode == 1, ran.stdout  # one answer is too few for the summaries
+    kept = [
+        file
+        for folder in ("runs", "logs", "target")
+        for file in (tmp_path / folder).rglob("*")
+        if file.is_file()
+    ]
+    assert {file.suffix for file in kept} >= {".json", ".log", ".sql"}
+    assert [file for file in kept if file.stat().st_mode & 0o077] == []
     with pipeline.inside(**as_keeper):
         shown = repr(open_session(None))
     with server_log.open("rb") as log:

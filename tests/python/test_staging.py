@@ -133,7 +133,7 @@ def test_memory_does_not_grow_with_the_table(pipeline):
 def client(pipeline):
     """The loader's own S3 client."""
     with pipeline.inside():
-        return s3.connect()
+        return s3.connect(open_session(None).settings.stage)
 
 
 def settings(pipeline, **changes):

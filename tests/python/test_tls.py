@@ -93,6 +93,31 @@ def test_postgres_must_show_a_certificate_that_an_authority_signed(
     server.close()
 
 
+@ONLY_MYSQL
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"AWS_ENDPOINT_URL_S3": "http://s3.invalid:9000"},
+        {"AWS_ENDPOINT_URL_S3": "", "AWS_ENDPOINT_URL": "http://127.0.0.1.s3.invalid"},
+        {"AWS_ENDPOINT_URL_S3": "", "AWS_CONFIG_FILE": "config"},
+    ],
+    ids=lambda changes: list(changes)[-1],
+)
+def test_no_row_goes_to_another_machines_s3_in_clear(new_pipeline, tmp_path, elsewhere):
+    config = tmp_path / "config"
+    config.write_text("[default]\nendpoint_url = http://s3.invalid\n")
+    changes = {**elsewhere, "AWS_MAX_ATTEMPTS": "1"}
+    if "AWS_CONFIG_FILE" in changes:
+        changes["AWS_CONFIG_FILE"] = str(config)
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql("create table t (id int primary key)", "insert into t values (1)")
+    for said in (pipeline.fails(**changes), pipeline.loader("check", **changes).stdout):
+        assert re.search(r"S3 at [\w.]*s3.invalid is reached by http", " ".join(said.split()))
+        assert "LOADER_S3_TLS" in said
+    assert "Could not connect" in pipeline.fails(**changes, LOADER_S3_TLS="off")
+    assert "S3 at 127.0.0.1 is reached by http" in pipeline.fails(LOADER_S3_TLS="verify")
+
+
 def test_a_warehouse_without_tls_is_refused_by_default(new_pipeline):
     pipeline = new_pipeline([TABLE])
     done = pipeline.loader("load", **{pipeline.setting("SSLMODE"): None})

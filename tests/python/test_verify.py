@@ -388,7 +388,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
             "update t set updated_at = '2026-07-06' where id = 4",  # moved on
         )
         (job,) = repair_jobs([found], session.settings, confirmed=False)
-        route = Route(settings=session.settings, stage=s3.shared(), new_warehouse=session.warehouse)
+        route = Route(settings=session.settings, stage=s3.shared(session.settings.stage), new_warehouse=session.warehouse)
         with unwatched() as watcher:
             (outcome,) = run_jobs([job], route, 1, watcher)
     assert outcome.load.landed_rows == 3

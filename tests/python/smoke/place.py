@@ -163,7 +163,7 @@ class Place:
             SmokeError: they cannot be listed.
         """
         settings = self.session.settings.stage
-        pages = s3.connect().get_paginator("list_objects_v2")
+        pages = s3.connect(self.session.settings.stage).get_paginator("list_objects_v2")
         with _told():
             found = list(pages.paginate(Bucket=settings.bucket, Prefix=f"{settings.prefix}/"))
         return [each["Key"] for page in found for each in page.get("Contents", [])]
@@ -199,7 +199,7 @@ class Place:
     def _remove_staged(self) -> None:
         for key in self.staged():
             with _told():
-                s3.connect().delete_object(Bucket=self.session.settings.stage.bucket, Key=key)
+                s3.connect(self.session.settings.stage).delete_object(Bucket=self.session.settings.stage.bucket, Key=key)
         if left := self.staged():
             raise SmokeError(f"Still there: {', '.join(left)}.")
 
