@@ -4,10 +4,11 @@ import json
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import islice
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import Any, NamedTuple, TypeAlias
 
 from loader.errors import LoaderError
@@ -115,20 +116,30 @@ class Differences:
 
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8")  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
         self.counts = Counter[tuple[date | None, str]]()
 
     def add(self, difference: Difference, day: date | None) -> None:
-        """Keep one, and count it on its day."""
-        self._file.write(json.dumps(difference) + "\n")
+        """Keep one, and count it on its day.
+
+        Raises:
+            LoaderError: there is no room for it.
+        """
+        with _room():
+            self._file.write(json.dumps(difference) + "\n")
         self.counts[day, difference.kind] += 1
 
     def __len__(self) -> int:
         return self.counts.total()
 
     def chunks(self) -> Iterator[list[Difference]]:
-        """Read them back, a few hundred at a time."""
-        self._file.seek(0)
+        """Read them back, a few hundred at a time.
+
+        Raises:
+            LoaderError: there was no room for all of them.
+        """
+        with _room():
+            self._file.seek(0)
         while lines := list(islice(self._file, _CHUNK)):
             found = (json.loads(line) for line in lines)
             yield [Difference(kind, tuple(key), micros) for kind, key, micros in found]
@@ -136,3 +147,19 @@ class Differences:
     def days(self) -> set[date | None]:
         """The days that they are counted on."""
         return {day for day, _ in self.counts}
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LoaderError(
+            f"There is no room to keep what differs: {error.strerror} ({gettempdir()}).",
+            "Make room there, or set TMPDIR to another folder; nothing was changed.",
+        ) from None
+
+
+def _close(file: SpooledTemporaryFile[str]) -> None:
+    with suppress(OSError):  # what it still has to write, and finds no room for
+        file.close()

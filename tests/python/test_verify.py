@@ -1,12 +1,15 @@
 """What a comparison finds without trusting any history, and what a repair lands of it."""
 
+import gc
 import json
+import tempfile
 from contextlib import closing
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
-from loader import chain, drill, s3
+from loader import chain, differences, drill, s3
 from loader.cli.session import open_session
 from loader.compare import compare
 from loader.jobs import run_jobs
@@ -112,6 +115,29 @@ def test_days_with_many_rows_are_divided_before_rows_are_read(pipeline, monkeypa
         "2026-07-03": (7, 8, 0, 2, 1),
     }
     assert len(listed) < 20
+
+
+@pytest.mark.parametrize("place", ["/proc/self", "/dev/full"])
+def test_no_room_for_what_differs_is_one_sentence(pipeline, monkeypatch, place):
+    """In the first nobody may make a file, in the second nobody may write."""
+    change_each_way(pipeline)
+    before, done = pipeline.raw("t"), []
+    with monkeypatch.context() as full:
+        full.setattr(differences, "_IN_MEMORY", 1)
+        full.setattr(tempfile, "tempdir", place)
+        if place == "/dev/full":
+            opened = lambda *_, **__: Path(place).open("w+")  # noqa: E731, SIM115
+            full.setattr(tempfile, "TemporaryFile", opened)
+        for options in ([], ["--values"], ["--repair", "--yes"], ["--run-date", "2026-07-02"]):
+            done.append(pipeline.loader("verify", "--json", *options))
+            gc.collect()
+    for each in done:
+        assert (each.returncode, each.stderr) == (1, "")
+        (found,) = json.loads(each.stdout)["tables"]
+        assert found["error"].startswith("There is no room to keep what differs: ")
+        assert place in found["error"]
+        assert "TMPDIR" in found["remedy"]
+    assert pipeline.raw("t") == before
 
 
 def test_rows_that_changed_on_days_not_landed_yet_are_pending(pipeline):
@@ -388,7 +414,11 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
             "update t set updated_at = '2026-07-06' where id = 4",  # moved on
         )
         (job,) = repair_jobs([found], session.settings, confirmed=False)
-        route = Route(settings=session.settings, stage=s3.shared(session.settings.stage), new_warehouse=session.warehouse)
+        route = Route(
+            settings=session.settings,
+            stage=s3.shared(session.settings.stage),
+            new_warehouse=session.warehouse,
+        )
         with unwatched() as watcher:
             (outcome,) = run_jobs([job], route, 1, watcher)
     assert outcome.load.landed_rows == 3

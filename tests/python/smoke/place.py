@@ -199,7 +199,9 @@ class Place:
     def _remove_staged(self) -> None:
         for key in self.staged():
             with _told():
-                s3.connect(self.session.settings.stage).delete_object(Bucket=self.session.settings.stage.bucket, Key=key)
+                s3.connect(self.session.settings.stage).delete_object(
+                    Bucket=self.session.settings.stage.bucket, Key=key
+                )
         if left := self.staged():
             raise SmokeError(f"Still there: {', '.join(left)}.")
 
