@@ -147,7 +147,7 @@ class Chain:
         """Read and stage a window; what is to be landed is ready before its rows are."""
         job, settings, staging = loading.job, self._route.settings, loading.staging
         table, load = self._table, loading.load
-        with mysql.connect(settings.mysql) as source:
+        with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect)
             window = WHOLE if job.repair else job.window
@@ -159,32 +159,29 @@ class Chain:
             if warehouse is self._warehouse:  # else landing the one before may be changing them
                 warehouse.column_changes(table, read.columns, is_whole=job.window.is_whole)
             warehouse.release()
-            with mysql.snapshot(source):
-                if job.repair:
-                    keys = key_columns(table, description, read, settings.zone)
-                    rows = RepairRows(
-                        repair=job.repair, table=table, read=read, keys=keys, at=now()
-                    )
-                    counted, batches = rows.count(source), rows.batches(source)
-                    read = replace(read, fields=rows.fields)
-                    mask = masking(table, read, settings.mask_salt)
-                else:
-                    counted = mysql.count_window(source, table, read)
-                    batches = mysql.stream(source, read)
-                loading.load = load = replace(load, source_rows=counted, manifest=staging.manifest)
-                landing = Landing(
-                    table=table,
-                    load=load,
-                    columns=read.columns,
-                    line=warehouse.line(table, read.fields),
-                    staged=loading.staged.result,
-                    rows=staging.reader,
-                    row=staging.row,
-                )
-                warehouse.release()
-                loading.ready.set_result(landing)
-                batches = mask(_until(self._route, loading.ended, batches))
-                loading.load = _stage(landing, read, batches, staging, self._watcher.rows)
+            if job.repair:
+                keys = key_columns(table, description, read, settings.zone)
+                rows = RepairRows(repair=job.repair, table=table, read=read, keys=keys, at=now())
+                counted, batches = rows.count(source), rows.batches(source)
+                read = replace(read, fields=rows.fields)
+                mask = masking(table, read, settings.mask_salt)
+            else:
+                counted = mysql.count_window(source, table, read)
+                batches = mysql.stream(source, read)
+            loading.load = load = replace(load, source_rows=counted, manifest=staging.manifest)
+            landing = Landing(
+                table=table,
+                load=load,
+                columns=read.columns,
+                line=warehouse.line(table, read.fields),
+                staged=loading.staged.result,
+                rows=staging.reader,
+                row=staging.row,
+            )
+            warehouse.release()
+            loading.ready.set_result(landing)
+            batches = mask(_until(self._route, loading.ended, batches))
+            loading.load = _stage(landing, read, batches, staging, self._watcher.rows)
 
 
 def _as_loader_error(error: Exception) -> LoaderError:

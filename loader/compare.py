@@ -61,24 +61,26 @@ def compare(
     if landed_before is None or due is None:
         return Comparison(table=table, finding=Finding(table=table.name, is_landed=False))
     with warehouse.snapshot(), mysql.connect(settings.mysql) as source:
-        description = mysql.describe(source, table)
-        check_declaration(table, description, warehouse.dialect)
-        read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
-        held = warehouse.raw_columns(table.name)
-        what = Compared(
-            table=table,
-            key=_identifying(table, read, warehouse, table.primary_key),
-            cursor=next(iter(_identifying(table, read, warehouse, (table.cursor or "",))), None),
-            due=due,
-            landed_before=landed_before,
-            zone=settings.zone,
-            about_rows=description.rows,
-        )
-        if with_values or not table.cursor:
-            values, left_out = values_of(table, read.columns, held)
-            what = replace(what, values=values, left_out=left_out)
-        keys = key_columns(table, description, read, settings.zone)
-        with mysql.snapshot(source):
+        held = warehouse.raw_columns(table.name)  # its instant comes before the source's
+        with mysql.snapshot(source, table):
+            description = mysql.describe(source, table)
+            check_declaration(table, description, warehouse.dialect)
+            read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
+            what = Compared(
+                table=table,
+                key=_identifying(table, read, warehouse, table.primary_key),
+                cursor=next(
+                    iter(_identifying(table, read, warehouse, (table.cursor or "",))), None
+                ),
+                due=due,
+                landed_before=landed_before,
+                zone=settings.zone,
+                about_rows=description.rows,
+            )
+            if with_values or not table.cursor:
+                values, left_out = values_of(table, read.columns, held)
+                what = replace(what, values=values, left_out=left_out)
+            keys = key_columns(table, description, read, settings.zone)
             mysql.check_cursor(source, table, read)
             pending = _set_aside(source, warehouse, read, what, keys)
             here = source_side(description, read, what)

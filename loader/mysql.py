@@ -18,11 +18,12 @@ from loader.copytext import SEPARATOR
 from loader.errors import SourceError
 from loader.reading import Description, Reading
 from loader.tables import Table
-from loader.types import Column
+from loader.types import Column, quote_mysql
 
 Source: TypeAlias = wire.Source
 _CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
 _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
+_NOT_THERE = (1049, 1146)  # a database, a table
 # Too many connections, shutting down, a lock's time or a deadlock; no connection, or a lost one.
 # [MySQL: Server Error Messages, Client Error Messages]
 _TRANSIENT = (1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 2002, 2003, 2006, 2013, 2055)
@@ -90,13 +91,22 @@ def _verifying(authority: str) -> ssl.SSLContext:
 
 
 @contextmanager
-def snapshot(connection: Source) -> Iterator[None]:
-    """Everything read inside sees the table as it was at one instant.
+def snapshot(connection: Source, table: Table) -> Iterator[None]:
+    """Everything read inside sees the table, and its columns, as they were at one instant.
 
-    [MySQL: Consistent Nonlocking Reads]
+    The table is named before anything is read, so that from then on no ALTER of it, nor of what a
+    view reads, goes through; the snapshot is that of the first read. [MySQL: Metadata Locking;
+    Consistent Nonlocking Reads]
     """
     with connection.cursor() as cursor:
-        cursor.execute("start transaction with consistent snapshot, read only")
+        cursor.execute("start transaction read only")
+        try:
+            cursor.execute(
+                f"select 1 from {quote_mysql(table.database)}.{quote_mysql(table.source)} limit 0"
+            )
+        except pymysql.err.Error as error:
+            if error.args[0] not in (*_DENIED, *_NOT_THERE):  # `describe` says it better
+                raise
         yield
         cursor.execute("rollback")
 

@@ -50,13 +50,12 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
         ConfigError, SourceError, LandingError: what would stop the load before it reads.
     """
     table = job.table
-    with mysql.connect(settings.mysql) as source:
+    with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
         description = mysql.describe(source, table)
         check_declaration(table, description, warehouse.dialect)
         read = reading(table, description, job.window, settings.zone, warehouse.dialect)
         masking(table, read, settings.mask_salt)
-        with mysql.snapshot(source):
-            rows = mysql.count_window(source, table, read)
+        rows = mysql.count_window(source, table, read)
     load = Load(
         load_id="<load_id>",
         table_name=table.name,

@@ -3,10 +3,14 @@
 import json
 import re
 import shutil
+import threading
 from dataclasses import dataclass, replace
 
 import pytest
 from pipeline import ROOT, copy_project, write_sources
+
+from loader import chain
+from loader.reading import check_declaration
 
 DAY_1, DAY_2 = "2026-07-01", "2026-07-02"
 TABLE = {"primary_key": ["id"], "cursor": "updated_at"}
@@ -294,6 +298,55 @@ def test_views_that_read_a_widened_column_stay_with_their_grants(new_pipeline, s
         assert pipeline.value(f"select has_table_privilege('reader', 'public.{view}', 'select')")
     pipeline.query("drop view public.v1, public.v2")
     superuser("drop role reader")
+
+
+@pytest.mark.parametrize(
+    ("change", "then"),
+    [
+        ("modify amount decimal(12,4)", "amount = 1.2345"),
+        ("modify day datetime(6)", "day = '2026-07-02 10:00:00.5'"),
+        ("modify amount decimal(14,4) null", "amount = 1.2345"),  # read through a view
+        ("modify v bigint", "v = 5000000000"),
+        ("change v score int", "score = 11"),
+        ("drop column v", "kind = 'b'"),
+        ("add column note varchar(9) default 'new' first", "note = 'other'"),
+        ("modify name varchar(40) character set utf8mb4", "name = '日本'"),
+        ("rename to elsewhere", ""),
+    ],
+)
+def test_no_change_of_a_table_goes_through_between_its_columns_and_its_rows(
+    new_pipeline, monkeypatch, change, then
+):
+    """A number whose scale had grown by then was rounded, a time of day was lost, in silence."""
+    of_view = "null" in change
+    pipeline = new_pipeline(
+        [{"name": "w", "primary_key": []} if of_view else {**TABLE, "name": "t"}]
+    )
+    sqls = [CREATE.format(t="t").replace("day datetime", "day date"), INSERT.format(t="t")]
+    pipeline.mysql(*sqls, "create view w as select * from t")
+    changing = threading.Thread(
+        target=pipeline.mysql,
+        args=[f"alter table t {change}", *([f"update t set {then}"] if then else [])],
+    )
+
+    def checked(*arguments):
+        if changing.ident is None:
+            changing.start()
+            changing.join(0.5)
+        check_declaration(*arguments)
+
+    monkeypatch.setattr(chain, "check_declaration", checked)
+    columns, name = "id, v, name, kind, amount, day", "w" if of_view else "t"
+    before = pipeline.mysql(f"select {columns} from t order by id")
+    pipeline.load("--full-refresh")
+    changing.join(10)
+    assert not changing.is_alive()
+    assert pipeline.raw(name, columns) == before
+    if then:
+        pipeline.load("--full-refresh")
+        column = then.split(" ")[0]
+        after = pipeline.mysql(f"select id, {column} from t order by id")
+        assert pipeline.raw(name, f"id, {column}") == after
 
 
 # -- another key, cursor or time zone ------------------------------------------------------------
