@@ -122,9 +122,14 @@ class Side:
         digest = f"sum({self.numbers.row})"
         return f"select {bucket}, count(*), {digest} {self.rows}{also} group by {bucket}"
 
-    def listing(self, also: str = "") -> str:
-        """Write the statement for the rows' fields, in the order of the key's number."""
-        return f"select {self.fields} {self.rows}{also} order by {self.numbers.key}"
+    def listing(self, also: str = "", parts: int = 1) -> str:
+        """Write the statement for the rows' fields, part by part, by the key's number in each."""
+        part = f"{self.part(parts)}, " if parts > 1 else ""
+        return f"select {self.fields} {self.rows}{also} order by {part}{self.numbers.key}"
+
+    def part(self, parts: int) -> str:
+        """Write which of so many parts of about one size a row belongs to."""
+        return f"mod(abs({self.numbers.key}), {parts})"
 
 
 def numbers(writer: Writer, what: Compared) -> Numbers:

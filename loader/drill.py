@@ -29,6 +29,12 @@ from loader.warehouse import Warehouse
 from loader.windows import DAY, Window
 
 _LISTED_ROWS = 100_000  # of days that differ; where there are more, they are divided further
+_CURSOR_ROWS = 2_000_000
+"""How many rows a cursor gives out, about: the leader node keeps all that it will.
+
+With keys of MySQL's greatest length they are 6 GB; the smallest cluster keeps 8, of all cursors.
+[Redshift: DECLARE, "Cursor constraints"]
+"""
 _BUCKET_ROWS = 1_000
 _BUCKETS = 16_384
 _WINDOWS = 32
@@ -81,20 +87,31 @@ class Both:
                 )
         return _by_bucket(ours), _by_bucket(theirs)
 
-    def listed(self, also: Part) -> Iterator[tuple[list[Row], list[Row]]]:
-        """Read the rows of both, those of one number at a time."""
-        here, there = (side.listing(also(side)) for side in (self.here, self.there))
+    def listed(self, also: Part, about: int) -> Iterator[tuple[list[Row], list[Row]]]:
+        """Read the rows of both, those of one number at a time.
+
+        Args:
+            about: how many there are, on the side that has more.
+        """
+        parts = 1 + about // _CURSOR_ROWS
+        here = self.here.listing(also(self.here), parts)
         batches = mysql.stream(self.source, replace(self.read, rows=here))
         ours = (self._row(line.split(SEPARATOR)) for batch in batches for line in batch)
-        theirs = map(self._row, self.warehouse.stream(there))
+        theirs = map(self._row, self._in_parts(also(self.there), parts))
         both = heapq.merge(
-            ((row.number, True, row) for row in ours),
-            ((row.number, False, row) for row in theirs),
+            (((abs(row.number) % parts, row.number), True, row) for row in ours),
+            (((abs(row.number) % parts, row.number), False, row) for row in theirs),
             key=lambda told: told[0],
         )
         for _, group in groupby(both, key=lambda told: told[0]):
             rows = list(group)
             yield [row for _, ours, row in rows if ours], [row for _, ours, row in rows if not ours]
+
+    def _in_parts(self, also: str, parts: int) -> Iterator[tuple[Any, ...]]:
+        """Read the warehouse's rows with a cursor for each part, in the order of all."""
+        for part in range(parts):
+            of_part = f" and {self.there.part(parts)} = {part}" if parts > 1 else ""
+            yield from self.warehouse.stream(self.there.listing(also + of_part))
 
     def _row(self, fields: Sequence[Any]) -> Row:
         number, *texts, micros, values, displaced = fields
@@ -127,10 +144,10 @@ def find(both: Both) -> tuple[Finding, Differences]:
     if not differing:
         return finding, Differences()
     if has_days:
-        also = _within_days(both, here, there, differing)
+        also, about = _within_days(both, here, there, differing)
     else:
-        also = _among(bucket, differing, _all)
-    differences, displaced = _tell_apart(both, also)
+        also, about = _among(bucket, differing, _all), _count(here, there, differing)
+    differences, displaced = _tell_apart(both, also, about)
     if both.what.due.start:
         differences = _look_up(both, differences)
     if not has_days:  # one day of all
@@ -147,10 +164,10 @@ def find(both: Both) -> tuple[Finding, Differences]:
     return replace(finding, days=tuple(days)), differences
 
 
-def _tell_apart(both: Both, also: Part) -> tuple[Differences, Counter[date | None]]:
+def _tell_apart(both: Both, also: Part, about: int) -> tuple[Differences, Counter[date | None]]:
     """List the rows that may differ; count those that were displaced, of which no day knows."""
     differences, displaced = Differences(), Counter[date | None]()
-    for ours, theirs in both.listed(also):
+    for ours, theirs in both.listed(also, about):
         if [row[:3] for row in ours] == [row[:3] for row in theirs] and not theirs[0].displaced:
             continue
         displaced.update(both.day(row.version[0]) for row in theirs if row.displaced)
@@ -181,6 +198,10 @@ def _look_up(both: Both, differences: Differences) -> Differences:
 
 def _rows(totals: Totals, bucket: Any) -> int:
     return totals.get(bucket, (0, 0))[0]
+
+
+def _count(here: Totals, there: Totals, buckets: Collection[Any]) -> int:
+    return sum(max(_rows(here, bucket), _rows(there, bucket)) for bucket in buckets)
 
 
 def _differing(here: Totals, there: Totals) -> set[Any]:
@@ -215,8 +236,14 @@ def _among(bucket: Part, found: Collection[int], also: Part) -> Part:
     return lambda side: f"{also(side)} and {bucket(side)} in ({listed})"
 
 
-def _within_days(both: Both, here: Totals, there: Totals, differing: Collection[Any]) -> Part:
-    """Narrow the rows to days that differ, and where these have many rows, to parts of them."""
+def _within_days(
+    both: Both, here: Totals, there: Totals, differing: Collection[Any]
+) -> tuple[Part, int]:
+    """Narrow the rows to days that differ, and where these have many rows, to parts of them.
+
+    Returns:
+        The narrower condition, and about how many rows it holds for.
+    """
     windows = _windows([day for day in differing if day])
 
     def of_days(side: Side) -> str:
@@ -227,11 +254,13 @@ def _within_days(both: Both, here: Totals, there: Totals, differing: Collection[
         for day in here.keys() | there.keys()
         if day is None or any(window.holds(day) for window in windows)
     ]
-    rows = sum(max(_rows(here, day), _rows(there, day)) for day in days)
+    rows = _count(here, there, days)
     if rows <= _LISTED_ROWS:
-        return of_days
+        return of_days, rows
     bucket = _bucket_of_days(rows, len(days))
-    return _among(bucket, _differing(*both.totals(bucket, of_days)), of_days)
+    totals = both.totals(bucket, of_days)
+    found = _differing(*totals)
+    return _among(bucket, found, of_days), _count(*totals, found)
 
 
 def _windows(days: Collection[date]) -> list[Window]:

@@ -32,6 +32,8 @@ POSTGRESQL_ONLY = {
     "EXCEPT ALL": "select a from t except all select a from u",
     "TABLESAMPLE": "select * from t tablesample bernoulli (10)",
     "FETCH FIRST": "select a from t fetch first 1 rows only",
+    "more than 1,000 rows": "fetch forward 1001 from c",
+    "more than 1,000": "fetch all from c",
     "SAVEPOINT": "savepoint x",
     "INDEX": "create index i on t (a)",
     "SEQUENCE": "create sequence s",
@@ -60,6 +62,7 @@ REDSHIFTS_OWN = [
     "select * from a union all select * from b",
     "with x (a) as (select 1) select a from x",
     "lock a.t",
+    "fetch forward 1000 from c",
     "grant select on all tables in schema a to group b",
 ]
 
@@ -182,6 +185,20 @@ def test_a_system_columns_name_is_refused(connection, statement):
     run(connection, "create table t (a integer)")
     with pytest.raises(redshift_connector.Error, match='"oid" conflicts with a system column'):
         run(connection, statement)
+
+
+def test_a_cursor_gives_out_no_more_than_the_leader_node_may_keep(
+    redshift, connection, monkeypatch
+):
+    monkeypatch.setattr(redshift, "cursor_bytes", 10)
+    connection.autocommit = False
+    run(connection, "create table t (a varchar(9))")
+    run(connection, "insert into t values ('123'), ('456')")
+    run(connection, "declare c cursor for select a from t")
+    run(connection, "fetch forward 1 from c")
+    with pytest.raises(redshift_connector.Error, match="total set of cursor data"):
+        run(connection, "fetch forward 1 from c")
+    connection.rollback()
 
 
 def test_truncate_commits(connection):

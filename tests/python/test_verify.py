@@ -103,8 +103,8 @@ def test_days_with_many_rows_are_divided_before_rows_are_read(pipeline, monkeypa
     listed = []
     ask = drill.Both.listed
 
-    def watch(both, also):
-        rows = list(ask(both, also))
+    def watch(both, also, about):
+        rows = list(ask(both, also, about))
         listed.extend(row.key for ours, _ in rows for row in ours)
         return iter(rows)
 
@@ -115,6 +115,28 @@ def test_days_with_many_rows_are_divided_before_rows_are_read(pipeline, monkeypa
         "2026-07-03": (7, 8, 0, 2, 1),
     }
     assert len(listed) < 20
+
+
+def test_more_rows_than_a_cursor_may_hold_are_read_with_several(new_pipeline, monkeypatch, request):
+    """On Redshift a FETCH gives 1,000 rows at most, and the leader node keeps all of a cursor's."""
+    pipeline = new_pipeline([TABLE])
+    monkeypatch.setattr(drill, "_CURSOR_ROWS", 500)
+    if pipeline.standin:
+        monkeypatch.setattr(request.getfixturevalue("redshift"), "cursor_bytes", 40_000)
+    pipeline.mysql(CREATE.replace("unsigned", ""))
+    pipeline.load("--run-date", "2026-07-02")
+    pipeline.mysql(
+        "insert into t select 1500 - cast(seq as signed), seq, '2026-07-02' from seq_1_to_3000"
+    )
+    assert differing(pipeline) == {"2026-07-02": (3000, 0, 3000, 0, 0)}
+    verify(pipeline, "--repair", "--yes")
+    pipeline.mysql(
+        "update t set updated_at = '2026-07-02 01:00:00' where id % 2 = 0",
+        "delete from t where id % 3 = 0",
+    )
+    assert differing(pipeline) == {"2026-07-02": (2000, 3000, 0, 1000, 1000)}
+    verify(pipeline, "--repair", "--yes")
+    assert agrees(pipeline)
 
 
 @pytest.mark.parametrize("place", ["/proc/self", "/dev/full"])

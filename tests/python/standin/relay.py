@@ -89,6 +89,7 @@ class Standin:
         backend: PostgreSQL's port; `password` is its administrator's.
         stage: an S3 client, with the rights of the cluster's role.
         temporary: passwords that IAM gave out, by user.
+        cursor_bytes: how much a cursor's rows may be. [Redshift: DECLARE, "Cursor constraints"]
     """
 
     backend: int
@@ -96,6 +97,7 @@ class Standin:
     stage: Any
     tls: ssl.SSLContext | None = None
     temporary: dict[str, str] = field(default_factory=dict)
+    cursor_bytes: int = 8_000_000_000
     log: list[Logged] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     received: int = 0
@@ -172,6 +174,7 @@ class Session:
         self._statements: dict[str, str] = {}
         self._portals: dict[str, str] = {}
         self._status = b"I"
+        self._given = 0  # bytes of the open cursor's rows
         self._database = ""
         self._backend: wire.Wire | None = None
 
@@ -319,6 +322,12 @@ class Session:
         else:
             self._backend.send(*(wire.message(*each) for each in messages), wire.message(b"S"))
             answers = list(self._backend.answers())
+        if self._exceeds(text, answers):
+            self._server.note(Logged(self._number, text, "XX000"), size)
+            self._refuse(
+                "XX000", "exceeded the maximum size allowed for the total set of cursor data"
+            )
+            return
         failed = next((wire.error_fields(body) for kind, body in answers if kind == b"E"), None)
         if not failed and rewritten:
             for after in rewritten.after:
@@ -333,6 +342,15 @@ class Session:
             raise DroppedError
         for kind, body in answers:
             self._pass_on(kind, body)
+
+    def _exceeds(self, text: str, answers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Whether a cursor has given out more than the leader node may keep."""
+        if re.match(r"(?i)declare\s", text):
+            self._given = 0
+        if not re.match(r"(?i)fetch\s", text):
+            return False
+        self._given += sum(len(body) for kind, body in answers if kind == b"D")
+        return self._given > self._server.cursor_bytes
 
     @staticmethod
     def _status_of(answers: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -107,6 +107,8 @@ _FORBIDDEN_VERBS = re.compile(
     r"type)\b|(do)\s|(listen|notify|cluster|reindex)\b)",
     re.IGNORECASE,
 )
+_FETCH = re.compile(r"^fetch\s+(?:forward\s+)?(\d+|all)\s+from\s", re.IGNORECASE)
+_FETCHED = 1_000  # of a cluster of one node
 _DECLARE = re.compile(r"^declare\s+\w+\s+cursor\s+for\s+", re.IGNORECASE)
 _PLACE = re.compile(r"(?<![\w$])\$\d+\b")  # a bound parameter
 _CATALOG = re.compile(
@@ -135,6 +137,9 @@ def check(statement: str) -> None:
         raise RefusedByRedshiftError(
             f"{next(filter(None, found.groups())).upper()} is not Redshift's"
         )
+    fetched = _FETCH.match(text)
+    if fetched and (fetched[1].lower() == "all" or int(fetched[1]) > _FETCHED):
+        raise RefusedByRedshiftError(f"FETCH of more than {_FETCHED:,} rows from a single node")
     if _VERBS.match(text) or is_catalog_query(text):
         return
     try:
