@@ -11,12 +11,15 @@ import pymysql
 from loader.errors import ConfigError
 from loader.local.processes import Registry, free_port, run, write_secret
 
+GIVEN = "LOADER_TEST_MYSQLD"  # the path of a server that is used whatever else is installed
 # The server's binary and what installs its tables; no service that would start by itself.
 _DEBIAN_PACKAGES = ("mariadb-server-core", "mariadb-client-core")
 _REMEDY = (
     f"Debian, Ubuntu: apt-get install {' '.join(_DEBIAN_PACKAGES)}. macOS: brew install mariadb. "
-    "With Docker: `docker compose up -d mysql`, then SAMPLE_MYSQL=127.0.0.1:33306 make demo."
+    "With Docker: `docker compose up -d mysql`, then SAMPLE_MYSQL=127.0.0.1:33306 make demo. "
+    f"One that is unpacked somewhere: {GIVEN}=/path/of/mysqld make demo."
 )
+_USER = ["--user=root"] if os.geteuid() == 0 else []
 
 
 def start(
@@ -36,16 +39,14 @@ def start(
         remembered.write_text(os.environ["SAMPLE_MYSQL"])  # empty: the embedded one again
     if remembered.exists() and (elsewhere := remembered.read_text()):
         return _use(elsewhere, secret)
-    if port := registry.running("mysql"):
+    home = folder / "mysql"
+    if (port := registry.running("mysql")) and GIVEN not in os.environ:
         return port
-    home, data = folder / "mysql", folder / "mysql" / "data"
-    # Of its own, because a MariaDB that starts removes what others keep in the same one.
-    scratch = home / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
     server = find_server(home / "apt.log", say)
-    if not (data / "mysql").exists():
-        shutil.rmtree(data, ignore_errors=True)
-        run([*_install(server, data), f"--tmpdir={scratch}"], home / "install.log")
+    data, scratch = _data(home, server)
+    if port:
+        return port
     init = home / "init.sql"
     write_secret(init, ";\n".join(_users(secret)) + ";\n")
     port = free_port(registry.port("mysql"))
@@ -56,16 +57,38 @@ def start(
         "--loose-mysqlx=0", "--skip-name-resolve", "--local-infile=1", "--skip-log-bin",
         f"--innodb-buffer-pool-size={cache_mb}M", "--innodb-flush-log-at-trx-commit=0",
         "--innodb-fast-shutdown=2", "--innodb-buffer-pool-dump-at-shutdown=0",
-        f"--tmpdir={scratch}",
+        f"--tmpdir={scratch}", "--loose-auto-generate-certs=0", *_USER,
     ]  # fmt: skip
-    if os.geteuid() == 0:
-        command.append("--user=root")
     registry.start("mysql", command, port, home / "log", {})
     return port
 
 
+def _data(home: Path, server: str) -> tuple[Path, Path]:
+    """Find or make the folders of a server's data and of its temporary files."""
+    # Of its own, because a MariaDB that starts removes what others keep in the same one.
+    data, scratch = home / "data", home / "scratch"
+    scratch.mkdir(exist_ok=True)
+    if not (data / "mysql").exists():
+        shutil.rmtree(data, ignore_errors=True)
+        run([*install(server, data), f"--tmpdir={scratch}"], home / "install.log")
+    elif is_mariadb(server) != (data / "aria_log_control").exists():
+        raise ConfigError(
+            f"{server} cannot open what is in {data}: MySQL and MariaDB read only their own data.",
+            f"Set {GIVEN} to the server that made it, or start from nothing by `make clean`.",
+        )
+    return data, scratch
+
+
 def find_server(log: Path, say: Callable[[str], None]) -> str:
-    """Find a server on this machine, or install Debian's where that is possible."""
+    """Find a server on this machine, or install Debian's where that is possible.
+
+    Raises:
+        ConfigError: there is none, or LOADER_TEST_MYSQLD names none.
+    """
+    if given := os.environ.get(GIVEN):
+        if found := shutil.which(given):
+            return str(Path(found).resolve())
+        raise ConfigError(f"{GIVEN}={given} is no program.", "Set it to the path of a mysqld.")
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     path += f"{os.pathsep}/opt/homebrew/bin{os.pathsep}/usr/local/mysql/bin"
 
@@ -95,23 +118,23 @@ def _may_sudo() -> bool:
     )
 
 
-def _install(server: str, data: Path) -> list[str]:
-    """Write the command that makes an empty data folder: MariaDB's or MySQL's."""
+def is_mariadb(server: str) -> bool:
+    """Whether a server is MariaDB and not Oracle's MySQL."""
     version = subprocess.run([server, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
-    if "MariaDB" not in version.stdout:
-        return [server, "--no-defaults", "--initialize-insecure", f"--datadir={data}"]
-    install = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
-    if install is None:
+    return "MariaDB" in version.stdout
+
+
+def install(server: str, data: Path) -> list[str]:
+    """Write the command that makes an empty data folder: MariaDB's or MySQL's."""
+    if not is_mariadb(server):
+        return [server, "--no-defaults", "--initialize-insecure", f"--datadir={data}", *_USER]
+    command = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
+    if command is None:
         raise ConfigError(f"{server} is here, but not mariadb-install-db.", _REMEDY)
-    command = [
-        install,
-        "--no-defaults",
-        f"--datadir={data}",
-        "--skip-test-db",
-        "--skip-name-resolve",
-    ]
-    command.append("--auth-root-authentication-method=normal")
-    return [*command, "--user=root"] if os.geteuid() == 0 else command
+    return [
+        command, "--no-defaults", f"--datadir={data}", "--skip-test-db", "--skip-name-resolve",
+        "--auth-root-authentication-method=normal", *_USER,
+    ]  # fmt: skip
 
 
 def _users(secret: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The commands of the README as a person types them, after the demo, in the project's root."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -62,6 +63,7 @@ def demo(tmp_path_factory):
 def type_in(folder, *words, **changes):
     env = {"PATH": f"{BIN}:/usr/bin:/bin:/usr/sbin", "HOME": str(folder), **changes}
     env["PYTHONDONTWRITEBYTECODE"] = "1"  # the program is the repository's
+    env |= {mysql.GIVEN: os.environ[mysql.GIVEN]} if mysql.GIVEN in os.environ else {}
     return subprocess.run(
         [str(BIN / words[0]), *words[1:]],
         cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=240,
@@ -230,11 +232,32 @@ def test_a_mysql_that_somebody_else_runs_can_be_used(endpoints, tmp_path, monkey
 
 
 def test_without_a_mysql_server_one_sentence_says_how_to_get_one(monkeypatch, tmp_path):
+    monkeypatch.delenv(mysql.GIVEN, raising=False)
     monkeypatch.setattr(mysql.shutil, "which", lambda *_, **__: None)
     with pytest.raises(ConfigError, match="No MySQL server is installed") as refusal:
         mysql.find_server(tmp_path / "log", print)
-    for way in ("apt-get install", "brew install", "docker compose up"):
+    for way in ("apt-get install", "brew install", "docker compose up", "LOADER_TEST_MYSQLD="):
         assert way in refusal.value.remedy
+    monkeypatch.setenv(mysql.GIVEN, "/nowhere/mysqld")
+    with pytest.raises(ConfigError, match="LOADER_TEST_MYSQLD=/nowhere/mysqld is no program"):
+        mysql.find_server(tmp_path / "log", print)
+
+
+def test_a_server_is_given_by_its_path_and_opens_no_other_ones_data(tmp_path, monkeypatch):
+    """It is the only one here: a program that ends well, and says that it is MySQL."""
+    given, home = tmp_path / "mysqld", tmp_path / "mysql"
+    given.write_text("#!/bin/sh\necho 'Ver 9.7.0 for Linux (MySQL Community Server)'\n")
+    given.chmod(0o755)
+    monkeypatch.setenv(mysql.GIVEN, str(given))
+    assert mysql.find_server(tmp_path / "log", print) == str(given)
+    command = mysql.install(str(given), home / "data")
+    assert "--initialize-insecure" in command
+    assert ("--user=root" in command) == (os.geteuid() == 0)
+    (home / "data" / "mysql").mkdir(parents=True)
+    (home / "data" / "aria_log_control").touch()
+    with pytest.raises(ConfigError, match="read only their own data") as refusal:
+        mysql.start(home.parent, processes.Registry(tmp_path), {}, print, 64)
+    assert "make clean" in refusal.value.remedy
 
 
 def test_passwords_are_readable_by_their_owner_alone(endpoints):

@@ -28,7 +28,7 @@ def encrypted_mysql(certificate, tmp_path_factory):
     """The port of a MariaDB that speaks TLS."""
     folder = tmp_path_factory.mktemp("mysql")
     server, data = mysql.find_server(folder / "apt.log", print), folder / "data"
-    subprocess.run(mysql._install(server, data), check=True, capture_output=True)
+    subprocess.run(mysql.install(server, data), check=True, capture_output=True)
     init, port = folder / "init.sql", free_port()
     init.write_text(
         "create database d; create user loader@'%' identified by 'hunter2'; "
