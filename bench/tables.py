@@ -110,7 +110,7 @@ ORDERS = Table(
         Column(name="customer_id", ddl="int unsigned not null", value="mod(n * 17, 50021)",
                kind="number", postgres="bigint"),
         Column(name="reference", ddl="char(36) not null",
-               value="insert(insert(md5(n), 9, 0, '-'), 14, 0, 'beef')"),
+               value="insert(insert(left(sha2(n, 256), 32), 9, 0, '-'), 14, 0, 'beef')"),
         Column(name="status", ddl="varchar(16) not null",
                value="elt(1 + mod(n, 5), 'new', 'paid', 'sent', 'returned', '')"),
         Column(name="quantity", ddl="smallint", value="if(mod(n, 13) = 0, null, mod(n, 500) - 9)",

@@ -40,8 +40,8 @@ def down() -> None:
 @local.command()
 def clean() -> None:
     """Stop the services and remove what was made here; a profiles.yml of one's own stays."""
-    if FOLDER.exists():
-        services.down(FOLDER)
+    for registry in FOLDER.rglob("services.json"):  # those of tests and bench lie deeper
+        services.down(registry.parent)
     for link in services.DBT_FOLDERS:
         if Path(link).is_symlink():
             Path(link).unlink()

@@ -6,6 +6,8 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -30,7 +32,7 @@ from pipeline import (
 from standin.relay import Standin
 from xdist.scheduler import LoadScopeScheduling
 
-from loader.local import sample, services
+from loader.local import mysql, sample, services
 from loader.local.services import Endpoints
 
 BUILT = (
@@ -75,6 +77,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what `make test-everywhere` gives."""
     parser.addoption("--everywhere", action="store_true", help="every test on every warehouse")
+    parser.addoption("--mysql", action="store_true", help="on Oracle's MySQL, not on MariaDB")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the MySQL that `make test-mysql` is to run on; the workers inherit the setting."""
+    if not config.getoption("mysql"):
+        return
+    found = os.environ.get(mysql.GIVEN) or shutil.which("mysqld") or ""
+    if not shutil.which(found) or mysql.is_mariadb(found):
+        raise pytest.UsageError(
+            f"There is no MySQL of Oracle's here: set {mysql.GIVEN} to the path of its mysqld."
+        )
+    os.environ[mysql.GIVEN] = found
 
 
 @pytest.hookimpl(trylast=True)
@@ -113,14 +128,16 @@ def warehouse_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def endpoints() -> Iterator[Endpoints]:
-    """A MariaDB, a PostgreSQL and an S3 of this worker's own."""
+    """A MySQL or MariaDB, a PostgreSQL and an S3 of this worker's own.
+
+    A process of its own ends them, because a worker that is killed could not.
+    """
     folder = ROOT / ".local" / "test" / os.environ.get("PYTEST_XDIST_WORKER", "main")
-    services.down(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    started = services.up(folder, print)
-    yield started
-    services.down(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    ending = [sys.executable, str(Path(__file__).with_name("ending.py")), str(folder)]
+    with subprocess.Popen(ending, stdin=subprocess.PIPE, start_new_session=True):
+        services.down(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        yield services.up(folder, print)
 
 
 @pytest.fixture(scope="session")

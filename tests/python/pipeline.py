@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -227,7 +228,7 @@ class Pipeline:
         try:
             with connection.cursor() as cursor:
                 for statement in statements:
-                    cursor.execute(statement)
+                    cursor.execute(with_sequences(statement))
                 return list(cursor.fetchall())
         finally:
             connection.close()
@@ -276,6 +277,23 @@ class Pipeline:
     def raw(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """A raw table's rows, sorted."""
         return self.query(f"select {columns} from raw_data.{table} order by 1")
+
+
+def with_sequences(statement: str) -> str:
+    """Write MariaDB's sequence tables, such as seq_1_to_9, as any MySQL understands them.
+
+    [MariaDB: Sequence Storage Engine; MySQL: JSON_TABLE()]
+    """
+
+    def rows(found: re.Match[str]) -> str:
+        first, last = map(int, found.groups())
+        return (
+            f"(select number + {first - 1} as seq from json_table("
+            f"concat('[0', repeat(',0', {last - first}), ']'), '$[*]' "
+            f"columns (number for ordinality)) as numbers) as {found[0]}"
+        )
+
+    return re.sub(r"seq_(\d+)_to_(\d+)", rows, statement)
 
 
 class Forked:

@@ -4,16 +4,20 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from pipeline import BIN, DBT_FILES, ROOT, mysql_administrator
 
 from loader.errors import ConfigError
+from loader.local import __main__ as local
 from loader.local import mysql, processes, services
 
 COMMANDS = (
@@ -209,10 +213,40 @@ def test_a_process_that_got_the_same_number_is_not_ended(tmp_path):
         other.terminate()
 
 
+def test_servers_end_with_the_tests_however_those_end(tmp_path):
+    """A worker that is killed cleans nothing up; `make clean` finds what lies deeper, too."""
+    (folder := tmp_path / "worker").mkdir()
+    registry = processes.Registry(folder)
+    with subprocess.Popen(["sleep", "60"]) as server:
+        registry.remember("mysql", server.pid, 1)
+        ending = [sys.executable, str(ROOT / "tests/python/ending.py"), str(folder)]
+        worker = "import subprocess, sys, os, time; p = subprocess.Popen(sys.argv[1:], stdin=-1, "
+        worker += "start_new_session=True); print(p.pid, flush=True); time.sleep(60)"
+        with subprocess.Popen(
+            [sys.executable, "-c", worker, *ending], stdout=subprocess.PIPE, text=True
+        ) as killed:
+            assert killed.stdout.readline()
+            assert server.poll() is None
+            killed.kill()
+        assert server.wait(30) == -signal.SIGTERM
+    processes.wait_until(lambda: not folder.exists(), "folder", tmp_path)
+
+
+def test_clean_ends_the_servers_of_tests_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (folder := tmp_path / ".local/test/gw0").mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as server:
+        processes.Registry(folder).remember("postgres", server.pid, 1)
+        CliRunner().invoke(local.local, ["clean"], catch_exceptions=False)
+        assert server.wait(30) == -signal.SIGINT
+    assert not (tmp_path / ".local").exists()
+
+
 def test_a_mysql_that_somebody_else_runs_can_be_used(endpoints, tmp_path, monkeypatch):
     """What SAMPLE_MYSQL is for; the server of the tests stands for compose.yaml's."""
     with mysql_administrator(endpoints) as cursor:
-        cursor.execute("create or replace user root@'127.0.0.1' identified by 'local'")
+        cursor.execute("drop user if exists root@'127.0.0.1'")
+        cursor.execute("create user root@'127.0.0.1' identified by 'local'")
         cursor.execute("grant all privileges on *.* to root@'127.0.0.1' with grant option")
         try:
             monkeypatch.setenv("SAMPLE_MYSQL", "127.0.0.1:1")

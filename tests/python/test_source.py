@@ -19,9 +19,9 @@ def pipeline(module_pipeline):
     """A table with a thousand days, landed up to the one that the tests land."""
     pipeline = module_pipeline([TABLE])
     pipeline.mysql(
-        "create table t (id int primary key, at datetime(6) not null, v varchar(20), key (at))",
-        f"insert into t select seq, date_sub('{DAY} 12:00', interval mod(seq, 1000) day), md5(seq)"
-        f" from seq_1_to_{ROWS}",
+        "create table t (id int primary key, at datetime(6) not null, v varchar(56), key (at))",
+        f"insert into t select seq, date_sub('{DAY} 12:00', interval mod(seq, 1000) day), "
+        f"sha2(seq, 224) from seq_1_to_{ROWS}",
         "analyze table t",
     )
     pipeline.load("--run-date", DAY)
@@ -51,7 +51,9 @@ def test_a_day_costs_the_rows_of_the_day(pipeline):
 def test_a_large_day_is_replaced_at_once(pipeline):
     """Though the planner, which has never seen that day, takes its rows for a single one."""
     pipeline.query("analyze raw_data.t")
-    pipeline.mysql(f"insert into t select seq, '{NEXT_DAY}', md5(seq) from seq_100001_to_130000")
+    pipeline.mysql(
+        f"insert into t select seq, '{NEXT_DAY}', sha2(seq, 224) from seq_100001_to_130000",
+    )
     pipeline.load("--run-date", NEXT_DAY)
     began = time.monotonic()
     pipeline.load("--run-date", NEXT_DAY)
