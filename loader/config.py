@@ -15,7 +15,7 @@ LOCAL_ENV = Path(".local/local.env")
 KEEP = ("never", "on_failure", "always")
 TLS = ("auto", "verify", "off")
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
-_WEBHOOK = re.compile(r"https://[!-~]+|http://(127\.0\.0\.1|localhost)(:\d+)?/[!-~]*")
+_OLD = re.compile("LOADER_(SLACK_WEBHOOK|EMAIL_TO|SMTP_.*)")
 _SECRET_LENGTH = 16
 
 
@@ -48,14 +48,7 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_RETRIES": Setting("how often a step of `loader run` is tried again", "2"),
     "LOADER_RETRY_SECONDS": Setting("how long it waits before that", "60"),
     "LOADER_REPORTS": Setting("folder of the runs' reports", ".local/runs"),
-    "LOADER_SLACK_WEBHOOK": Setting("Slack's incoming webhook; a secret", ""),
-    "LOADER_EMAIL_TO": Setting("addresses to write to, with commas between", ""),
-    "LOADER_SMTP_HOST": Setting("server that takes the e-mail", ""),
-    "LOADER_SMTP_PORT": Setting("its port; on 465 TLS comes first, else by STARTTLS", "587"),
-    "LOADER_SMTP_TLS": Setting("verify, off, or auto: verify unless it is this machine", "auto"),
-    "LOADER_SMTP_USER": Setting("its user, where it asks for one", ""),
-    "LOADER_SMTP_PASSWORD": Setting("that user's password", ""),
-    "LOADER_SMTP_FROM": Setting("address to write from", ""),
+    "LOADER_NOTIFY": Setting("who is notified of a run, as apprise addresses; a secret", ""),
 }  # fmt: skip
 
 
@@ -98,27 +91,6 @@ class RunSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MailSettings:
-    """Whom to write to, and through which server."""
-
-    to: tuple[str, ...]
-    sender: str
-    host: str
-    port: int
-    tls: bool
-    user: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TellSettings:
-    """Who is told of a run; nobody by default."""
-
-    slack_webhook: str = field(repr=False)
-    mail: MailSettings | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that the environment decides, the warehouse's connection aside."""
 
@@ -129,7 +101,7 @@ class Settings:
     repair_percent: int
     zone: Zone
     run: RunSettings
-    tell: TellSettings
+    notify: tuple[str, ...] = field(repr=False)
 
 
 def environment(project_dir: Path, target: str) -> dict[str, str]:
@@ -199,56 +171,35 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
             retry_seconds=_whole("LOADER_RETRY_SECONDS", value("LOADER_RETRY_SECONDS")),
             reports=Path(value("LOADER_REPORTS")),
         ),
-        tell=TellSettings(slack_webhook=_webhook(value), mail=_mail(value)),
+        notify=_addresses(env),
     )
 
 
-Value = Callable[[str], str]
+def _addresses(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Split LOADER_NOTIFY where an address follows a space or a comma.
 
-
-def _webhook(value: Value) -> str:
-    text = value("LOADER_SLACK_WEBHOOK")
-    if text and not _WEBHOOK.fullmatch(text):
+    Raises:
+        ConfigError: it holds something else, or who is notified is set as it was before.
+    """
+    if old := sorted(name for name in env if _OLD.fullmatch(name) and env[name]):
         raise ConfigError(
-            "LOADER_SLACK_WEBHOOK is no https address.",
-            "Set it to the address that Slack shows under Incoming Webhooks, or to nothing.",
+            f"{', '.join(old)}: who is notified is set by LOADER_NOTIFY alone.",
+            "Unset it. LOADER_NOTIFY takes the address of Slack's webhook as it is, and an e-mail "
+            "as mailtos://USER:PASSWORD@SMTP_HOST:587?from=SENDER&to=RECIPIENT,RECIPIENT; with a "
+            "space between, both. `loader notify` tries them.",
         )
-    return text
+    text = env.get("LOADER_NOTIFY", "").strip()
+    addresses = re.split(r"[\s,]+(?=[A-Za-z0-9]+://)", text) if text else []
+    for number, address in enumerate(addresses, start=1):
+        if not re.fullmatch(r"[A-Za-z0-9]+://\S+", address):
+            raise ConfigError(
+                f"Address {number} of LOADER_NOTIFY is none.",
+                "Write addresses as SERVICE://…, as apprise reads them, with a space between.",
+            )
+    return tuple(addresses)
 
 
-def _mail(value: Value) -> MailSettings | None:
-    to = [each.strip() for each in value("LOADER_EMAIL_TO").split(",") if each.strip()]
-    if not to:
-        return None
-    host, user = value("LOADER_SMTP_HOST"), value("LOADER_SMTP_USER")
-    if not host:
-        raise ConfigError(
-            "LOADER_EMAIL_TO is set and LOADER_SMTP_HOST is not.", "Set both, or neither."
-        )
-    tls = _tls("LOADER_SMTP", value)
-    if user and not tls and host not in THIS_MACHINE:
-        raise ConfigError(
-            f"LOADER_SMTP_TLS is off, so that {host} would be sent a password in clear.",
-            "Set it to auto, or remove LOADER_SMTP_USER and LOADER_SMTP_PASSWORD.",
-        )
-    return MailSettings(
-        to=tuple(_address("LOADER_EMAIL_TO", each) for each in to),
-        sender=_address("LOADER_SMTP_FROM", value("LOADER_SMTP_FROM") or to[0]),
-        host=host,
-        port=_positive("LOADER_SMTP_PORT", value("LOADER_SMTP_PORT")),
-        tls=tls,
-        user=user,
-        password=value("LOADER_SMTP_PASSWORD"),
-    )
-
-
-def _address(name: str, text: str) -> str:
-    if re.fullmatch(r"[\w.%+-]+@[\w.-]+", text, re.ASCII):
-        return text
-    raise ConfigError(f"{name} has {text!r}.", "Write an address as name@example.com.")
-
-
-def _tls(prefix: str, value: Value) -> bool:
+def _tls(prefix: str, value: Callable[[str], str]) -> bool:
     """Whether a connection is to be encrypted and its certificate verified."""
     tls = _one_of(f"{prefix}_TLS", value(f"{prefix}_TLS"), TLS)
     return tls == "verify" or (tls == "auto" and value(f"{prefix}_HOST") not in THIS_MACHINE)

@@ -1,4 +1,4 @@
-"""The report of a run: one JSON file each, which the next run and whoever is told of it read."""
+"""The report of a run: one JSON file each, which the next run reads."""
 
 import json
 import secrets
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from loader.errors import ConfigError, LandingError, LoaderError
 from loader.load import Job, Outcome, now
+from loader.notify import failing, notify
 from loader.runs import record_run
 from loader.status import table_status
-from loader.tell import failing, tell
 from loader.warehouse import Warehouse
 from loader.warehouse.session import quote
 
@@ -104,9 +104,9 @@ def before(folder: Path, report: Report) -> Report | None:
 
 
 def close(run: "Run", folder: Path) -> tuple[Report, Path]:
-    """Report a run that has ended: in the warehouse, to whoever is told, and in a file.
+    """Report a run that has ended: in the warehouse, to whoever is notified, and in a file.
 
-    What cannot be told is said; it makes no run fail.
+    Who cannot be notified is named; it makes no run fail.
     """
     report = of_run(run)
     previous = before(folder, report)
@@ -116,7 +116,7 @@ def close(run: "Run", folder: Path) -> tuple[Report, Path]:
             record_run(warehouse, report)
     except LoaderError as error:
         run.say(f"The warehouse has no record of this run: {error.fact}")
-    for sentence in tell(report, previous, run.route.settings):
+    for sentence in notify(report, previous, run.route.settings.notify):
         run.say(sentence)
     return report, write(folder, report)
 

@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from loader.cli import landing, looking, options, run, telling
+from loader.cli import landing, looking, notifying, options, run
 from loader.cli.verify import verify
 from loader.errors import LoaderError
 
@@ -45,7 +45,7 @@ def loader() -> None:
 
 COMMANDS = (
     run.run, landing.load, landing.plan, verify, looking.status, looking.report, looking.check,
-    telling.tell,
+    notifying.notify,
 )  # fmt: skip
 for command in COMMANDS:
     loader.add_command(command)

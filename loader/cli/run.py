@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Do the day's work: land, build, verify, and tell.",
+    short_help="Do the day's work: land, build, verify, and notify.",
     epilog=options.examples(
         "loader run                               the daily job; also what cron calls",
         "loader run --run-date 2026-07-01         one day again",

@@ -1,4 +1,4 @@
-"""What a run is told to: a webhook and a mail server that listen on this machine."""
+"""Who is notified of a run: a webhook and a mail server that listen on this machine."""
 
 import base64
 import http.server
@@ -6,7 +6,6 @@ import json
 import socketserver
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ class Answer:
     status: int = 200
     word: str = "ok"
     headers: dict[str, str] = field(default_factory=dict)
-    after: float = 0
     seconds_per_byte: float = 0
 
 
@@ -32,7 +30,7 @@ class Webhook(http.server.ThreadingHTTPServer):
     def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Posted)
         self.answers, self.requests, self.told = list(answers), list[str](), list[Any]()
-        self.scheme = "https" if tls else "http"
+        self.scheme = "jsons" if tls else "json"
         if tls:
             # The handshake is the handler's thread's, so that a refused one is its own affair.
             self.socket = tls.wrap_socket(
@@ -41,7 +39,7 @@ class Webhook(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where to post to; the last part of it is the secret."""
+        """What apprise posts to; the last part of it is the secret."""
         return f"{self.scheme}://localhost:{self.server_port}/services/T0/B0/hunter2"
 
     def handle_error(self, *_: Any) -> None:
@@ -55,7 +53,6 @@ class _Posted(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(f"POST {self.path}")
         answer = self.server.answers.pop(0) if self.server.answers else Answer()
-        time.sleep(answer.after)
         if answer.status == 200:
             self.server.told.append(json.loads(body))
         lines = [f"HTTP/1.1 {answer.status} Said", "Connection: close"]
@@ -63,15 +60,7 @@ class _Posted(http.server.BaseHTTPRequestHandler):
         lines += [f"Content-Length: {len(answer.word)}", "", answer.word]
         for byte in "\r\n".join(lines).encode():
             self.wfile.write(bytes([byte]))
-            time.sleep(answer.seconds_per_byte)
-
-    def do_GET(self) -> None:
-        self.server.requests.append(f"GET {self.path}")
-        self.send_error(405)
-
-    def do_CONNECT(self) -> None:
-        self.server.requests.append(f"CONNECT {self.path}")
-        self.send_error(407)
+            threading.Event().wait(answer.seconds_per_byte)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -82,22 +71,17 @@ class MailServer(socketserver.ThreadingTCPServer):
 
     Args:
         tls: offers STARTTLS with it.
-        at_once: TLS begins before the first word.
         refuses: what the answer to a command that begins so is.
     """
 
     daemon_threads = True
 
     def __init__(
-        self,
-        tls: ssl.SSLContext | None = None,
-        at_once: bool = False,
-        refuses: dict[str, str] | None = None,
+        self, tls: ssl.SSLContext | None = None, refuses: dict[str, str] | None = None
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Session)
-        self.tls, self.at_once, self.refuses = tls, at_once, refuses or {}
+        self.tls, self.refuses = tls, refuses or {}
         self.letters, self.logins = list[EmailMessage](), list[tuple[str, bool]]()
-        self.recipients = list[str]()
 
     @property
     def port(self) -> int:
@@ -112,8 +96,6 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.encrypted = False
-        if self.server.at_once:
-            self._encrypt()
         self._say("220 ready")
         while line := self.rfile.readline().decode().strip():
             for start, answer in self.server.refuses.items():
@@ -135,7 +117,9 @@ class _Session(socketserver.StreamRequestHandler):
             self._say("250-here", *(f"250-{each}" for each in offered), "250 SIZE")
         elif word == "STARTTLS":
             self._say("220 go on")
-            self._encrypt()
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+            self.encrypted = True
+            self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
         elif word == "AUTH":
             told = base64.b64decode(line.rsplit(maxsplit=1)[-1]).decode()
             self.server.logins.append((told, self.encrypted))
@@ -149,15 +133,8 @@ class _Session(socketserver.StreamRequestHandler):
             self._say("221 bye")
             return False
         else:
-            if word == "RCPT":
-                self.server.recipients.append(line)
             self._say("250 fine")
         return True
-
-    def _encrypt(self) -> None:
-        self.request = self.server.tls.wrap_socket(self.request, server_side=True)
-        self.encrypted = True
-        self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
 
     def _say(self, *lines: str) -> None:
         self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())

@@ -15,10 +15,9 @@ TABLE = {"name": "t", "primary_key": ["id"]}
 KEEPER = "s3cret-of-keeper"
 OTHERS = ("s3cret-of-slack", "s3cret-of-mail", "s3cret-of-masking")
 TOLD = {
-    "LOADER_SLACK_WEBHOOK": f"https://127.0.0.1:1/services/{OTHERS[0]}",
-    "LOADER_EMAIL_TO": "ada@example.com", "LOADER_SMTP_FROM": "loader@example.com",
-    "LOADER_SMTP_HOST": "127.0.0.1", "LOADER_SMTP_PORT": "1", "LOADER_SMTP_USER": "loader",
-    "LOADER_SMTP_PASSWORD": OTHERS[1], "LOADER_MASK_SALT": OTHERS[2],
+    "LOADER_NOTIFY": f"jsons://127.0.0.1:1/services/{OTHERS[0]} "
+    f"mailtos://loader:{OTHERS[1]}@127.0.0.1:1?to=ada@example.com",
+    "LOADER_MASK_SALT": OTHERS[2],
 }  # fmt: skip
 
 
@@ -113,7 +112,7 @@ def test_no_secret_is_in_anything_that_a_full_run_leaves(logged, tmp_path):
     for met, where in (
         ("insert into", "PostgreSQL"), ("START TRANSACTION", "files"),
         ("concat(", "files"), ("merge into", "files"), ("manifest.json", "S3"),
-        ("Cannot connect", "said"), ("was not told of the run", "said"), ('"run_id"', "files"),
+        ("Cannot connect", "said"), ("was not notified of the run", "said"), ('"run_id"', "files"),
     ):  # fmt: skip
         assert met.lower().encode() in left[where].lower(), met
     assert not pipeline.standin or b"iam_role" in left["Redshift"]

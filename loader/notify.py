@@ -1,41 +1,68 @@
-"""Who is told of a run, and what: of a failure, of the recovery, of something new to look at."""
+"""Who is notified of a run, and of what: a failure, the recovery, something new to look at."""
 
+import logging
+import re
 import shlex
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from threading import Thread
 from typing import Any
+from urllib.parse import unquote
 
-from loader.config import Settings
 from loader.runs import Report, differing, failed_steps, instant, nodes, stale
-from loader.sending import Message, send
+
+SECONDS = 60
+"""How long all receivers together may take, however slowly a server goes on answering."""
 
 _ENDED = {"failed": "failed", "interrupted": "was interrupted", "refused": "was refused"}
 _CHECKS_MOST = 5
+_LINE_MOST, _PART_MOST = 500, 3000  # characters
 
 
-def tell(report: Report, previous: Report | None, settings: Settings) -> list[str]:
-    """Tell Slack and whoever is set in LOADER_EMAIL_TO what became of a run.
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What receivers are sent.
 
-    Told are a run that failed, each time, because a daily job that fails every day must not be
+    Attributes:
+        kind: failure, warning, success or info, as apprise colours it.
+        subject: in one line.
+        parts: a heading and its lines, each.
+    """
+
+    kind: str
+    subject: str
+    parts: Sequence[tuple[str, Sequence[str]]]
+
+
+def notify(report: Report, previous: Report | None, addresses: Sequence[str]) -> list[str]:
+    """Notify every receiver of what became of a run.
+
+    Sent are a run that failed, each time, because a daily job that fails every day must not be
     taken for one that works; the first that succeeds after that; and one that succeeds with a
     warning or a finding that the run before did not have.
 
     Args:
         previous: the report of the run before, of the same target, if there was one.
+        addresses: the receivers, as LOADER_NOTIFY lists them.
 
     Returns:
-        A sentence for each place that could not be told. Nothing is raised and nothing waited for
-        longer than `sending.WHOLE_SECONDS` a place: a dead Slack fails no run.
+        A sentence for each receiver that could not be notified. Nothing is raised and nothing
+        waited for longer than `SECONDS`: a dead Slack fails no run.
     """
     try:
         subject = subject_of(report, previous)
-        if not subject:
+        if not (subject and addresses):
             return []
-        answers = send(Message(subject=subject, parts=list(_parts(report))), settings.tell)
+        kind = "failure" if not report["ok"] else "warning" if _findings(report) else "success"
+        answers = send(Message(kind=kind, subject=subject, parts=list(_parts(report))), addresses)
     except Exception as error:
         at = traceback.extract_tb(error.__traceback__)[-1]
-        return [f"Nobody was told of the run: {type(error).__name__} at {at.filename}:{at.lineno}."]
-    return [f"{place} was not told of the run: {why}." for place, why in answers.items() if why]
+        kind = type(error).__name__
+        return [f"Nobody was notified of the run: {kind} at {at.filename}:{at.lineno}."]
+    return [f"{who} was not notified of the run: {why}." for who, why in answers.items() if why]
 
 
 def failing(report: Report, previous: Report | None) -> dict[str, Any] | None:
@@ -57,7 +84,7 @@ def _failing_before(previous: Report | None) -> Report | None:
 
 
 def subject_of(report: Report, previous: Report | None) -> str:
-    """Say in one line what became of a run; empty if nobody needs to be told."""
+    """Say in one line what became of a run; empty if nobody needs to know."""
     run = f"mysql_to_redshift: the {_what(report)} on {report['target']}"
     if now := failing(report, previous):
         at = "".join(f" at {step['name']}" for step in failed_steps(report))
@@ -174,3 +201,86 @@ def _again(report: Report) -> str:
         if report["dates"].get(name)
     ]
     return " ".join(["loader run", *options, f"--target {shlex.quote(report['target'])}"])
+
+
+# -- the way out -----------------------------------------------------------------------------------
+
+
+def send(message: Message, addresses: Sequence[str]) -> dict[str, str]:
+    """Send a message to all addresses at once; raises nothing and takes a bounded time.
+
+    Returns:
+        By receiver why it was not notified; empty where it was.
+    """
+    for library in ("apprise", "urllib3"):  # what they log holds addresses; `_why` shows the rest
+        logging.getLogger(library).propagate = False
+    answers, threads = dict[str, str](), list[Thread]()
+
+    def run(receiver: str, address: str) -> None:
+        try:
+            answers[receiver] = _send(message, address)
+        except Exception as error:
+            answers[receiver] = type(error).__name__
+
+    for number, address in enumerate(addresses, start=1):
+        receiver = f"Address {number} of LOADER_NOTIFY ({address.partition('://')[0]})"
+        answers[receiver] = f"it took longer than {SECONDS} s"
+        # The end of the process waits for no such thread, however long its server takes.
+        threads.append(Thread(target=run, args=(receiver, address), daemon=True))
+        threads[-1].start()
+    end = time.monotonic() + SECONDS
+    for thread in threads:
+        thread.join(max(0, end - time.monotonic()))
+    return dict(answers)
+
+
+def _send(message: Message, address: str) -> str:
+    """Send to one receiver; returns why it was not notified, in words that hold no secret."""
+    from apprise import Apprise, AppriseAsset, OverflowMode  # 0.9 s, if there is something to say
+
+    asset = AppriseAsset(
+        app_id="mysql_to_redshift",
+        default_service_retry=1,
+        default_service_wait=2.0,
+        http_redirects=False,
+        image_url_mask="",  # else Slack is asked to show a picture from the internet
+        service_timeout=0,  # else it makes threads of its own, which the end of the process awaits
+    )
+    service = Apprise.instantiate(address, asset=asset)
+    if service is None:
+        return "apprise knows no such address"
+    if getattr(service, "secure_mode", "") == "insecure" and service.password:
+        return "it would send a password in clear; mailtos:// does not"
+    service.overflow_mode = OverflowMode.TRUNCATE
+    result = Apprise(service, asset=asset).notify(
+        title=_shortened(message.subject),
+        body="\n\n".join(_texts(message)),
+        notify_type=message.kind,
+        body_format="text",
+    )
+    return "" if result else _why([entry.message for entry in result.logs()], address)
+
+
+def _why(said: Sequence[str], address: str) -> str:
+    """The last that apprise says of a failure, without anything that the address holds."""
+    pieces = re.split("[?&][^=&]*=|[/:@?&,#]+", address.partition("://")[2])
+    hidden = {form for piece in pieces for form in (piece, unquote(piece)) if len(form) > 1}
+    hiding = "|".join(re.escape(each) for each in sorted(hidden, key=len, reverse=True))
+    why = said[-1] if said else "no reason was given"
+    return _shortened(re.sub(hiding or "(?!)", "…", why, flags=re.IGNORECASE)).rstrip(".")
+
+
+def _texts(message: Message) -> Iterator[str]:
+    """The parts, each a heading and as many lines as there is room for."""
+    for heading, texts in message.parts:
+        lines = [_shortened(line) for text in texts for line in text.splitlines() if line.strip()]
+        ends = accumulate(len(line) for line in lines)
+        shown = [line for line, end in zip(lines, ends, strict=True) if end <= _PART_MOST]
+        more = len(lines) - len(shown)
+        yield "\n  ".join([heading, *shown, *([f"… and {more:,} lines more"] if more else [])])
+
+
+def _shortened(text: str) -> str:
+    """One line without control characters, marks of direction and half characters."""
+    line = "".join(each if each.isprintable() else " " for each in text[:_LINE_MOST]).rstrip()
+    return line if len(text) <= _LINE_MOST else f"{line}…"

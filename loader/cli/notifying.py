@@ -1,0 +1,38 @@
+"""The command that tries whom a run notifies."""
+
+import sys
+
+import click
+
+from loader.cli import options
+from loader.cli.session import open_session
+from loader.errors import ConfigError
+
+
+@click.command(
+    short_help="Send a test message to everybody in LOADER_NOTIFY.",
+    epilog=options.examples(
+        "loader notify                            try it before the first night",
+        "loader notify --target redshift",
+    ),
+)
+@options.target
+def notify(target: str | None) -> None:
+    """Send a test message to everybody in LOADER_NOTIFY, and say what became of it."""
+    session = open_session(target)
+    from loader.notify import Message, send
+
+    if not session.settings.notify:
+        raise ConfigError(
+            "Nobody is notified: LOADER_NOTIFY is not set.",
+            "Set it to one or more addresses; docs/your-own.md shows some.",
+        )
+    message = Message(
+        kind="info",
+        subject=f"mysql_to_redshift: a test, from {session.profile.place}",
+        parts=[("From now on", ["you are notified when a run fails, and when one recovers"])],
+    )
+    answers = send(message, session.settings.notify)
+    for receiver, why in answers.items():
+        click.echo(f"{receiver}: {why or 'notified'}")
+    sys.exit(any(answers.values()))
