@@ -174,6 +174,7 @@ class Chain:
                 load=load,
                 columns=read.columns,
                 line=warehouse.line(table, read.fields),
+                form=warehouse.form(read.columns, load.load_id),
                 staged=loading.staged.result,
                 rows=staging.reader,
                 row=staging.row,
@@ -215,7 +216,7 @@ def _stage(
         LOAD_ID: load.load_id,
         LOADED_AT: f"{load.started_at:%Y-%m-%d %H:%M:%S.%f}",
     }
-    suffix = "".join(f"\t{own[name]}" for name in landing.line[len(read.fields) :]) + "\n"
+    suffix = landing.form.ending(own[name] for name in landing.line[len(read.fields) :])
     rows, changed = 0, Counter[str]()
     staging.rows_to_come = total = load.source_rows or 0
     watch(table.name, 0, total)
@@ -223,7 +224,7 @@ def _stage(
     try:
         for batch in batches:
             count = len(batch)
-            text = to_copy_text(batch, read.fields, key, suffix.encode())
+            text = to_copy_text(batch, read.fields, key, suffix, landing.form)
             staging.write(text.data, count)
             rows += count
             changed += text.changed

@@ -3,13 +3,14 @@ r"""Rows on their way: from the line that MySQL builds to the text that COPY rea
 MySQL joins a row into one value with bytes that no UTF-8 text holds, so nothing in the data can
 be mistaken for them. COPY's text form is PostgreSQL's, which is also Redshift's
 `DELIMITER '\t' ESCAPE NULL AS '\N'`: a backslash before a character that means something makes
-it data. [PostgreSQL: COPY, "Text Format"; Redshift: COPY, "Data conversion parameters"]
+it data. [PostgreSQL: COPY, "Text Format"; Redshift: COPY, "Data conversion parameters"] Of a
+table with VARBYTE Redshift reads CSV. [Redshift: "Loading a column of the VARBYTE data type"]
 """
 
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from loader.errors import SourceError
@@ -38,10 +39,32 @@ class CopyText:
     changed: Counter[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How COPY is to read rows.
+
+    Attributes:
+        row_bytes: the longest row that it takes; None for no limit that matters.
+        null: what stands for NULL in CSV, which no value may be; empty for the text form.
+    """
+
+    row_bytes: int | None = None
+    null: str = ""
+
+    def ending(self, fields: Iterable[str]) -> bytes:
+        """Write what ends every line: fields that are the same in all, and a newline."""
+        written = "".join(f',"{field}"' if self.null else f"\t{field}" for field in fields)
+        return f"{written}\n".encode()
+
+
 def to_copy_text(
-    rows: list[bytes], columns: Sequence[str], key: Sequence[str], suffix: bytes
+    rows: list[bytes],
+    columns: Sequence[str],
+    key: Sequence[str],
+    suffix: bytes,
+    form: Form = Form(),
 ) -> CopyText:
-    """Turn joined rows into COPY's text form.
+    """Turn joined rows into COPY's text form, or into CSV.
 
     Many rows are one chunk, which C's loops run over; no row is looked at by itself.
 
@@ -50,26 +73,69 @@ def to_copy_text(
             are taken out of the list: a row may be many megabytes, and a copy of it is made.
         columns: the names of the fields, for messages.
         key: the names of the key's fields, for messages.
-        suffix: what ends every line: the loader's own columns, each after a tab, and a newline.
+        suffix: what ends every line: the loader's own columns and a newline.
 
     Raises:
-        SourceError: a value cannot be held exactly; names column, key and value.
+        SourceError: a value cannot be held exactly, or a row is too long; names key and value.
     """
     chunk = _joined(rows, columns, key)
     changed = _changed_values(rows, columns) if CHANGED in chunk else Counter[str]()
+    if form.row_bytes and 2 * len(chunk) > form.row_bytes:  # escapes double a row at most
+        _refuse_long(rows, columns, key, suffix, form)
+    kept = list(rows) if form.null else []
     rows.clear()
     if changed:
         chunk = chunk.replace(CHANGED, b"")
+    chunk = _csv(chunk, suffix, form.null.encode()) if form.null else _text(chunk, suffix)
+    if not _is_utf8(chunk):
+        values = (row.split(SEPARATOR) for row in kept) if kept else _lines(chunk)
+        raise _refusal(values, columns, key, "is not valid UTF-8")
+    return CopyText(chunk, changed)
+
+
+def _text(chunk: bytes, suffix: bytes) -> bytes:
     for special in _SPECIAL:
         if special in chunk:
             chunk = chunk.replace(special, b"\\" + special)
     chunk = chunk.replace(SEPARATOR, b"\t")  # one by one: no more than two copies at a time
     chunk = chunk.replace(NULL, b"\\N")
-    chunk = chunk.replace(_ROW, suffix)
-    if not _is_utf8(chunk):
-        lines = cut([chunk], b"\n")
-        raise _refusal(map(_values_of, lines), columns, key, "is not valid UTF-8")
-    return CopyText(chunk, changed)
+    return chunk.replace(_ROW, suffix)
+
+
+def _csv(chunk: bytes, suffix: bytes, null: bytes) -> bytes:
+    """Put every value in quotes, but NULL, so that an empty one is no empty field.
+
+    [Redshift: COPY, Data format parameters, "CSV"; Data conversion parameters, "EMPTYASNULL"]
+    """
+    chunk = chunk.replace(b'"', b'""').replace(SEPARATOR, b'","')
+    chunk = b'"' + chunk.replace(_ROW, b'"' + suffix + b'"')
+    return chunk[:-1].replace(b'"' + NULL + b'"', null)
+
+
+def _lines(chunk: bytes) -> Iterator[list[bytes]]:
+    return map(_values_of, cut([chunk], b"\n"))
+
+
+def _refuse_long(
+    rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str], suffix: bytes, form: Form
+) -> None:
+    """Refuse a row that COPY would not take. [Redshift: COPY, "Data sources"].
+
+    Raises:
+        SourceError: names its key.
+    """
+    for row in rows:
+        size = len(row)
+        if size <= (form.row_bytes or 0):
+            alone = to_copy_text([row], columns, key, suffix, Form(null=form.null))
+            size = len(alone.data)
+        if size > (form.row_bytes or 0):
+            fields = dict(zip(columns, row.split(SEPARATOR), strict=False))
+            raise SourceError(
+                f"{_named(fields, key)}: its row takes {size:,} bytes, of which COPY takes "
+                f"{form.row_bytes:,} at most.",
+                "Shorten a value in MySQL, or declare `exclude: true` for a column.",
+            )
 
 
 def _joined(rows: list[bytes], columns: Sequence[str], key: Sequence[str]) -> bytes:
@@ -164,14 +230,18 @@ def _refusal(
         fields = dict(zip(columns, values, strict=False))
         for column, value in fields.items():
             if mark in value if mark else not _is_text(value):
-                found = ", ".join(f"{name} {_shown(fields[name])}" for name in key)
-                found = found.replace("\0", "\\0")
                 return SourceError(
-                    f"{found or 'a row'}: column {column} {why}: {_shown(value)[:80]!r}.",
+                    f"{_named(fields, key)}: column {column} {why}: {_shown(value)[:80]!r}.",
                     "Mend the row in MySQL, or declare `on_unrepresentable` (null, strip, "
                     "truncate or text) under the column's `config: meta: loader:`.",
                 )
     return SourceError(f"A value {why}.", "Look for invalid bytes in the table's text columns.")
+
+
+def _named(fields: Mapping[str, bytes], key: Sequence[str]) -> str:
+    """Name a row by its key."""
+    found = ", ".join(f"{name} {_shown(fields[name])}" for name in key)
+    return found.replace("\0", "\\0") or "a row"
 
 
 def _shown(value: bytes) -> str:

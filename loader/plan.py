@@ -69,7 +69,8 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     )
     check_salt(load, warehouse.loads(table.name) if load.salt_id else [])
     line = warehouse.line(table, read.fields)
-    landing = Landing(table=table, load=load, columns=read.columns, line=line)
+    form = warehouse.form(read.columns, load.load_id)
+    landing = Landing(table=table, load=load, columns=read.columns, line=line, form=form)
     changes = warehouse.column_changes(table, read.columns, is_whole=job.window.is_whole)
     return Preview(
         job=job,

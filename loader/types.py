@@ -43,6 +43,7 @@ class Dialect:
 
     Attributes:
         text_bytes, binary_bytes: the longest value, in bytes; None for no limit that matters.
+        row_bytes: the longest row that COPY takes, in which bytes are two digits each.
         precision, scale: the largest of an exact number.
         name_bytes: the longest identifier.
         refuses_days: whether COPY is known to refuse whatever is no day, so that MySQL need not be
@@ -53,6 +54,7 @@ class Dialect:
     name: str
     text_bytes: int | None
     binary_bytes: int | None
+    row_bytes: int | None
     precision: int
     scale: int
     binary_prefix: str
@@ -61,12 +63,12 @@ class Dialect:
 
 
 POSTGRES = Dialect(
-    name="postgres", text_bytes=None, binary_bytes=None, precision=1000, scale=1000,
-    binary_prefix="0x5C78", name_bytes=63, refuses_days=True,
+    name="postgres", text_bytes=None, binary_bytes=None, row_bytes=None, precision=1000,
+    scale=1000, binary_prefix="0x5C78", name_bytes=63, refuses_days=True,
 )  # fmt: skip
 REDSHIFT = Dialect(
-    name="redshift", text_bytes=65_535, binary_bytes=1_024_000, precision=38, scale=37,
-    binary_prefix="''", name_bytes=127, refuses_days=False,
+    name="redshift", text_bytes=65_535, binary_bytes=16_777_216, row_bytes=4_194_304,
+    precision=38, scale=37, binary_prefix="''", name_bytes=127, refuses_days=False,
 )  # fmt: skip
 
 _INTEGERS = {
@@ -214,7 +216,11 @@ def _marked(column: Column, dialect: Dialect, policy: str) -> str:
         return f"if({is_day}, {text}, {_instead(text, policy)})"
     if column.data_type in _BINARIES:
         text = f"concat({dialect.binary_prefix}, hex({quoted}))"
-        return _if_refused([_longer(quoted, column.length, dialect.binary_bytes)], text, policy)
+        return _if_refused(
+            [_longer(quoted, column.length, dialect.row_bytes and dialect.row_bytes // 2)],
+            text,
+            policy,
+        )
     if column.data_type not in _TEXTS:
         return text
     has_nul = f"locate(0x00, {as_bytes(value)}) > 0"

@@ -3,10 +3,11 @@
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from loader.copytext import Form
 from loader.errors import LandingError
 from loader.ledger import (
     LEDGER,
@@ -17,6 +18,7 @@ from loader.ledger import (
     compare_counts,
 )
 from loader.tables import Table
+from loader.types import Landed
 from loader.warehouse.columns import RawTables
 from loader.warehouse.landing import Landing
 from loader.warehouse.replacing import keys_replaced, window_replaced
@@ -35,6 +37,10 @@ class Warehouse(RawTables):
     """
 
     _lock_was_lost = False  # once it was, every landing asks whether another load came in between
+
+    def form(self, columns: Sequence[Landed], load_id: str) -> Form:
+        """Say how COPY is to read a load's rows."""
+        return Form()
 
     @abstractmethod
     def _copy_statement(self, landing: Landing) -> str:

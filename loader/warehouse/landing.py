@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loader.copytext import fields_of
+from loader.copytext import Form, fields_of
 from loader.errors import LandingError, StageError
 from loader.ledger import Load
 from loader.tables import Table
@@ -24,6 +24,7 @@ class Landing:
         load: the ledger's row as far as it is known before the source is read.
         columns: the table's columns as they land.
         line: the fields of a staged line, in its order.
+        form: how COPY reads it.
         staged: waits until every row is staged, and returns the ledger's row with their counts;
             None in a preview.
         rows: opens the staged rows, those still to come too, for a warehouse that does not read
@@ -35,6 +36,7 @@ class Landing:
     load: Load
     columns: Sequence[Landed]
     line: Sequence[str]
+    form: Form
     staged: Callable[[], Load] | None = None
     rows: "Callable[[], PartsReader] | None" = None
     row: Callable[[int], bytes] | None = None

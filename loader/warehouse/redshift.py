@@ -5,6 +5,7 @@ from contextlib import suppress
 from itertools import chain
 
 from loader.config import Settings
+from loader.copytext import Form
 from loader.errors import ConfigError, LandingError
 from loader.reading import LOCK, WIDER
 from loader.tables import Table
@@ -61,6 +62,14 @@ class Redshift(Warehouse):
         spread = f"diststyle key distkey ({quote(key)})" if key else "diststyle even"
         return [f"create table {self.relation(table.name)} ({listed}) {spread} sortkey (_run_date)"]
 
+    def form(self, columns: Sequence[Landed], load_id: str) -> Form:
+        """Take CSV for VARBYTE, with a NULL that no value is: the load has only just got its id.
+
+        [Redshift: COPY, "Loading a column of the VARBYTE data type"]
+        """
+        has_bytes = any(column.type.startswith("varbyte") for column in columns)
+        return Form(row_bytes=REDSHIFT.row_bytes, null=f"NULL {load_id}" if has_bytes else "")
+
     def _copy_statement(self, landing: Landing) -> str:
         """Write the COPY.
 
@@ -69,10 +78,12 @@ class Redshift(Warehouse):
         """
         role = self._settings.iam_role
         authority = "default" if role == "default" else literal(role)
+        null = landing.form.null
+        text = f"csv null as {literal(null)}" if null else "delimiter '\\t' escape null as '\\\\N'"
         return (
             f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) "
             f"from {literal(landing.load.manifest or '')} iam_role {authority} "
-            "manifest zstd delimiter '\\t' escape null as '\\\\N' "
+            f"manifest zstd {text} "
             "dateformat 'auto' timeformat 'auto' maxerror 0 compupdate off statupdate off"
         )
 

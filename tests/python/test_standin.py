@@ -92,10 +92,13 @@ def test_a_compiled_file_that_redshift_would_refuse_fails_the_check(tmp_path, ca
     assert "bad.sql: DISTINCT ON is not Redshift's" in capsys.readouterr().out
 
 
-def copy(options="", columns="a", role=f"iam_role '{ROLE}'", source="s3://b/m.json"):
+def copy(
+    options="", columns="a", role=f"iam_role '{ROLE}'", source="s3://b/m.json",
+    form="delimiter '\\t' escape null as '\\\\N'",
+):  # fmt: skip
     return (
-        f"copy t ({columns}) from '{source}' {role} manifest zstd delimiter '\\t' escape "
-        f"null as '\\\\N' dateformat 'auto' timeformat 'auto' maxerror 0 {options}"
+        f"copy t ({columns}) from '{source}' {role} manifest zstd {form} "
+        f"dateformat 'auto' timeformat 'auto' maxerror 0 {options}"
     )
 
 
@@ -258,6 +261,29 @@ def test_copy_reads_escapes_as_redshift_does_and_counts(redshift, connection):
     assert run(connection, "select pg_last_copy_count()") == [(4,)]
     rows = sorted(run(connection, "select a, b from t"), key=str)
     assert rows == sorted([("a\tb", 1), ("\\N", 2), (None, 3), ("", None)], key=str)
+
+
+def test_copy_reads_csv_as_redshift_does(redshift, connection):
+    run(connection, "create table t (a varchar(9), b varbyte(4))")
+    as_csv = {"columns": "a, b", "form": "csv null as 'none'"}
+    body = b'"a,\n""","FF00"\n"",""\nnone,none\n'
+    run(connection, copy(**as_csv, source=staged(redshift, body)))
+    rows = run(connection, "select a, from_varbyte(b, 'hex') from t order by len(a)")
+    assert rows == [("", ""), ('a,\n"', "ff00"), (None, None)]
+    for options, body, why in (
+        ({"columns": "a, b"}, b"a\tFF\n", "VARBYTE is loaded from CSV, Parquet and ORC only"),
+        ({**as_csv, "form": "csv escape null as 'none'"}, b"", "not compatible with ESCAPE"),
+        (as_csv, b'a,"FF"\n', "values are all in quotes"),
+        (as_csv, b'"' + b"x" * 4_194_304 + b'","FF"\n', "Load into table 't' failed"),
+    ):
+        with pytest.raises(redshift_connector.Error, match=why):
+            run(connection, copy(**options, source=staged(redshift, body)))
+
+
+def test_an_empty_field_that_is_no_text_is_null(redshift, connection):
+    run(connection, "create table t (a varchar(9), b integer)")
+    run(connection, copy(columns="a, b", source=staged(redshift, b"\t\n")))
+    assert run(connection, "select a, b from t") == [("", None)]
 
 
 def test_a_manifest_whose_entries_may_be_missing_is_refused(redshift, connection):

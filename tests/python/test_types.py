@@ -168,7 +168,7 @@ def test_a_type_without_an_equal_is_refused_by_name(new_pipeline, kind):
         ("mediumtext", "repeat('x', 65536)"),
         ("longtext", "repeat('é', 32768)"),
         ("json", "json_quote(repeat('x', 65535))"),
-        ("longblob", "repeat('x', 1024001)"),
+        ("longblob", "repeat('x', 2097153)"),
     ],
 )
 def test_a_value_longer_than_redshifts_longest_is_refused_by_name(new_pipeline, kind, value):
@@ -182,6 +182,31 @@ def test_a_value_longer_than_redshifts_longest_is_refused_by_name(new_pipeline, 
     pipeline.mysql(f"insert into t values (7, {value})")
     assert "t: id 7: column v has no equal in the warehouse" in pipeline.fails()
     assert pipeline.raw("t", "id") == before
+
+
+@pytest.mark.only("redshift", because="PostgreSQL's rows have no limit that matters")
+@pytest.mark.parametrize("declared", ["longblob", "longtext"], ids=["CSV", "text"])
+def test_a_row_longer_than_copy_takes_is_refused_by_its_key(new_pipeline, declared):
+    """Its values are none too long, nor is the row of MySQL's: two digits a byte, or escapes."""
+    columns = 1 if declared == "longblob" else 45
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
+    listed = ", ".join(f"v{n} {declared}" for n in range(columns))
+    value = "repeat('x', {})" if columns == 1 else "concat(repeat('x', {}), repeat(x'0a', 30000))"
+    fits, size = (2_097_000, 2_097_152) if columns == 1 else (4_000, 35_535)
+    pipeline.mysql(
+        f"create table t (id int primary key, {listed})",
+        f"insert into t values (6, {', '.join([value.format(fits)] * columns)})",
+    )
+    pipeline.load()
+    length = "select octet_length(cast(v0 as bytea)) from raw_data.t"
+    landed = pipeline.value(length if columns == 1 else "select length(v0) from raw_data.t")
+    assert landed == (fits if columns == 1 else fits + 30_000)
+    pipeline.mysql(f"insert into t values (7, {', '.join([value.format(size)] * columns)})")
+    said = pipeline.fails()
+    assert re.search(
+        r"\.t: id 7: its row takes 4,[0-9]{3},[0-9]{3} bytes, of which COPY takes", said
+    )
+    assert pipeline.raw("t", "id") == [(6,)]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +248,7 @@ def column(data_type, **details):
         (column("json"), "varchar(65535)"),  # MySQL 8 tells no length
         (column("enum", length=3), "varchar(12)"),
         (column("varbinary", length=16), "varbyte(16)"),
-        (column("longblob", length=2**32 - 1), "varbyte(1024000)"),
+        (column("longblob", length=2**32 - 1), "varbyte(16777216)"),
         (column("time"), "varchar(17)"),
         (column("datetime"), "timestamp"),
     ],

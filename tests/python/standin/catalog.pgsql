@@ -11,7 +11,7 @@ create function varbyte_recv(internal) returns varbyte language internal immutab
 create function varbyte_send(varbyte) returns bytea language internal immutable strict as 'byteasend';
 create type varbyte (
     input = varbyte_in, output = varbyte_out, receive = varbyte_recv, send = varbyte_send,
-    typmod_in = varchartypmodin, typmod_out = varchartypmodout,
+    typmod_in = varbittypmodin, typmod_out = varbittypmodout,
     internallength = variable, alignment = int4, storage = extended
 );
 create cast (varbyte as bytea) without function as implicit;

@@ -13,7 +13,8 @@ from standin.dialect import NAME, RELATION
 
 _OPTIONS = {
     # option: what follows it
-    "manifest": None, "zstd": None, "delimiter": "string", "escape": None, "null": "string",
+    "manifest": None, "zstd": None, "delimiter": "string", "escape": None, "csv": None,
+    "null": "string",
     "dateformat": "string", "timeformat": "string", "maxerror": "number",
     "compupdate": "word", "statupdate": "word",
 }  # fmt: skip
@@ -48,7 +49,7 @@ class Copy:
     columns: tuple[str, ...]
     bucket: str
     manifest: str
-    delimiter: str
+    is_csv: bool
     null: str
 
     @property
@@ -88,13 +89,18 @@ def parse(statement: str, role: str) -> Copy:
             options[word] = _string(tokens.pop(0)) if _OPTIONS[word] else "on"
     if options.get("iam_role") != role:
         raise CopyError("COPY needs IAM_ROLE, and the role is to be attached to the cluster")
-    for needed in ("manifest", "zstd", "delimiter", "escape", "null"):
+    if "csv" in options and "escape" in options:
+        raise CopyError("CSV is not compatible with ESCAPE")
+    of_form = ("csv",) if "csv" in options else ("delimiter", "escape")
+    for needed in ("manifest", "zstd", "null", *of_form):
         if needed not in options:
             raise CopyError(f"the stand-in reads what is staged with {needed.upper()} only")
     if int(options.get("maxerror", "0")):
         raise CopyError("the option MAXERROR above 0 hides a loss")
     if options.get("timeformat") != "auto":
         raise CopyError("without TIMEFORMAT 'auto' fractions of a second are lost")
+    if options.get("delimiter", "\t") != "\t":
+        raise CopyError("the stand-in reads fields that tabs separate")
     place = urlsplit(_string(found["source"]))
     if place.scheme != "s3":
         raise CopyError("COPY reads s3:// only here")
@@ -103,7 +109,7 @@ def parse(statement: str, role: str) -> Copy:
         columns=tuple(_bare(name) for name in re.findall(NAME, found["columns"])),
         bucket=place.netloc,
         manifest=place.path.lstrip("/"),
-        delimiter=options["delimiter"].replace("\\t", "\t"),
+        is_csv="csv" in options,
         null=options["null"],
     )
 
@@ -160,7 +166,7 @@ def _get(client: Any, bucket: str, key: str) -> bytes:
 
 
 def to_postgres(copy: Copy, url: str, data: bytes, types: Mapping[str, tuple[str, int]]) -> bytes:
-    """Read delimited text with ESCAPE and write PostgreSQL's text form.
+    """Read delimited text with ESCAPE, or CSV, and write PostgreSQL's text form.
 
     Args:
         types: each column's type and, for text and bytes, its longest value in bytes.
@@ -170,12 +176,18 @@ def to_postgres(copy: Copy, url: str, data: bytes, types: Mapping[str, tuple[str
     """
     lines = []
     limits = [(name, *types[name]) for name in copy.columns]
-    for number, fields in enumerate(_rows(data, copy), 1):
+    if not copy.is_csv and any(kind == "varbyte" for _, kind, _ in limits):
+        raise CopyError("VARBYTE is loaded from CSV, Parquet and ORC only")
+    for number, (size, fields) in enumerate(_rows(data, copy), 1):
+        if size > _ROW_BYTES:
+            raise _bad(copy, url, number, copy.columns[0], 1216, "Input row is larger than 4 MB")
         if len(fields) != len(copy.columns):
             raise _bad(copy, url, number, copy.columns[-1], 1202, "Extra column(s) found")
         out = []
         for (name, kind, longest), value in zip(limits, fields, strict=True):
-            if value is None:
+            # Between two delimiters is nothing. [Redshift: Data conversion parameters, EMPTYASNULL]
+            is_empty = value == b"" and not copy.is_csv and kind not in _TEXTS
+            if value is None or is_empty:
                 out.append(b"\\N")
                 continue
             if kind == "varchar" and len(value) > longest:
@@ -202,29 +214,49 @@ _FORMS = {
     # Without a time it is midnight. [Redshift: Using automatic recognition with DATEFORMAT and ...]
     "timestamp": re.compile(rb"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?"),
 }
+_TEXTS = ("varchar", "character")
+_ROW_BYTES = 4_194_304
 _FIELD = re.compile(rb"((?:[^\\\t\n]|\\.)*)(\t|\n)", re.DOTALL)
+_CSV_FIELD = re.compile(rb'(?:"([^"]*(?:""[^"]*)*)"|([^",\n]*))(,|\n)')
 
 
-def _rows(data: bytes, copy: Copy) -> Iterator[list[bytes | None]]:
-    """Split into rows and fields; with ESCAPE a backslash makes any character data."""
+def _rows(data: bytes, copy: Copy) -> Iterator[tuple[int, list[bytes | None]]]:
+    """Split into rows, each with its size, and fields; NULL is None."""
+    if copy.is_csv:
+        yield from _csv_rows(data, copy.null.encode())
+        return
     null = copy.null.encode()
-    delimiter = copy.delimiter.encode()
-    if delimiter != b"\t":
-        raise CopyError("the stand-in reads fields that tabs separate")
     if b"\\" not in data.replace(null, b""):
         for line in data.split(b"\n")[:-1]:
-            yield [None if field == null else field for field in line.split(b"\t")]
+            yield len(line) + 1, [None if field == null else field for field in line.split(b"\t")]
         return
     row: list[bytes | None] = []
-    for found in _FIELD.finditer(data):
+    begun = 0
+    for found in _FIELD.finditer(data):  # a backslash makes any character data
         field = found[1]
         if field == null:
             row.append(None)
         else:
             row.append(re.sub(rb"\\(.)", rb"\1", field, flags=re.DOTALL))
         if found[2] == b"\n":
-            yield row
-            row = []
+            yield found.end() - begun, row
+            row, begun = [], found.end()
+
+
+def _csv_rows(data: bytes, null: bytes) -> Iterator[tuple[int, list[bytes | None]]]:
+    """Split CSV. Whether a value in quotes may be NULL is not said: here it is, if it is alike."""
+    row: list[bytes | None] = []
+    begun = at = 0
+    for found in _CSV_FIELD.finditer(data):
+        quoted, bare, end = found.groups()
+        if found.start() != at or bare not in (None, null):
+            raise CopyError("the stand-in reads CSV whose values are all in quotes, but NULL")
+        value = null if quoted is None else quoted.replace(b'""', b'"')
+        row.append(None if value == null else value)
+        at = found.end()
+        if end == b"\n":
+            yield at - begun, row
+            row, begun = [], at
 
 
 def _escape(value: bytes) -> bytes:

@@ -101,7 +101,8 @@ def _loader_statements() -> Iterator[str]:
             for name in sorted(names)
         ]
         line = warehouse.line(table, [*names, RUN_DATE])
-        landing = Landing(table=table, load=load, columns=columns, line=line)
+        form = warehouse.form(columns, load.load_id)
+        landing = Landing(table=table, load=load, columns=columns, line=line, form=form)
         statements = warehouse.create_statements(table, columns)
         with warehouse.transaction():
             for statement in statements:
