@@ -149,7 +149,7 @@ class Chain:
         table, load = self._table, loading.load
         with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
             description = mysql.describe(source, table)
-            check_declaration(table, description, warehouse.dialect)
+            check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
             window = WHOLE if job.repair else job.window
             read = reading(table, description, window, settings.zone, warehouse.dialect)
             # What cannot be done stops here, before anything is read.

@@ -56,7 +56,7 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
     try:
         with mysql.connect(settings.mysql) as source:
             description = mysql.describe(source, table)
-            check_declaration(table, description, warehouse.dialect)
+            check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
             read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
             masking(table, read, settings.mask_salt)
             mysql.check_cursor(source, table, read)

@@ -64,7 +64,7 @@ def compare(
         held = warehouse.raw_columns(table.name)  # its instant comes before the source's
         with mysql.snapshot(source, table):
             description = mysql.describe(source, table)
-            check_declaration(table, description, warehouse.dialect)
+            check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
             read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
             what = Compared(
                 table=table,

@@ -52,7 +52,7 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     table = job.table
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
         description = mysql.describe(source, table)
-        check_declaration(table, description, warehouse.dialect)
+        check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
         read = reading(table, description, job.window, settings.zone, warehouse.dialect)
         masking(table, read, settings.mask_salt)
         rows = mysql.count_window(source, table, read)

@@ -1,6 +1,6 @@
 """What MySQL says of a table, and the statements that count and read one window of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from loader.copytext import NULL, SEPARATOR
@@ -93,8 +93,16 @@ class Reading:
     long_rows: str
 
 
-def check_declaration(table: Table, description: Description, dialect: Dialect) -> None:
+def check_declaration(
+    table: Table,
+    description: Description,
+    dialect: Dialect,
+    held: Callable[[str], Collection[str]],
+) -> None:
     """Compare a declaration with what MySQL has, and its names with what the warehouse takes.
+
+    Args:
+        held: asks the warehouse for a raw table's columns: one that is left out may be gone.
 
     Raises:
         ConfigError: a column is personal, and nothing says how its values may land.
@@ -111,7 +119,9 @@ def check_declaration(table: Table, description: Description, dialect: Dialect) 
     named = [*table.primary_key, *filter(None, (table.cursor, table.deleted))]
     named += [name for name, policy in table.policies.items() if policy != Policy()]
     for name in named:
-        if description.column(name) is None:
+        if description.column(name) is None and not (
+            table.policy(name).is_left_out and name in held(table.name)
+        ):
             raise SourceError(
                 f"{where} has no column {name}; it has "
                 f"{', '.join(column.name for column in description.columns)}.",

@@ -22,6 +22,8 @@ LOADER_COLUMNS = (
     Landed(name=DELETED_AT, type="timestamp", text=""),
 )
 _LANDED_BY = "Landed by "
+_GONE = "Gone from MySQL"
+"""The comment of a raw column that MySQL's table has no more; models that read it are held."""
 _OWN = {column.name for column in LOADER_COLUMNS}
 
 Changes: TypeAlias = list[tuple[str, list[str]]]
@@ -62,7 +64,7 @@ class RawTables(Session, ABC):
 
     def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
         """Write the statements that create the raw table, with what it is landed by."""
-        return [*self._create_statements(table, columns), self._note(table)]
+        return [*self._create_statements(table, columns), self._note_landed_by(table)]
 
     def literal(self, text: str) -> str:
         """Write a text as a literal."""
@@ -144,7 +146,8 @@ class RawTables(Session, ABC):
         if not raw:
             return [(f"{table.name}: new table", self.create_statements(table, columns))]
         self._refuse_other_types(table, columns, raw)
-        changes = self._landed_otherwise(table, is_whole=is_whole)
+        notes = self._notes(table)
+        changes = self._landed_otherwise(table, notes.get("", ""), is_whole=is_whole)
         renamed = _perhaps_renamed(columns, raw)
         for column in (*columns, *LOADER_COLUMNS):
             where, was = f"{table.name}: column {column.name}", raw.get(column.name)
@@ -164,15 +167,20 @@ class RawTables(Session, ABC):
             elif was != column.type:
                 sentence = f"{where} widened: {was} to {column.type}"
                 changes.append((sentence, self._widen(table, column)))
-        for name in _gone(columns, raw):
-            where = f"{table.name}: column {name}"
-            sentence = f"{where} is gone from MySQL; new rows hold NULL"
+            if column.name in notes:
+                changes.append((f"{where} is back in MySQL", [self._note(table, column.name, "")]))
+        return [*changes, *self._not_read(table, _gone(columns, raw), notes)]
+
+    def _not_read(self, table: Table, names: Sequence[str], notes: Mapping[str, str]) -> Changes:
+        """Say which raw columns get no values, and note those that MySQL has no more."""
+        changes: Changes = []
+        for name in names:
+            why, note = "is gone from MySQL; new rows hold NULL", _GONE
             if table.policy(name).is_left_out:
-                sentence = (
-                    f"{where} is left out by its declaration; new rows hold NULL, rows landed "
-                    "earlier what they held"
-                )
-            changes.append((sentence, []))
+                why, note = "is left out by its declaration; new rows hold NULL, rows", ""
+                why += " landed earlier what they held"
+            noted = [] if notes.get(name, "") == note else [self._note(table, name, note)]
+            changes.append((f"{table.name}: column {name} {why}", noted))
         return changes
 
     def _refuse_other_types(
@@ -200,26 +208,36 @@ class RawTables(Session, ABC):
         days = f", days of {table.cursor.lower()} in {zone}" if table.cursor else ""
         return f"key {key}{days}"
 
-    def _note(self, table: Table) -> str:
+    def _note_landed_by(self, table: Table) -> str:
         """Write the statement that keeps what a raw table is landed by, as its comment."""
         text = self.literal(_LANDED_BY + self._landed_by(table))
         return f"comment on table {self.relation(table.name)} is {text}"
 
-    def _landed_otherwise(self, table: Table, *, is_whole: bool) -> Changes:
+    def _note(self, table: Table, column: str, text: str) -> str:
+        """Write the statement that makes a text a raw column's comment; none without."""
+        name = f"{self.relation(table.name)}.{quote(column)}"
+        return f"comment on column {name} is {self.literal(text) if text else 'null'}"
+
+    def _notes(self, table: Table) -> dict[str, str]:
+        """Read the loader's comments on a raw table, by column; by the empty name its own."""
+        rows = self.execute(
+            "select coalesce(attname, ''), description from pg_description "
+            "inner join pg_class on pg_class.oid = objoid "
+            "inner join pg_namespace on pg_namespace.oid = relnamespace "
+            "left join pg_attribute on attrelid = objoid and attnum = objsubid and objsubid > 0 "
+            "where nspname = %s and relname = %s and (description = %s or description like %s)",
+            (self.schema, table.name, _GONE, f"{_LANDED_BY}%"),
+        )
+        return dict(rows)
+
+    def _landed_otherwise(self, table: Table, note: str, *, is_whole: bool) -> Changes:
         """Compare what a raw table was landed by with the declaration.
 
         A window is replaced by its days and its key: rows that were landed by others would stay
         beside the new ones, and days that the new cursor fills otherwise would be taken for
         landed.
         """
-        rows = self.execute(
-            "select description from pg_description "
-            "inner join pg_class on pg_class.oid = objoid "
-            "inner join pg_namespace on pg_namespace.oid = relnamespace "
-            "where nspname = %s and relname = %s and objsubid = 0 and description like %s",
-            (self.schema, table.name, f"{_LANDED_BY}%"),
-        )
-        was = rows[0][0].removeprefix(_LANDED_BY) if rows else ""
+        was = note.removeprefix(_LANDED_BY)
         now = self._landed_by(table)
         if was == now or not (was or is_whole):
             return []
@@ -230,7 +248,7 @@ class RawTables(Session, ABC):
                 f"Land it whole: loader load --full-refresh --select {shlex.quote(table.name)}; "
                 "after another key, build with dbt build --full-refresh.",
             )
-        return [(f"{table.name}: landed by {now} from now on", [self._note(table)])]
+        return [(f"{table.name}: landed by {now} from now on", [self._note_landed_by(table)])]
 
 
 def _gone(columns: Sequence[Landed], raw: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from pipeline import ROOT, copy_project, write_sources
+from receivers import Webhook, serving
 
 from loader import chain
 from loader.reading import check_declaration
@@ -454,3 +455,83 @@ def test_changed_columns_reach_the_core_tables_and_lose_nothing(changing):
     assert re.search(r"column user_id is bigint, and the model\s+gives character varying", said)
     assert "dbt run --full-refresh --select nps+" in " ".join(said.split())
     assert changing.value("select user_id from analytics.nps where response_id = 1") == 1
+
+
+# -- a column that models read is gone -----------------------------------------------------------
+
+
+SCORES = "select response_id, score from analytics.nps order by 1"
+
+
+@pytest.mark.parametrize("change", ["change score rating int", "drop column score"])
+def test_models_that_read_a_column_which_is_gone_are_held_and_named(changing, change):
+    """A month showed no responses at all, and the run had succeeded."""
+    changing.mysql(
+        f"alter table nps {change}",
+        "insert into nps (id, user_id, created_at, updated_at) "
+        f"values (3, 3, '{DAY_2}', '{DAY_2}')",
+        f"insert into session_timestamp values (repeat('b', 32), '{DAY_2}')",
+    )
+    with serving(Webhook()) as slack:
+        done = changing.loader("run", "--run-date", DAY_2, LOADER_NOTIFY=slack.url)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "stg_prod__nps" in done.stderr
+    told = " ".join(json.dumps(slack.told).split())
+    assert "stg_prod__nps reads nps.score, which MySQL has no more" in told
+    assert "Held back, and as it was: stg_prod__nps, nps, nps_history, nps_summary," in told
+    assert changing.query(SCORES) == [(1, 9), (2, 8)]
+    assert changing.value("select count(*) from analytics.session_timestamp") == 2
+    # Not by itself either, though the view that names the column is there from before.
+    assert "nps reads nps.score" in changing.build_fails("run", "--select", "nps")
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("cast(score as integer) as score", "nps.score"),
+        ('source."SCORE" as score', "nps.score"),
+        ("coalesce(rating, score) as score", "nps.score"),
+        ("rating as score", ""),
+        ("cast(rating as integer) as score -- the score", ""),
+        ("/* of old: score */ rating as  score", ""),
+        ("*", "nps.score"),  # the core model names it
+    ],
+)
+def test_a_model_reads_a_gone_column_by_its_name_however_it_is_written(changing, code, says):
+    changing.mysql("alter table nps change score rating int")
+    changing.load("--run-date", DAY_2)
+    edit(changing, "staging/stg_prod__nps.sql", "cast(score as integer) as score", code)
+    if code == "*":
+        changing.query("drop view analytics.stg_prod__nps cascade")
+        path = changing.folder / "models/staging/stg_prod__nps.sql"
+        path.write_text(
+            "select *, id as response_id, created_at as answered_at "
+            "from {{ source('raw_data', 'nps') }}"
+        )
+    if says:
+        assert says in changing.build_fails("run", "--select", "stg_prod__nps", "nps")
+    else:
+        changing.build("run", "--select", "stg_prod__nps", "nps")
+
+
+def test_a_gone_column_is_read_on_where_that_is_declared_and_once_it_is_back(changing):
+    changing.mysql("alter table nps change score rating int")
+    changing.load("--run-date", DAY_2)
+    changing.mysql("alter table nps change rating score int")
+    assert "column score is back in MySQL" in changing.loader("load", "--run-date", DAY_2).stdout
+    changing.build("run", "--select", "stg_prod__nps", "nps")
+
+    changing.mysql(
+        "alter table nps change score rating int",
+        "insert into nps (id, user_id, rating, created_at, updated_at) "
+        f"values (3, 3, 7, '{DAY_2}', '{DAY_2}')",
+    )
+    changing.load("--run-date", DAY_2)
+    edit(changing, "staging/stg_prod__nps.sql", "cast(score as", "cast(coalesce(rating, score) as")
+    changing.build_fails("run", "--select", "stg_prod__nps", "nps")
+    declared = "- name: score\n            config: {meta: {loader: {exclude: true}}}\n"
+    edit(changing, "sources/_raw_data__sources.yml", "- name: score\n", declared)
+    said = changing.loader("load", "--run-date", DAY_2).stdout
+    assert "column score is left out by its declaration" in said
+    changing.build("run", "--select", "stg_prod__nps", "nps")
+    assert changing.query(SCORES) == [(1, 9), (2, 8), (3, 7)]
