@@ -10,6 +10,7 @@ from threading import Event
 
 from loader import mysql
 from loader.copytext import to_copy_text
+from loader.due import future_rows
 from loader.errors import LoaderError, SourceError
 from loader.keys import key_columns
 from loader.ledger import Load, changed_columns, next_load_id
@@ -68,6 +69,7 @@ class Chain:
         self._lander = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land")
         self._last_outcome: Future[Outcome | None] | None = None
         self._newest_id: str | None = None
+        self._future_rows: int | None = None
         self._is_broken = False  # as the lander sees it, who may be a window behind
         self.is_over = False
         route.landing.update((self._warehouse, self._ahead))
@@ -168,7 +170,10 @@ class Chain:
             else:
                 counted = mysql.count_window(source, table, read)
                 batches = mysql.stream(source, read)
-            loading.load = load = replace(load, source_rows=counted, manifest=staging.manifest)
+            future = self._future(future_rows(source, table, description, read, settings.zone))
+            loading.load = load = replace(
+                load, source_rows=counted, future_rows=future, manifest=staging.manifest
+            )
             landing = Landing(
                 table=table,
                 load=load,
@@ -183,6 +188,16 @@ class Chain:
             loading.ready.set_result(landing)
             batches = mask(_until(self._route, loading.ended, batches))
             loading.load = _stage(landing, read, batches, staging, self._watcher.rows)
+
+    def _future(self, rows: int | None) -> int | None:
+        """Say, once, how many rows are dated beyond today."""
+        if rows and rows != self._future_rows:
+            self._watcher.say(
+                f"{self._table.name}: {rows:,} rows are dated beyond today by "
+                f"{self._table.cursor}; no window holds them before their day"
+            )
+        self._future_rows = rows
+        return rows
 
 
 def _as_loader_error(error: Exception) -> LoaderError:

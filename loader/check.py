@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from loader import mysql, s3
 from loader.config import Settings
+from loader.due import future_rows
 from loader.errors import LoaderError
 from loader.masking import masking
 from loader.reading import check_declaration, reading
@@ -60,11 +61,14 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
             read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
             masking(table, read, settings.mask_salt)
             mysql.check_cursor(source, table, read)
+            future = future_rows(source, table, description, read, settings.zone)
         warehouse.column_changes(table, read.columns, is_whole=table.cursor is None)
         warehouse.release()
     except LoaderError as error:
         return Check(what, False, error.fact, error.remedy)
     finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
+    if future:
+        finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
     if table.cursor and table.cursor.lower() not in description.leading:
         return Check(
             what,

@@ -8,14 +8,15 @@ from datetime import date
 from loader import mysql
 from loader.config import Settings
 from loader.copytext import SEPARATOR
+from loader.days import where, within
 from loader.differences import Differences, Finding
 from loader.digest import Compared, is_exact, values_of
 from loader.drill import Both, find
-from loader.due import source_side
+from loader.due import future_rows, source_side
 from loader.errors import LandingError, SourceError
 from loader.keys import KeyColumns, key_columns
 from loader.ledger import covered_end
-from loader.reading import Reading, check_declaration, reading, where, within
+from loader.reading import Reading, check_declaration, reading
 from loader.tables import Table
 from loader.types import Landed, quote_mysql
 from loader.warehouse import Warehouse
@@ -82,6 +83,7 @@ def compare(
                 what = replace(what, values=values, left_out=left_out)
             keys = key_columns(table, description, read, settings.zone)
             mysql.check_cursor(source, table, read)
+            future = future_rows(source, table, description, read, settings.zone)
             pending = _set_aside(source, warehouse, read, what, keys)
             here = source_side(description, read, what)
             there = warehouse_side(warehouse, what, pending > 0)
@@ -91,7 +93,11 @@ def compare(
             )  # fmt: skip
             finding, differences = find(both)
     finding = replace(
-        finding, pending=pending, left_out=what.left_out, seconds=time.monotonic() - began
+        finding,
+        pending=pending,
+        future=future or 0,
+        left_out=what.left_out,
+        seconds=time.monotonic() - began,
     )
     return Comparison(
         table=table, finding=finding, differences=differences, landed_before=landed_before

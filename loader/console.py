@@ -165,7 +165,7 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
     """Print the ledger's state, a line per table."""
     headings = (
         "table", "last window", "rows", "landed", "changed values", "failures since",
-        "missing days",
+        "missing days", "beyond today",
     )  # fmt: skip
     rows = [_status_row(status) for status in statuses]
     grid = Grid(box=None, pad_edge=False)
@@ -193,6 +193,7 @@ def _status_row(status: TableStatus) -> tuple[str, ...]:
         printable(_changes(last)) if last else "",
         str(status.failures or ""),
         ", ".join(str(day) for day in missing[:_SHOWN]) + more,
+        f"{last.future_rows:,} rows" if last and last.future_rows else "",
     )
 
 
@@ -208,6 +209,7 @@ def show_finding(finding: Finding, width: int) -> None:
         return
     verdict = (f"{finding.differing:,} differ", "red") if finding.days else "agree"
     pending = f"  {finding.pending:,} pending" if finding.pending else ""
+    pending += f", {finding.future:,} of them beyond today" if finding.future else ""
     rows, seconds = f"{name}  {finding.rows:>12,} rows  ", f"  {finding.seconds:6.1f} s{pending}"
     OUT.print(_told(rows, verdict, seconds))
     if finding.left_out:

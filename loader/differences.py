@@ -53,6 +53,7 @@ class Finding:
     Attributes:
         rows: those of the source that were compared.
         pending: rows that changed on days which are not landed yet.
+        future: those of them that are dated beyond today.
         days: those on which something differs.
         left_out: columns whose values could not be compared.
         is_landed: whether anything of the table was.
@@ -62,6 +63,7 @@ class Finding:
     table: str
     rows: int = 0
     pending: int = 0
+    future: int = 0
     days: tuple[Day, ...] = ()
     left_out: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -102,6 +104,7 @@ class Finding:
             "is_landed": self.is_landed,
             "rows": self.rows,
             "pending": self.pending,
+            "future": self.future,
             **{kind: getattr(self, kind) for kind in KINDS},
             "days": days,
             "left_out": list(self.left_out),

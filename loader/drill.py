@@ -26,7 +26,7 @@ from loader.errors import SourceError
 from loader.keys import KeyColumns
 from loader.reading import Reading
 from loader.warehouse import Warehouse
-from loader.windows import DAY, Window
+from loader.windows import DAY, Window, day_after
 
 _LISTED_ROWS = 100_000  # of days that differ; where there are more, they are divided further
 _CURSOR_ROWS = 2_000_000
@@ -127,7 +127,7 @@ class Both:
         if self.what.cursor is None:
             return None
         instant = _EPOCH + timedelta(microseconds=micros)
-        return instant.astimezone(UTC if self.what.is_date else self.what.zone.info).date()
+        return instant.date() if self.what.is_date else self.what.zone.day(instant)
 
 
 def _by_bucket(rows: Sequence[tuple[Any, ...]]) -> Totals:
@@ -272,10 +272,10 @@ def _windows(days: Collection[date]) -> list[Window]:
     while True:
         windows = list[Window]()
         for day in sorted(days):
-            if windows and windows[-1].end and day < windows[-1].end + gap:
-                windows[-1] = Window(windows[-1].start, day + DAY)
+            if windows and windows[-1].end and day - windows[-1].end < gap:
+                windows[-1] = Window(windows[-1].start, day_after(day))
             else:
-                windows.append(Window(day, day + DAY))
+                windows.append(Window(day, day_after(day)))
         if len(windows) <= _WINDOWS:
             return windows
         gap *= 2

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from loader import mysql
 from loader.copytext import SEPARATOR
+from loader.days import day_of, where, within
 from loader.digest import PRIME, Compared, Side, any_of, kind_of, numbers
-from loader.reading import Description, Reading, day_of, read_columns, where, within
+from loader.reading import Description, Reading, read_columns
+from loader.tables import Table
 from loader.types import Column, Landed, as_bytes, quote_mysql
+from loader.windows import DAY, Window, Zone
 
 
 def source_side(description: Description, read: Reading, what: Compared) -> Side:
@@ -30,6 +35,22 @@ def source_side(description: Description, read: Reading, what: Compared) -> Side
             within(name, what.is_date, window, what.zone) for window in windows
         ),
     )
+
+
+def future_rows(
+    source: mysql.Source, table: Table, description: Description, read: Reading, zone: Zone
+) -> int | None:
+    """Count the rows that MySQL dates beyond today, which no window holds yet; None if undated."""
+    cursor = description.column(table.cursor) if table.cursor else None
+    if cursor is None:
+        return None
+    later = Window(zone.day(datetime.now(UTC)) + DAY, None)
+    name, is_date = quote_mysql(cursor.name), cursor.data_type == "date"
+    statement = (
+        f"select count(*) from {quote_mysql(table.database)}.{quote_mysql(table.source)}"
+        + where(within(name, is_date, later, zone), read.kept)
+    )
+    return int(mysql.fetch(source, statement)[0][0])
 
 
 @dataclass(frozen=True)

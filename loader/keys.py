@@ -6,9 +6,10 @@ from datetime import date
 
 from loader import mysql
 from loader.copytext import SEPARATOR
+from loader.days import day_of, where
 from loader.differences import Key
 from loader.digest import any_of, kind_of
-from loader.reading import Description, Reading, day_of, read_columns, where
+from loader.reading import Description, Reading, read_columns
 from loader.tables import Table
 from loader.types import Column, Landed, as_bytes, quote_mysql
 from loader.windows import Zone

@@ -20,6 +20,7 @@ LEDGER_COLUMNS = {
     "window_start": "date",
     "window_end": "date",
     "source_rows": "bigint",
+    "future_rows": "bigint",
     "staged_rows": "bigint",
     "copied_rows": "bigint",
     "landed_rows": "bigint",
@@ -62,6 +63,7 @@ class Load:
     window_end: date | None
     started_at: datetime
     source_rows: int | None = None
+    future_rows: int | None = None
     staged_rows: int | None = None
     copied_rows: int | None = None
     landed_rows: int | None = None
@@ -165,7 +167,7 @@ def missing_days(loads: Sequence[Load], zone: Zone) -> list[date]:
 
 def day_in(zone: Zone, instant: datetime) -> date:
     """The day that one of the ledger's instants (UTC) belongs to in a time zone."""
-    return instant.replace(tzinfo=UTC).astimezone(zone.info).date()
+    return zone.day(instant.replace(tzinfo=UTC))
 
 
 def compare_counts(load: Load) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from loader.copytext import NULL, SEPARATOR
+from loader.days import converted, day_of, where, within
 from loader.errors import SourceError
 from loader.policies import Policy, check_consent
 from loader.tables import Table
@@ -215,7 +216,7 @@ def reading(
         trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
         count=f"select count(*) from {source}{where(days, kept)}",
         missed=missed,
-        zone="" if zone.name == "UTC" else "select " + _in_zone("'2026-01-01'", zone),
+        zone="select " + converted("'2026-01-01'", zone) if zone.changes else "",
         rows=f"select {joined} from {source}{where(days, kept)}",
         long_rows=f"select {', '.join(map(as_bytes, expressions))} from {source}"
         + where(days, kept, f"{joined} is null"),
@@ -261,41 +262,8 @@ def _hashed(column: Column) -> Landed:
     return Landed(name=column.name.lower(), type=_HASH, text=as_bytes(f"sha2({text}, 256)"))
 
 
-def day_of(cursor: Column, zone: Zone) -> str:
-    """Write the expression of the day that a row belongs to, in the declared time zone."""
-    quoted = quote_mysql(cursor.name)
-    if cursor.data_type == "date" or zone.name == "UTC":
-        return f"date({quoted})"
-    # MySQL converts no day such as 2026-02-00, which is to be refused by its row.
-    return f"date(ifnull({_in_zone(quoted, zone)}, {quoted}))"
-
-
-def _in_zone(instant: str, zone: Zone) -> str:
-    return f"convert_tz({instant}, '+00:00', '{zone.name}')"
-
-
 def _within(cursor: Column, window: Window, zone: Zone) -> str:
     """Write the window as a condition; none for the whole table."""
     if window.is_whole:
         return ""
     return within(quote_mysql(cursor.name), cursor.data_type == "date", window, zone)
-
-
-def where(*conditions: str) -> str:
-    """Join the conditions that there are; the window's comes first, on its bare column."""
-    return f" where {joined}" if (joined := " and ".join(filter(None, conditions))) else ""
-
-
-def within(column: str, is_date: bool, window: Window, zone: Zone) -> str:
-    """Write a window as a range on the bare column, so that an index or a sort key serves it.
-
-    Args:
-        column: quoted, in either side's SQL.
-        window: may lack its start or its end.
-    """
-    edges = [(">=", window.start), ("<", window.end)]
-    return " and ".join(
-        f"{column} {compares} '{day if is_date else f'{zone.midnight(day):%Y-%m-%d %H:%M:%S}'}'"
-        for compares, day in edges
-        if day
-    )

@@ -12,7 +12,7 @@ from loader.load import Job
 from loader.repair import Repair
 from loader.tables import Table
 from loader.warehouse import Warehouse
-from loader.windows import DAY, WHOLE, Window
+from loader.windows import WHOLE, Window, day_after
 
 FREE_ROWS = 100
 """So many rows are repaired whatever share of a table they are."""
@@ -94,7 +94,7 @@ def _job(comparison: Comparison) -> Job:
         return Job(table=table, window=WHOLE, mode="full_refresh")
     return Job(
         table=table,
-        window=Window(min(dated), max(dated) + DAY),
+        window=Window(min(dated), day_after(max(dated))),
         mode=REPAIR,
         repair=Repair(differences=comparison.differences, landed_before=comparison.landed_before),
     )

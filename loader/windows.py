@@ -10,6 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from loader.errors import CommandLineError, ConfigError
 
 DAY = timedelta(days=1)
+FIRST_CHANGE, LAST_CHANGE = datetime(1970, 1, 2, tzinfo=UTC), datetime(2038, 1, 18, tzinfo=UTC)
+"""Between these a zone's clocks may change; before and after they are as at the nearer one.
+
+CONVERT_TZ() converts no other instants on every server. [MySQL: Date and Time Functions]
+"""
 
 
 @dataclass(frozen=True)
@@ -19,9 +24,29 @@ class Zone:
     name: str
     info: tzinfo
 
+    @property
+    def changes(self) -> bool:
+        """Whether its clocks may change."""
+        return not isinstance(self.info, timezone) and self.name != "UTC"
+
+    def offset(self, instant: datetime) -> timedelta:
+        """How far clocks are ahead of UTC."""
+        known = min(max(instant, FIRST_CHANGE), LAST_CHANGE)
+        return known.astimezone(self.info).utcoffset() or timedelta()
+
     def midnight(self, day: date) -> datetime:
         """The instant, in UTC, at which a day begins here."""
-        return datetime(day.year, day.month, day.day, tzinfo=self.info).astimezone(UTC)
+        there = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        if FIRST_CHANGE < there < LAST_CHANGE:
+            return there.replace(tzinfo=self.info).astimezone(UTC)
+        return there - self.offset(there)
+
+    def day(self, instant: datetime) -> date:
+        """The day that an instant belongs to here; UTC's where the calendar ends."""
+        try:
+            return (instant + self.offset(instant)).date()
+        except OverflowError:
+            return instant.date()
 
 
 @dataclass(frozen=True)
@@ -53,8 +78,10 @@ class Window:
         return (self.end - self.start).days if self.start and self.end else 0
 
     def __str__(self) -> str:
-        if self.start is None or self.end is None:
+        if self.start is None:
             return "whole table"
+        if self.end is None:
+            return f"from {self.start}"
         return str(self.start) if self.days == 1 else f"{self.start} to {self.end - DAY}"
 
 
@@ -67,6 +94,11 @@ def span(windows: Sequence[Window]) -> Window | None:
     if None in starts or None in ends:
         return None
     return Window(min(filter(None, starts)), max(filter(None, ends)))
+
+
+def day_after(day: date) -> date | None:
+    """The next day; None after the calendar's last."""
+    return day + DAY if day < date.max else None
 
 
 def parse_day(text: str, option: str) -> date:

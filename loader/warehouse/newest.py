@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from loader.days import within
 from loader.digest import PRIME, Compared, Side, any_of, kind_of, numbers
-from loader.reading import DELETED_AT, LOAD_ID, RUN_DATE, within
+from loader.reading import DELETED_AT, LOAD_ID, RUN_DATE
 from loader.types import Landed
 from loader.warehouse.columns import RawTables
 from loader.warehouse.session import quote

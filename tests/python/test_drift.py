@@ -492,7 +492,7 @@ def test_models_that_read_a_column_which_is_gone_are_held_and_named(changing, ch
         ('source."SCORE" as score', "nps.score"),
         ("coalesce(rating, score) as score", "nps.score"),
         ("rating as score", ""),
-        ("cast(rating as integer) as score -- the score", ""),
+        ("-- the score\n        cast(rating as integer) as score", ""),
         ("/* of old: score */ rating as  score", ""),
         ("*", "nps.score"),  # the core model names it
     ],

@@ -183,10 +183,10 @@ def test_a_columns_name_is_looked_at_as_it_lands(dialect, name, why):
         columns=(column,), unique_keys=key, leading=frozenset(), engine="", rows=0, row_bytes=0
     )
     if not why:
-        check_declaration(table, described, dialect)
+        check_declaration(table, described, dialect, lambda _: ())
         return
     with pytest.raises(SourceError, match=f"the name of column {name} {why}"):
-        check_declaration(table, described, dialect)
+        check_declaration(table, described, dialect, lambda _: ())
 
 
 # -- dbt -----------------------------------------------------------------------------------------

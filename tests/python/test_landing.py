@@ -14,7 +14,7 @@ from loader.errors import SourceError
 from loader.local.s3 import BUCKET
 from loader.tables import Table
 from loader.warehouse import base, postgres
-from loader.windows import DAY, WHOLE
+from loader.windows import DAY, WHOLE, parse_zone
 
 DAY_1, DAY_2, DAY_3 = DAYS
 
@@ -118,6 +118,37 @@ def test_days_are_those_of_the_declared_time_zone(pipeline):
     report = pipeline.load("--run-date", DAY_2, LOADER_TIMEZONE="+09:00")
     assert report["t"]["landed_rows"] == 3  # 2026-07-01 15:00 to 2026-07-02 15:00 in UTC
     assert pipeline.raw("t", "id, _run_date") == [(n, date(2026, 7, 2)) for n in (2, 3, 4)]
+
+
+@pytest.mark.parametrize("kind", ["datetime", "date"])
+@pytest.mark.parametrize("zone", ["UTC", "+09:00", "-05:00", "+05:45"])
+def test_a_row_of_any_century_is_of_the_day_that_its_window_holds(new_pipeline, zone, kind):
+    """MySQL's CONVERT_TZ() leaves an instant before 1970, and on many servers after 2037, alone."""
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"], "cursor": "at"}])
+    instants = [
+        "1000-01-02 03:00:00", "1883-11-18 22:00:00", "1969-12-31 00:30:00", "1969-12-31 20:00:00",
+        "1970-01-01 00:00:00", "1970-01-01 18:00:00", "2026-02-28 19:00:00", "2038-01-19 20:00:00",
+        "2100-06-30 23:00:00", "9999-12-31 04:00:00", "9999-12-31 23:59:59",
+    ]  # fmt: skip
+    pipeline.mysql(
+        f"create table t (id int primary key, at {kind} not null, key (at))",
+        *(f"insert into t values ({n}, '{at}')" for n, at in enumerate(instants)),
+    )
+    offset = parse_zone(zone).info.utcoffset(None) if zone != "UTC" and kind != "date" else 0 * DAY
+
+    def day(instant):
+        try:
+            return (datetime.fromisoformat(instant) + offset).date()
+        except OverflowError:
+            return date.max
+
+    expected = [(n, day(at)) for n, at in enumerate(instants)]
+    pipeline.load("--full-refresh", LOADER_TIMEZONE=zone)
+    assert pipeline.raw("t", "id, _run_date") == expected
+    pipeline.load("--start-date", "1000-01-01", "--end-date", "1970-01-01", LOADER_TIMEZONE=zone)
+    pipeline.load("--start-date", "1970-01-01", "--end-date", "1970-01-02", LOADER_TIMEZONE=zone)
+    assert pipeline.raw("t", "id, _run_date") == expected
+    assert pipeline.loader("verify", LOADER_TIMEZONE=zone).returncode == 0
 
 
 def test_generated_and_invisible_columns_land_too(new_pipeline):

@@ -4,7 +4,7 @@ import gc
 import json
 import tempfile
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,42 @@ def test_nothing_differs_after_a_load(pipeline, zone):
     pipeline.load("--start-date", "2026-06-30", "--end-date", "2026-07-11", LOADER_TIMEZONE=zone)
     (found,) = verify(pipeline, LOADER_TIMEZONE=zone)["tables"]
     assert (found["rows"], found["pending"], found["days"]) == (40, 0, [])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "+09:00", "-05:00"])
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [("date", "9999-12-31"), ("datetime(6)", "9999-12-31 23:59:59.999999"),
+     ("timestamp", "2038-01-19 03:14:07")],
+)  # fmt: skip
+def test_rows_dated_beyond_today_are_named_and_compared_to_the_end_of_the_calendar(
+    new_pipeline, zone, kind, end
+):
+    """They ended verify with a traceback, were landed by no window, and nobody was told of them."""
+    pipeline = new_pipeline([TABLE])
+    days = [f"'{TODAY + n * timedelta(days=1)}'" for n in (-3, 2)] + [f"'{end}'", "'2037-12-31'"]
+    pipeline.mysql(
+        CREATE.replace("datetime(3)", kind),
+        *(f"insert into t values ({n}, 0, {day})" for n, day in enumerate(days, 1)),
+    )
+    env = {"LOADER_TIMEZONE": zone}
+    load = pipeline.loader("load", "--run-date", str(TODAY - timedelta(days=3)), **env).stdout
+    says = "3 rows are dated beyond today by updated_at; no window holds them before their day"
+    assert load.count(says) == 1
+    assert "3 rows" in pipeline.loader("status", **env).stdout.split("beyond today")[1]
+    assert "3 are dated beyond today by updated_at" in pipeline.loader("check", **env).stdout
+    (found,) = verify(pipeline, **env)["tables"]
+    assert (found["rows"], found["pending"], found["future"]) == (1, 3, 3)
+    assert "3 pending, 3 of them beyond today" in pipeline.loader("verify", **env).stdout
+
+    assert pipeline.load("--full-refresh", **env)["t"]["future_rows"] == 3
+    assert agrees(pipeline, "--values", **env)
+    pipeline.mysql("delete from t where id >= 3")
+    found = differing(pipeline, "--values", **env)
+    assert sum(extra for _, _, _, extra, _ in found.values()) == 2
+    verify(pipeline, "--repair", **env)
+    assert agrees(pipeline, "--values", **env)
+    assert pipeline.raw("t", "id") == [(n,) for n in (1, 2, 3, 3, 4, 4)]
 
 
 def change_each_way(pipeline):

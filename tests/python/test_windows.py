@@ -1,5 +1,6 @@
 """A wrong window lands the wrong days; a wrong date must not get through."""
 
+import random
 from datetime import UTC, date, datetime
 
 import pytest
@@ -8,6 +9,8 @@ from loader.errors import CommandLineError, ConfigError
 from loader.ledger import Load, covered_end, missing_days
 from loader.windows import (
     DAY,
+    FIRST_CHANGE,
+    LAST_CHANGE,
     WHOLE,
     Dates,
     Window,
@@ -92,6 +95,24 @@ def test_a_zone_that_nobody_knows_is_refused():
 def test_a_day_begins_and_ends_where_its_zone_says(zone, first, after):
     there = parse_zone(zone)
     assert (there.midnight(date(2026, 3, 29)), there.midnight(date(2026, 3, 30))) == (first, after)
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "+14:00", "-12:59", "Europe/Berlin", "Africa/Monrovia", "Pacific/Apia"]
+)
+def test_every_instant_is_of_the_day_between_whose_midnights_it_lies(zone):
+    there, draw = parse_zone(zone), random.Random(zone)
+    first, last = datetime(1000, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+    near = [
+        FIRST_CHANGE,
+        LAST_CHANGE,
+        *(datetime(y, 12, 31, tzinfo=UTC) for y in range(1960, 2045)),
+    ]
+    instants = [first + draw.random() * (last - first) for _ in range(500)]
+    instants += [each + draw.uniform(-2, 2) * DAY for each in near for _ in range(9)]
+    for instant in instants:
+        day = there.day(instant)
+        assert there.midnight(day) <= instant < there.midnight(day + DAY), (instant, day)
 
 
 def test_catch_up_goes_from_the_look_back_to_yesterday():
