@@ -93,7 +93,7 @@ class Chain:
         except Exception as error:
             self.is_over = True
             failed = Future[Outcome | None]()
-            failed.set_result(Outcome(job=job, load=None, error=_as_loader_error(error)))
+            failed.set_result(Outcome(job=job, load=None, error=self._as_loader_error(error)))
             return failed
         before = self._last_outcome
         self._last_outcome = self._lander.submit(self._outcome, loading)
@@ -138,7 +138,7 @@ class Chain:
                     wait([loading.staged])  # or the reader might stage what nobody removes
         except Exception as caught:
             self._is_broken = self.is_over = True
-            error = _as_loader_error(caught)
+            error = self._as_loader_error(caught)
             failed = replace(loading.load, outcome="failed", error=error.fact[:2000])
             with suppress(Exception):
                 self._warehouse.close()  # or a connection that is broken would not take the row
@@ -199,9 +199,8 @@ class Chain:
         self._future_rows = rows
         return rows
 
-
-def _as_loader_error(error: Exception) -> LoaderError:
-    return error if isinstance(error, LoaderError) else unexpected(error)
+    def _as_loader_error(self, error: Exception) -> LoaderError:
+        return error if isinstance(error, LoaderError) else unexpected(error, table=self._table)
 
 
 def _until(route: Route, ended: Event, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:

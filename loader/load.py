@@ -87,11 +87,19 @@ def unwatched() -> Iterator[Watcher]:
     yield Watcher(rows=lambda *_: None, say=said.append, done=lambda _: None, said=said)
 
 
-def unexpected(error: Exception, left: str = "nothing was landed") -> LoaderError:
-    """A fault of the loader's own; its text is not shown, because nobody knows what it holds."""
+def unexpected(
+    error: Exception, left: str = "nothing was landed", table: Table | None = None
+) -> LoaderError:
+    """A fault of the loader's own; its text is not shown, because nobody knows what it holds.
+
+    Args:
+        left: what stays as it was.
+        table: the table that was being read, landed or compared.
+    """
     at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{table.name}: " if table else ""
     return LoaderError(
-        f"{type(error).__name__} at {at.filename}:{at.lineno}; {left}.",
+        f"{where}{type(error).__name__} at {at.filename}:{at.lineno}; {left}.",
         "This is a fault of the loader; please report it.",
     )
 

@@ -97,9 +97,10 @@ def before(folder: Path, report: Report) -> Report | None:
     """The newest earlier report of the same target."""
     for file in sorted(folder.glob("*.json"), reverse=True):
         if file.stem < report["run_id"]:
-            found: Report = json.loads(file.read_text())
-            if found.get("target") == report["target"]:
-                return found
+            with suppress(OSError, ValueError, AttributeError):  # somebody has spoilt it
+                found: Report = json.loads(file.read_text())
+                if found.get("target") == report["target"]:
+                    return found
     return None
 
 

@@ -194,7 +194,7 @@ class Run:
             if error := finding.error:
                 if may_pass(error):
                     raise error
-                self.say(f"verify: {error.fact}")
+                self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
             elif finding.differing:
                 self.say(
                     f"{table.name}: {finding.missing:,} rows missing, {finding.extra:,} too many, "

@@ -8,7 +8,7 @@ from loader.config import Settings
 from loader.differences import Finding
 from loader.errors import LoaderError, RepairError
 from loader.ledger import REPAIR
-from loader.load import Job
+from loader.load import Job, unexpected
 from loader.repair import Repair
 from loader.tables import Table
 from loader.warehouse import Warehouse
@@ -51,8 +51,11 @@ def compared(
     with closing(new_warehouse()) as warehouse:
         try:
             return compare(table, settings, warehouse, window, with_values)
-        except LoaderError as error:
-            return Comparison(table=table, finding=Finding(table=table.name, error=error))
+        except Exception as error:
+            told = error
+            if not isinstance(told, LoaderError):
+                told = unexpected(error, "nothing was compared", table)
+            return Comparison(table=table, finding=Finding(table=table.name, error=told))
 
 
 def repair_jobs(

@@ -21,8 +21,16 @@ def main() -> None:
     try:
         loader(prog_name="loader")
     except LoaderError as error:
-        click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
-        sys.exit(error.exit_status)
+        _end(error)
+    except Exception as error:
+        from loader.load import unexpected
+
+        _end(unexpected(error, "what had been landed or published before stays"))
+
+
+def _end(error: LoaderError) -> None:
+    click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
+    sys.exit(error.exit_status)
 
 
 @click.group(

@@ -36,6 +36,9 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
         click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
     else:
         console.show_status(statuses)
+        left = {load.table_name for load in loads} - session.tables.keys()
+        if left and not names:
+            click.echo(f"\nDeclared no more, and as they were: {', '.join(sorted(left))}")
 
 
 @click.command(

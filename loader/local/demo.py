@@ -114,10 +114,12 @@ def _stages(endpoints: Endpoints, address: sample.Address) -> Grid:
     )
     for heading in ("in MySQL", "in raw_data", "newest version", "seconds"):
         grid.add_column(heading, justify="right")
-    loads = _query(
-        endpoints,
-        "select distinct on (table_name) table_name, extract(epoch from ended_at - started_at) "
-        "from raw_data._loads where outcome = 'landed' order by table_name, landed_rows desc",
+    loads = dict(
+        _query(
+            endpoints,
+            "select distinct on (table_name) table_name, extract(epoch from ended_at - started_at) "
+            "from raw_data._loads where outcome = 'landed' order by table_name, landed_rows desc",
+        )
     )
     counts = {
         table: (
@@ -125,10 +127,10 @@ def _stages(endpoints: Endpoints, address: sample.Address) -> Grid:
             _query(endpoints, f"select count(*) from raw_data.{table}")[0][0],
             _query(endpoints, f"select count(*) from analytics.{table}")[0][0],
         )
-        for table, _ in loads
+        for table in sample.TABLES
     }
-    for table, seconds in sorted(loads, key=lambda load: -counts[load[0]][0]):
-        grid.add_row(table, *(f"{rows:,}" for rows in counts[table]), f"{seconds:.1f}")
+    for table in sorted(counts, key=lambda table: -counts[table][0]):
+        grid.add_row(table, *(f"{rows:,}" for rows in counts[table]), f"{loads[table]:.1f}")
     return grid
 
 

@@ -9,6 +9,8 @@ loads as (
 
     select * from {{ source('raw_data', '_loads') }}
 
+    where table_name in ({{ declared_tables() }})
+
 ),
 
 -- A load covers no day that was not over when it began; one of the whole table, all before it;

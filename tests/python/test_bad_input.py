@@ -309,7 +309,7 @@ def test_a_fault_of_the_loaders_own_is_one_sentence_and_in_the_ledger(new_pipeli
     monkeypatch.setattr(mysql, "describe", faulty)
     done = pipeline.loader("load")
     assert done.returncode == 1
-    assert "RuntimeError at " in done.stderr
+    assert "u: RuntimeError at " in done.stderr
     assert "hunter2" not in done.stderr
     outcomes = dict(pipeline.query("select table_name, outcome from raw_data._loads"))
     assert outcomes == {"t": "landed", "u": "failed"}

@@ -139,6 +139,20 @@ def test_a_landing_of_the_whole_table_leaves_no_day_missing(pipeline):
     assert status["missing_days"] == []
 
 
+def test_a_table_that_is_declared_no_more_stops_nothing_and_is_named(pipeline):
+    pipeline.load("--run-date", DAY)
+    pipeline.query(
+        "insert into raw_data._loads (load_id, table_name, mode, started_at, outcome) "
+        "values ('1', 'of_old', 'catch_up', '2026-07-01', 'landed')"
+    )
+    pipeline.load()
+    assert pipeline.loader("verify").returncode == 0
+    shown = pipeline.loader("status").stdout
+    assert "Declared no more, and as they were: of_old" in shown
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    assert status["table"] == "t"
+
+
 # -- check ---------------------------------------------------------------------------------------
 
 

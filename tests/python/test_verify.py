@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import tempfile
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from loader import chain, differences, drill, s3
+from loader import chain, differences, drill, mysql, s3
 from loader.cli.session import open_session
 from loader.compare import compare
 from loader.jobs import run_jobs
 from loader.load import Route, unwatched
 from loader.verify import repair_jobs
+from loader.warehouse import postgres, redshift
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
 CREATE = (
@@ -55,6 +57,38 @@ def pipeline(new_pipeline):
     return made
 
 
+@pytest.mark.parametrize("error", [OverflowError, TypeError, KeyError, RecursionError])
+@pytest.mark.parametrize("arguments", [[], ["--values", "--repair"]])
+def test_an_unexpected_error_is_told_with_the_tables_name_and_the_others_are_compared(
+    new_pipeline, monkeypatch, error, arguments
+):
+    pipeline = new_pipeline([TABLE, {**TABLE, "name": "u"}])
+    pipeline.mysql(CREATE, CREATE.replace("table t", "table u"))
+    pipeline.load()
+    fetch = mysql.fetch
+
+    def faulty(source, statement):
+        if "`t`" in statement and "group by" in statement:
+            raise error("hunter2")
+        return fetch(source, statement)
+
+    monkeypatch.setattr(mysql, "fetch", faulty)
+    done = pipeline.loader("verify", *arguments)
+    assert done.returncode == 1
+    assert re.search(rf"t +failed: t: {error.__name__} at \S+; nothing was compared", done.stderr)
+    assert "hunter2" not in done.stderr + done.stdout
+    assert re.search("u .* agree", done.stdout)
+
+
+def test_a_command_that_fails_as_nobody_thought_ends_in_a_sentence(pipeline, monkeypatch):
+    monkeypatch.setattr(postgres.Postgres, "loads", None)
+    monkeypatch.setattr(redshift.Redshift, "loads", None)
+    for command in ("status", "load", "plan"):
+        done = pipeline.loader(command)
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: TypeError at "), done.stderr
+
+
 # -- what is found -------------------------------------------------------------------------------
 
 
@@ -77,7 +111,8 @@ def test_rows_dated_beyond_today_are_named_and_compared_to_the_end_of_the_calend
 ):
     """They ended verify with a traceback, were landed by no window, and nobody was told of them."""
     pipeline = new_pipeline([TABLE])
-    days = [f"'{TODAY + n * timedelta(days=1)}'" for n in (-3, 2)] + [f"'{end}'", "'2037-12-31'"]
+    days = [f"'{TODAY + n * timedelta(days=1)} 12:00:00'" for n in (-3, 2)]
+    days += [f"'{end}'", "'2037-12-31'"]
     pipeline.mysql(
         CREATE.replace("datetime(3)", kind),
         *(f"insert into t values ({n}, 0, {day})" for n, day in enumerate(days, 1)),
