@@ -106,15 +106,18 @@ def _newest(warehouse: RawTables, what: Compared, pending: bool) -> str:
 def _repeated(warehouse: RawTables, what: Compared, key: str) -> str:
     """Write the query for the newest load of keys that more than one load may have landed.
 
-    The keys of one load are unique, so only those that a later one than the oldest has landed
-    have to be looked at; unless that is most of the table.
+    The keys of one load are unique, so only those that a later one than the oldest of the rows
+    compared has landed have to be looked at; unless that is most of the table.
     """
     relation = warehouse.relation(what.table.name)
-    oldest, newest = warehouse.execute(f"select min({LOAD_ID}), max({LOAD_ID}) from {relation}")[0]
-    if oldest == newest:
-        return ""
-    later = f"{LOAD_ID} > {warehouse.literal(oldest)}"
+    compared = _of_window(what, what.cursor) if what.cursor and what.due.start else "1 = 1"
+    ((oldest,),) = warehouse.execute(
+        f"select min(landed.{LOAD_ID}) from {relation} as landed where {compared}"
+    )
+    later = f"{LOAD_ID} > {warehouse.literal(oldest or '')}"
     ((rows,),) = warehouse.execute(f"select count(*) from {relation} where {later}")
+    if not oldest or not rows:
+        return ""
     query = f"select {key}, max({LOAD_ID}) as newest from {relation}"
     if rows > what.about_rows // 2:
         return f"{query} group by {key} having count(*) > 1"

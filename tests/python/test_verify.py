@@ -16,7 +16,7 @@ from loader.compare import compare
 from loader.jobs import run_jobs
 from loader.load import Route, unwatched
 from loader.verify import repair_jobs
-from loader.warehouse import postgres, redshift
+from loader.warehouse import postgres, redshift, session
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
 CREATE = (
@@ -87,6 +87,28 @@ def test_a_command_that_fails_as_nobody_thought_ends_in_a_sentence(pipeline, mon
         done = pipeline.loader(command)
         assert done.returncode == 1
         assert done.stderr.startswith("Error: TypeError at "), done.stderr
+
+
+def test_what_a_days_verify_reads_does_not_grow_with_the_runs_before_it(pipeline, monkeypatch):
+    """Each run's keys were looked up again for every row of the day, all of them, once a row."""
+    ran, execute = [], postgres.Postgres.execute
+    monkeypatch.setattr(
+        session.Session, "execute", lambda *told: ran.append(told[1]) or execute(*told)
+    )
+    for number, day in enumerate(("2026-07-11", "2026-07-12", "2026-07-13"), 1):
+        pipeline.mysql(f"update t set updated_at = '{day}', v = -{number} where id % 3 = 0")
+        pipeline.load("--run-date", day)
+        ran.clear()
+        assert agrees(pipeline, "--run-date", day, "--values")
+        assert not [each for each in ran if "group by" in each and "newest" in each]
+        if pipeline.kind == "postgres":
+            assert "set local enable_nestloop = off" in ran
+    pipeline.mysql("update t set v = 7, updated_at = '2026-07-12 12:00' where id = 3")
+    pipeline.load("--run-date", "2026-07-12")
+    pipeline.query("update raw_data.t set v = 0 where id = 3 and v = 7")
+    assert list(differing(pipeline, "--run-date", "2026-07-12", "--values")) == ["2026-07-12"]
+    assert list(differing(pipeline, "--values")) == ["2026-07-12"]
+    assert agrees(pipeline, "--run-date", "2026-07-13", "--values")
 
 
 # -- what is found -------------------------------------------------------------------------------
