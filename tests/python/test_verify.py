@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pipeline import ROOT
 
 from loader import chain, differences, drill, mysql, s3
 from loader.cli.session import open_session
@@ -109,6 +110,31 @@ def test_what_a_days_verify_reads_does_not_grow_with_the_runs_before_it(pipeline
     assert list(differing(pipeline, "--run-date", "2026-07-12", "--values")) == ["2026-07-12"]
     assert list(differing(pipeline, "--values")) == ["2026-07-12"]
     assert agrees(pipeline, "--run-date", "2026-07-13", "--values")
+
+
+@pytest.mark.parametrize(
+    ("row", "changes", "values"),
+    [
+        ("a transaction commits later", ["insert into t values (99, 0, '2026-07-03')"], []),
+        ("a row's cursor is set back", ["update t set updated_at = '2026-07-01 07:00'"
+                                        " where id = 30"], []),
+        ("a key is used again", ["delete from t where id = 9",
+                                 "insert into t values (9, 0, '2026-07-04 03:03')"], []),
+        ("a row is deleted", ["delete from t where id = 9"], []),
+        ("a row changes without its cursor", ["update t set v = 0 where id = 9"], ["--values"]),
+    ],
+)  # fmt: skip
+def test_what_a_daily_run_does_not_see_a_verify_finds_and_a_repair_mends(
+    pipeline, row, changes, values
+):
+    assert f"| {row}" in (ROOT / "docs" / "operating.md").read_text()
+    pipeline.mysql(*changes)
+    assert pipeline.load()["t"]["mode"] == "catch_up"
+    assert differing(pipeline, *values)
+    if values:
+        assert agrees(pipeline)
+    verify(pipeline, *values, "--repair")
+    assert agrees(pipeline, "--values")
 
 
 # -- what is found -------------------------------------------------------------------------------
