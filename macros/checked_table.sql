@@ -85,7 +85,7 @@
 {% macro create_publications() %}
 
     {#- Before anything is built, because models that are published side by side would all try. -#}
-    {%- if execute and flags.WHICH in ['build', 'run'] -%}
+    {%- if execute and is_building() -%}
         {%- set publications = publications_relation() -%}
         {%- call statement('create_publications') -%}
             {%- if not load_relation(publications) -%}

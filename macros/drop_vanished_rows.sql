@@ -13,7 +13,9 @@
 
         A core model has the name of its raw table, and reads one staging view.
     -#}
-    {%- if model.config.materialized == 'incremental' and not build_window() -%}
+    {#- While dbt parses, so that it learns of the ledger. -#}
+    {%- if (is_building() or not execute) and model.config.materialized == 'incremental'
+        and not build_window() -%}
         {%- set staging = staging_relation(model) if execute else this -%}
         {%- set core, key = adapter.quote(this.identifier), model.config.unique_key -%}
         {%- set landed_whole -%}
@@ -33,6 +35,7 @@
         {%- if newest %}
         delete from {{ this }} where _load_id < '{{ newest }}';
         {%- endif %}
+        {%- if key %}
         delete from {{ this }}
         using {{ staging }} as vanished
         where
@@ -42,8 +45,9 @@
                 from {{ source('raw_data', '_loads') }}
                 where table_name = {{ text_literal(this.identifier) }} and mode = 'repair'
             )
-            and vanished.{{ key }} = {{ core }}.{{ key }}
+            and {{ same_key('vanished', core, key) }}
             and vanished._load_id > {{ core }}._load_id
+        {%- endif %}
     {%- endif -%}
 
 {% endmacro %}

@@ -5,7 +5,7 @@
         cover the tables that this user makes later. The archive is the owner's alone: it holds
         what may since have been deleted.
     -#}
-    {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot'] -%}
+    {%- if execute and (is_building() or flags.WHICH in ['seed', 'snapshot']) -%}
         {%- set group = var('analysts') -%}
         {%- if group_exists(group) -%}
             {%- call statement('grants') -%}

@@ -12,17 +12,23 @@
             'days is ' ~ days ~ '. Write a whole number, 0 or more. Nothing was moved.'
         ) }}
     {%- endif -%}
+    {%- set keyed = {} -%}
     {%- for source in graph.sources.values() if source.config.meta.get('loader', {}).get('primary_key') -%}
-        {%- set raw = api.Relation.create(
-            schema=source.schema, identifier=source.identifier
-        ).include(database=false) -%}
-        {%- set superseded = superseded_rows(raw, source.config.meta.loader.primary_key, days) -%}
+        {%- set raw = node_relation(source) -%}
+        {%- do require_table(raw) -%}
+        {%- if load_relation(archive_relation(raw)) -%}
+            {%- do require_table(archive_relation(raw)) -%}
+        {%- endif -%}
+        {%- do keyed.update({raw.include(database=false): source.config.meta.loader.primary_key}) -%}
+    {%- endfor -%}
+    {%- for raw, primary_key in keyed.items() -%}
+        {%- set superseded = superseded_rows(raw, primary_key, days) -%}
         {%- set found = run_query('select count(*) from ' ~ raw ~ ' where ' ~ superseded).rows[0][0] -%}
         {%- if not dry_run and found > 0 -%}
             {%- do run_query(move_to_archive(raw, superseded)) -%}
         {%- endif -%}
         {%- do log(
-            source.identifier ~ ': ' ~ found ~ ' superseded rows older than ' ~ days ~ ' days '
+            raw.identifier ~ ': ' ~ found ~ ' superseded rows older than ' ~ days ~ ' days '
             ~ ('would be moved' if dry_run else 'moved') ~ ' to ' ~ archive_relation(raw), info=true
         ) -%}
     {%- endfor -%}
@@ -38,9 +44,7 @@
         from {{ raw }} as newer
         where
             newer._load_id > {{ raw }}._load_id
-            {%- for column in primary_key %}
-                and newer.{{ quoted(column | lower) }} = {{ raw }}.{{ quoted(column | lower) }}
-            {%- endfor %}
+            and {{ same_key('newer', raw, primary_key) }}
     )
 
 {% endmacro %}

@@ -5,6 +5,8 @@
 -#}
 {% macro replace_view() %}
 
+    {#- dbt clones with it as well, and where it clones tables as such, it runs no hook. -#}
+    {%- set pre_hooks, post_hooks = ([], []) if flags.WHICH == 'clone' else (pre_hooks, post_hooks) -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='view') -%}
 

@@ -19,12 +19,7 @@
     {%- set published = checked_tables(model)[model] -%}
     {%- set versions = published_versions(published) if publications_exist() else [] -%}
     {%- set chosen = version_to_restore(model, versions, version) -%}
-    {%- if load_relation(published) is none -%}
-        {{ exceptions.raise_compiler_error(
-            published ~ ' is not there, so no rows can be replaced. `dbt build --select ' ~ model
-            ~ '` publishes it. Nothing was changed.'
-        ) }}
-    {%- endif -%}
+    {%- do require_table(published) -%}
 
     {%- if chosen.is_current -%}
         {%- do log(model ~ ' is at version ' ~ chosen.version ~ '. Nothing was changed.', info=true) -%}

@@ -175,23 +175,23 @@ class Pipeline:
         """Run dbt, whatever comes of it."""
         return self.run("dbt", "--no-use-colors", *arguments, **changes)
 
-    def build(self, *arguments: str) -> str:
+    def build(self, *arguments: str, **changes: str | None) -> str:
         """Run dbt within this process, which must succeed; returns what it said."""
-        success, said = self._dbt(arguments)
+        success, said = self._dbt(arguments, changes)
         assert success, said
         return said
 
-    def build_fails(self, *arguments: str) -> str:
+    def build_fails(self, *arguments: str, **changes: str | None) -> str:
         """Run dbt within this process, which must fail; returns what it said."""
-        success, said = self._dbt(arguments)
+        success, said = self._dbt(arguments, changes)
         assert not success, said
         return said
 
-    def _dbt(self, arguments: Sequence[str]) -> tuple[bool, str]:
+    def _dbt(self, arguments: Sequence[str], changes: Mapping[str, str | None]) -> tuple[bool, str]:
         flags = ["--no-use-colors"]
         if arguments[0] not in {"docs", "parse"}:
             flags.append("--no-write-json")  # nobody reads it, and it takes a fifth of the time
-        with self.inside(), redirect_stdout(io.StringIO()) as output:
+        with self.inside(**changes), redirect_stdout(io.StringIO()) as output:
             result = dbtRunner().invoke([*flags, *arguments])
         return result.success, f"{output.getvalue()}\n{result.exception or ''}"
 
