@@ -5,7 +5,7 @@
 
     {#- What merging, watermark and vanished rows are looked up by. -#}
     {{ return([
-        {'columns': [key], 'unique': true},
+        {'columns': key_columns(key), 'unique': true},
         {'columns': ['_load_id']},
         {'columns': ['_watermark']}
     ]) }}

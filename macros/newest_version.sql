@@ -9,7 +9,7 @@
         windows are landed and built. Within one load the source's primary key is unique.
 
         landed: the CTE that holds the landed rows.
-        key: the column that identifies a row.
+        key: the column that identifies a row, or a list of those that do together.
         built: the table built so far; none if there is none, or it is to be built anew.
 
         A version that says its row was deleted hides the older ones and is not merged itself;
@@ -35,7 +35,7 @@
             {{ landed }}.*,
 
             row_number() over (
-                partition by {{ key }}
+                partition by {{ key_columns(key) | join(', ') }}
                 order by _load_id desc
             ) as recency_rank
 
@@ -44,7 +44,7 @@
     ) as ranked
 
     {% if built %}
-        left join {{ built }} as built on ranked.{{ key }} = built.{{ key }}
+        left join {{ built }} as built on {{ same_key('ranked', 'built', key) }}
     {% endif %}
 
     where

@@ -4,8 +4,7 @@
         A raw table holds every version that was landed; among the newest ones, its key must be
         filled and must be met once. Its columns are MySQL's, and may be called anything.
     -#}
-    {%- set key = [] -%}
-    {%- for column in columns -%}{%- do key.append(quoted(column | lower)) -%}{%- endfor -%}
+    {%- set key = key_columns(columns) -%}
     {%- set listed = key | join(', ') %}
     select
         {{ listed }},
@@ -14,10 +13,10 @@
     from (
 
         select
-            landed.*,
+            *,
             rank() over (partition by {{ listed }} order by _load_id desc) as recency_rank
 
-        from {{ model }} as landed
+        from {{ model }}
 
     ) as ranked
 

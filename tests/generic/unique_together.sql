@@ -1,12 +1,14 @@
 {% test unique_together(model, columns) %}
 
+    {%- set listed = key_columns(columns) | join(', ') %}
+
     select
-        {{ columns | join(', ') }},
+        {{ listed }},
         count(*) as copies
 
     from {{ model }}
 
-    group by {{ columns | join(', ') }}
+    group by {{ listed }}
 
     having count(*) > 1
 
