@@ -29,6 +29,14 @@ _STRAY = {
     CHANGED: re.compile(rb"\xfb(?<![\xfe\xfc]\xfb)(?<!\A\xfb)"),
 }
 _PIECE = 1 << 16
+_REMEDY = (
+    "Mend the row in MySQL, or declare `on_unrepresentable` (null, strip, truncate or text) under "
+    "the column's `config: meta: loader:`."
+)
+_KEY_REMEDY = (
+    "Mend the row in MySQL, or declare `mask: hash` under the column's `config: meta: loader:`. To "
+    "Redshift, keys that differ by blanks at their end alone are one, so none may end in a blank."
+)
 
 
 @dataclass(frozen=True)
@@ -232,8 +240,7 @@ def _refusal(
             if mark in value if mark else not _is_text(value):
                 return SourceError(
                     f"{_named(fields, key)}: column {column} {why}: {_shown(value)[:80]!r}.",
-                    "Mend the row in MySQL, or declare `on_unrepresentable` (null, strip, "
-                    "truncate or text) under the column's `config: meta: loader:`.",
+                    _KEY_REMEDY if column in key else _REMEDY,
                 )
     return SourceError(f"A value {why}.", "Look for invalid bytes in the table's text columns.")
 

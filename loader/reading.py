@@ -1,9 +1,9 @@
 """What MySQL says of a table, and the statements that count and read one window of it."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from loader.copytext import NULL, SEPARATOR
+from loader.copytext import NULL, REFUSED, SEPARATOR
 from loader.days import converted, day_of, where, within
 from loader.errors import SourceError
 from loader.policies import Policy, check_consent
@@ -244,10 +244,18 @@ def _landed(table: Table, column: Column, dialect: Dialect) -> Landed:
     if policy.is_hashed:
         return _hashed(column)
     try:
-        return landed(column, dialect, policy.on_unrepresentable)
+        lands = landed(column, dialect, policy.on_unrepresentable)
     except SourceError as error:
         where = f"{table.database}.{table.source}"
         raise SourceError(f"{where}: {error.fact}", error.remedy) from None
+    is_key = lands.name in {name.lower() for name in table.primary_key}
+    if is_key and dialect == REDSHIFT and lands.type.startswith("varchar"):
+        # Another key may differ by blanks at its end alone, and Redshift would take the two for
+        # one. In MySQL a binary text has no such blanks. [Redshift: "Significance of trailing
+        # blanks"; MySQL: The CHAR and VARCHAR Types]
+        text, refused = as_bytes(lands.text), f"concat({marker(REFUSED)}, {lands.text})"
+        return replace(lands, text=f"if(right({text}, 1) = 0x20, {refused}, {lands.text})")
+    return lands
 
 
 def _hashed(column: Column) -> Landed:

@@ -159,6 +159,35 @@ def test_text_is_counted_in_bytes(connection):
         run(connection, "insert into t values ('ééé')")
 
 
+def test_blanks_at_the_end_mean_nothing_when_text_is_compared(connection):
+    """They are kept all the same, and LIKE sees them. [Redshift: Character types]."""
+    run(connection, "create table t (n integer, a varchar(9))")
+    run(connection, "insert into t values (1, 'Direct'), (2, 'Direct '), (3, ' Direct'), (4, '')")
+    run(connection, "insert into t values (5, ' ')")
+    direct = [(1,), (2,)]
+    for condition in (
+        "a = 'Direct'",
+        "a in ('Direct  ')",
+        "not a <> 'Direct'",
+        "a between 'Direct' and 'Direct'",
+    ):
+        assert run(connection, f"select n from t where {condition} order by n") == direct
+    for count in (
+        "count(distinct a)",
+        "count(*) from (select a from t group by a)",
+        "count(*) from (select a from t union select a from t)",
+        "max(n) from (select dense_rank() over (order by a) as n from t)",
+    ):
+        assert run(connection, f"select {count} {'' if 'from' in count else 'from t'}") == [(3,)]
+    joined = "select count(*) from t inner join t as u on t.a = u.a"
+    for without in ("hashjoin", "mergejoin", "nestloop"):
+        run(connection, f"set enable_{without} = off")
+        assert run(connection, joined) == [(9,)]
+        run(connection, f"set enable_{without} = on")
+    assert run(connection, "select len(a) from t order by n") == [(6,), (7,), (7,), (0,), (1,)]
+    assert run(connection, "select n from t where a like 'Direct'") == [(1,)]
+
+
 def test_types_without_a_size_have_redshifts(connection):
     run(connection, "create table t (a varchar, b numeric, c text)")
     types = run(

@@ -184,6 +184,45 @@ def test_a_value_longer_than_redshifts_longest_is_refused_by_name(new_pipeline, 
     assert pipeline.raw("t", "id") == before
 
 
+def test_keys_that_only_blanks_tell_apart_are_not_one(new_pipeline):
+    """To Redshift they would be, so there they are refused. Other values keep their blanks."""
+    hashed = {"name": "k", "config": {"meta": {"loader": {"mask": "hash"}}}}
+    names, ways = ("one", "wide", "two", "hashed"), {"columns": [hashed]}
+    pipeline = new_pipeline(
+        [
+            {"name": name, "primary_key": ["n", "K"] if name == "two" else ["K"]}
+            | (ways if name == "hashed" else {})
+            for name in names
+        ]
+    )
+    is_mariadb = "MariaDB" in pipeline.mysql("select version()")[0][0]
+    text = "utf8mb4 collate utf8mb4_" + ("nopad_bin" if is_mariadb else "0900_bin")
+    wide = "ucs2 collate ucs2_nopad_bin" if is_mariadb else text
+    for name in names:
+        charset, key = (wide if name == "wide" else text), ("n, K" if name == "two" else "K")
+        pipeline.mysql(
+            f"create table {name} (K varchar(20) character set {charset}, n int, v text, "
+            f"primary key ({key}))",
+            f"insert into {name} values ('Direct', 1, 'v '), ('', 1, ' ')",
+        )
+    pipeline.load(LOADER_MASK_SALT="0123456789abcdef")
+    for name in names:
+        pipeline.mysql(f"insert into {name} values ('Direct ', 1, 'v')")
+    landed = dict.fromkeys(names, 3)
+    if pipeline.kind == "redshift":
+        landed |= {"one": 2, "wide": 2, "two": 2}
+        said = pipeline.fails(LOADER_MASK_SALT="0123456789abcdef")
+        for name, key in (("one", ""), ("wide", ""), ("two", "n 1, ")):
+            assert f".{name}: {key}k Direct : column k has no equal in the warehouse" in said
+        assert said.count("none may end in a blank") == 3
+        assert "`mask: hash`" in said
+    else:
+        pipeline.load(LOADER_MASK_SALT="0123456789abcdef")
+    for name in names:
+        found = pipeline.raw(name, "length(v)")
+        assert found == sorted([(2,), (1,), (1,)][: landed[name]])
+
+
 @pytest.mark.only("redshift", because="PostgreSQL's rows have no limit that matters")
 @pytest.mark.parametrize("declared", ["longblob", "longtext"], ids=["CSV", "text"])
 def test_a_row_longer_than_copy_takes_is_refused_by_its_key(new_pipeline, declared):

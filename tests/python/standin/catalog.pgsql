@@ -81,6 +81,27 @@ $do$;
 create function regexp_replace(text, text, text) returns text language sql immutable strict
     as $$ select regexp_replace($1, $2, $3, 'g') $$;
 
+-- Blanks at the end mean nothing when VARCHAR is compared, grouped, joined or ordered: PostgreSQL
+-- has that for CHAR, of the same bytes. (MIN and MAX keep PostgreSQL's own order.)
+update pg_operator set oprcode = bpchar.code
+from (
+    select oprname as name, oprcode as code from pg_operator
+    where oprleft = 'bpchar'::regtype and oprright = 'bpchar'::regtype
+) as bpchar
+where oprname = bpchar.name and oprleft = 'text'::regtype and oprright = 'text'::regtype
+    and oprname in ('=', '<>', '<', '<=', '>', '>=');
+update pg_amproc set amproc = bpchar.amproc
+from pg_amproc as bpchar
+where pg_amproc.amproclefttype = 'text'::regtype and pg_amproc.amprocrighttype = 'text'::regtype
+    and bpchar.amproclefttype = 'bpchar'::regtype and bpchar.amprocrighttype = 'bpchar'::regtype
+    and bpchar.amprocnum = pg_amproc.amprocnum and pg_amproc.amprocnum in (1, 2)
+    and (pg_amproc.amprocfamily, bpchar.amprocfamily) in (
+        select ours.oid, theirs.oid from pg_opfamily as ours
+        inner join pg_opfamily as theirs on theirs.opfmethod = ours.opfmethod
+        where ours.opfname = 'text_ops' and theirs.opfname = 'bpchar_ops'
+            and ours.opfmethod in (select oid from pg_am where amname in ('btree', 'hash'))
+    );
+
 -- What a table was declared with, and VARCHAR(n) counted in bytes.
 create table standin_design (relation oid primary key, diststyle text, sortkeys text);
 grant select, insert, update, delete on standin_design to public;
