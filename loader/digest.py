@@ -4,9 +4,10 @@ Every row becomes a whole number that MySQL, PostgreSQL and Redshift compute ali
 rows the sum is compared, together with their count. Sets of rows that differ have the same sum
 about once in 2^48 times.
 
-A row's number is the first twelve digits of the MD5 of its texts; or, at half the cost, where its
-key is of whole numbers: the square of key and version folded to below 2^31. A square, because the
-sum would not see otherwise that two rows have exchanged their versions.
+A row's number is the first twelve digits of the SHA-256 of its texts; or, at half the cost, where
+its key is of whole numbers: the square of key and version folded to below 2^31. A square, because
+the sum would not see otherwise that two rows have exchanged their versions. Of the functions that
+all servers have, MySQL 9.7 has lost MD5.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -21,7 +22,6 @@ from loader.windows import Window, Zone
 PRIME = 2_147_483_629
 """One more than what numbers are folded to; the product of two of them fits a BIGINT."""
 _FACTOR = 1_103_515_245
-_CHANGING = ("null", "strip", "truncate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Writer(Protocol):
         """Write a value's text as it is staged, but for an instant's closing zeros."""
 
     def told(self, column: Landed) -> str:
-        """Write the same, but of an instant the microseconds."""
+        """Write the same, but of an instant the microseconds, and of a float its bits."""
 
     def value(self, column: Landed) -> str:
         """Write a text for a value that may be NULL, or longer than a text of several may be."""
@@ -76,7 +76,7 @@ class Writer(Protocol):
         """Write several texts as one."""
 
     def hashed(self, text: str) -> str:
-        """Write the number of the first twelve digits of a text's MD5."""
+        """Write the number of the first twelve digits of a text's SHA-256."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,22 +170,23 @@ def values_of(
     """
     named = {name.lower() for name in (*table.primary_key, table.cursor or "")}
     others = [column for column in columns if column.name not in named]
-    exact = [each for each in others if is_exact(table, each) and each.name in held]
+    exact = [each for each in others if each.name in held and not table.policy(each.name).is_hashed]
     left_out = [column.name for column in others if column not in exact]
     return tuple(exact), tuple(left_out)
 
 
 def is_exact(table: Table, column: Landed) -> bool:
-    """Whether a value is the same on both sides, so that it can be compared and be a key."""
-    policy = table.policy(column.name)
-    changes = policy.is_hashed or policy.on_unrepresentable in _CHANGING
-    return kind_of(column) != "float" and not changes
+    """Whether a value's text is the same on both sides, so that it can be a key.
+
+    The salt of a hash is not MySQL's to know; two floats that are equal may be written otherwise.
+    """
+    return kind_of(column) != "float" and not table.policy(column.name).is_hashed
 
 
 def kind_of(column: Landed) -> str:
     """Say what a column holds: `whole` numbers, `instant`, `text`, or `float`.
 
-    A float is not written alike on both sides; all else has its text.
+    A float is not written alike on both sides, so its bits are compared; all else has its text.
     """
     name, _, sizes = column.type.partition("(")
     if name in ("smallint", "integer", "bigint") or (name == "numeric" and ",0)" in sizes):

@@ -1,23 +1,21 @@
 """The rows of MySQL that are due, as the numbers and texts that the warehouse has too."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from loader import mysql
 from loader.copytext import SEPARATOR
 from loader.days import day_of, where, within
 from loader.digest import PRIME, Compared, Side, any_of, kind_of, numbers
-from loader.reading import Description, Reading, read_columns
+from loader.reading import Description, Reading
 from loader.tables import Table
-from loader.types import Column, Landed, as_bytes, quote_mysql
+from loader.types import Landed, as_bytes, quote_mysql
 from loader.windows import DAY, Window, Zone
 
 
 def source_side(description: Description, read: Reading, what: Compared) -> Side:
     """Write MySQL's side."""
-    lands = zip(read.columns, read_columns(what.table, description), strict=True)
-    writer = _Writer({landed.name: column for landed, column in lands})
+    writer = _Writer()
     cursor = description.column(what.table.cursor) if what.table.cursor else None
     name = quote_mysql(cursor.name) if cursor else ""
     day = day_of(cursor, what.zone) if cursor else ""
@@ -53,36 +51,34 @@ def future_rows(
     return int(mysql.fetch(source, statement)[0][0])
 
 
-@dataclass(frozen=True)
 class _Writer:
     """MySQL's SQL for a row's numbers and texts."""
 
-    columns: dict[str, Column]
-
     def whole(self, column: Landed) -> str:
         """Write it signed, because MySQL refuses unsigned minus something."""
-        name = self._name(column)
         is_wide = column.type.startswith("numeric")
-        return f"cast({f'mod({name}, {PRIME})' if is_wide else name} as signed)"
+        return f"cast({f'mod({column.value}, {PRIME})' if is_wide else column.value} as signed)"
 
     def micros(self, column: Landed) -> str:
-        return f"timestampdiff(microsecond, '1970-01-01', {self._name(column)})"
+        return f"timestampdiff(microsecond, '1970-01-01', {column.value})"
 
     def text(self, column: Landed) -> str:
-        return as_bytes(column.text)
+        return as_bytes(column.value)
 
     def told(self, column: Landed) -> str:
-        return self.micros(column) if kind_of(column) == "instant" else self.text(column)
+        match kind_of(column):
+            case "instant":
+                return self.micros(column)
+            case "float":  # as the first coordinate of a point; 0e0 makes 0 of -0
+                return f"hex(substr(st_asbinary(point({column.value} + 0e0, 0)), 6, 8))"
+        return self.text(column)
 
     def value(self, column: Landed) -> str:
         told = self.told(column)
-        return f"coalesce({f'md5({told})' if kind_of(column) == 'text' else told}, 0x1E)"
+        return f"coalesce({f'sha2({told}, 256)' if kind_of(column) == 'text' else told}, 0x1E)"
 
     def joined(self, texts: Sequence[str]) -> str:
         return f"concat_ws(0x1F, {', '.join(texts)})"
 
     def hashed(self, text: str) -> str:
-        return f"cast(conv(left(md5({text}), 12), 16, 10) as signed)"
-
-    def _name(self, column: Landed) -> str:
-        return quote_mysql(self.columns[column.name].name)
+        return f"cast(conv(left(sha2({text}, 256), 12), 16, 10) as signed)"

@@ -8,9 +8,10 @@ from loader import mysql
 from loader.copytext import SEPARATOR
 from loader.days import day_of, where
 from loader.differences import Key
-from loader.digest import any_of, kind_of
+from loader.digest import any_of
 from loader.reading import Description, Reading, read_columns
 from loader.tables import Table
+from loader.texts import is_binary, is_number
 from loader.types import Column, Landed, as_bytes, quote_mysql
 from loader.windows import Zone
 
@@ -33,7 +34,7 @@ class KeyColumns:
     @property
     def texts(self) -> str:
         """Write MySQL's expression of a key: its columns' texts, joined."""
-        texts = ", ".join(as_bytes(lands.text) for _, lands in self.columns)
+        texts = ", ".join(as_bytes(lands.value) for _, lands in self.columns)
         return f"concat_ws(0x{SEPARATOR.hex()}, {texts})"
 
     def key(self, texts: Iterable[bytes | str]) -> Key:
@@ -49,7 +50,7 @@ class KeyColumns:
         MySQL compares as the columns' collations say: rows of other keys may be found as well.
         """
         literals = [
-            [_literal(lands, text) for (_, lands), text in zip(self.columns, key, strict=True)]
+            [_literal(column, text) for (column, _), text in zip(self.columns, key, strict=True)]
             for key in keys
         ]
         names = [quote_mysql(column.name) for column, _ in self.columns]
@@ -90,18 +91,19 @@ def key_columns(table: Table, description: Description, read: Reading, zone: Zon
 def plain(column: Landed, text: str) -> str:
     """Write an instant's text without closing zeros, which the two sides show differently.
 
-    >>> plain(Landed(name="at", type="timestamp", text=""), "2026-07-01 08:00:00.500")
+    >>> plain(Landed(name="at", type="timestamp"), "2026-07-01 08:00:00.500")
     '2026-07-01 08:00:00.5'
     """
     return text.rstrip("0").rstrip(".") if column.type == "timestamp" and "." in text else text
 
 
-def _literal(column: Landed, text: str) -> str:
-    """Write a key's text as a literal that MySQL compares with the bare column."""
-    if kind_of(column) == "whole" or column.type.startswith("numeric"):
+def _literal(column: Column, text: str) -> str:
+    """Write a key's text as a literal that MySQL compares with the bare column.
+
+    It is of the column's type, whatever the value lands as.
+    """
+    if is_number(column):
         return text
-    if column.type.startswith(("bytea", "varbyte")):
+    if is_binary(column):
         return "X'" + text.removeprefix("\\x") + "'"
-    if kind_of(column) == "instant":
-        return f"'{text}'"
     return f"_utf8mb4 X'{text.encode(errors='surrogateescape').hex()}'"

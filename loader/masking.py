@@ -66,8 +66,12 @@ def _keyed(key: bytes, value: bytes) -> bytes:
 
 
 def salt_id(reading: Reading, salt: str) -> str | None:
-    """Tell one salt from another without telling the salt; None where it is not used."""
-    return _keyed(_bytes(salt), b"salt_id")[:16].decode() if reading.hashed else None
+    """Tell one salt from another without telling the salt; None where it is not used.
+
+    Nor are hashes alike of a column that an older loader hashed as MySQL shows it.
+    """
+    what = b"salt_id, unpadded" if reading.unpadded else b"salt_id"
+    return _keyed(_bytes(salt), what)[:16].decode() if reading.hashed else None
 
 
 def check_salt(load: Load, earlier: Sequence[Load]) -> None:
@@ -84,8 +88,9 @@ def check_salt(load: Load, earlier: Sequence[Load]) -> None:
     was = newest.salt_id if newest else None
     if load.salt_id and was not in (None, load.salt_id) and not load.window.is_whole:
         raise ConfigError(
-            f"{load.table_name}: {SETTING} is not the one that its rows were masked with. No row "
-            "was read.",
+            f"{load.table_name}: {SETTING} is not the one that its rows were masked with, or an "
+            "older loader masked them, which made other hashes of fractions and padded numbers. No "
+            "row was read.",
             f"Set it to the former value; or land the table whole (loader load --full-refresh "
             f"--select {shlex.quote(load.table_name)}), and all that are joined to it, and build "
             "anew (dbt build --full-refresh).",

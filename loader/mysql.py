@@ -7,7 +7,7 @@ cursor column, so that its index serves them. The statements are few and plain, 
 
 import ssl
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import pymysql
@@ -118,6 +118,9 @@ def describe(connection: Source, table: Table) -> Description:
         SourceError: the table is not there, or this user may not read it.
     """
     place = (table.database, table.source)
+    with suppress(pymysql.err.Error):  # what is missing is said below
+        # Without one, all that MySQL says of a function it lacks is "No database selected".
+        connection.select_db(table.database)
     with connection.cursor() as cursor:
         # Read by position, because MySQL 8 heads these columns in upper case.
         cursor.execute(

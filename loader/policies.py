@@ -10,21 +10,25 @@ UNREPRESENTABLE = ("fail", "null", "strip", "truncate", "text")
 MASKS = ("hash", "drop", "none")
 _KNOWN = ("on_unrepresentable", "mask", "exclude")
 _NEEDED = (
-    # What the loader and the models need the values of: key, name, why, remedy.
+    # What the loader and the models need the values of: key, name, why, remedy, and the policies
+    # that would not leave them as they are, or not tell them apart any more.
     (
         "cursor",
         "cursor, which windows are cut by",
         "Declare `mask: none` for it, or another cursor, or none.",
+        ("hash", "null", "strip", "truncate", "text"),
     ),
     (
         "deleted",
         "soft-delete flag, which models tell deleted rows by",
         "Declare `mask: none` for it, or no `deleted`.",
+        ("hash",),
     ),
     (
         "primary_key",
         "primary key, which rows are told apart by",
         "Declare `mask: hash` for it: equal keys have equal hashes.",
+        ("null", "strip", "truncate"),
     ),
 )
 _WAYS = "`mask: hash`, `mask: drop` or `exclude: true`; `mask: none` lands it as it is"
@@ -90,13 +94,17 @@ def column_policies(declared: Mapping[str, Any], wrong: Wrong) -> dict[str, Poli
         if name in policies:
             raise wrong(f"column {name} is declared twice.", "Keep one of them.")
         policies[name] = _policy(name, column, wrong)
-    for key, use, remedy in _NEEDED:
+    for key, use, remedy, refused in _NEEDED:
         named = loader_of(declared).get(key) or []
         for name in [named] if isinstance(named, str) else named:
             policy = policies.get(name.lower(), Policy())
-            if policy.is_left_out or (policy.is_hashed and key != "primary_key"):
-                what = "left out" if policy.is_left_out else "masked"
-                raise wrong(f"column {name} is the {use}, so it cannot be {what}.", remedy)
+            fact = f"column {name} is the {use}, so it cannot be"
+            if policy.is_left_out:
+                raise wrong(f"{fact} left out.", remedy)
+            if policy.mask in refused:
+                raise wrong(f"{fact} masked.", remedy)
+            if policy.on_unrepresentable in refused:
+                raise wrong(f"{fact} landed as another value.", "Declare no `on_unrepresentable`.")
     return policies
 
 

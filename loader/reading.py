@@ -8,14 +8,13 @@ from loader.days import converted, day_of, where, within
 from loader.errors import SourceError
 from loader.policies import Policy, check_consent
 from loader.tables import Table
+from loader.texts import hash_text, is_padded
 from loader.types import (
     REDSHIFT,
     Column,
     Dialect,
     Landed,
     as_bytes,
-    exact_text,
-    inexact,
     landed,
     marker,
     quote_mysql,
@@ -72,6 +71,7 @@ class Reading:
         columns: how each column of the table lands that is not left out.
         fields: the names of the fields of a row: the columns, and `_run_date` with a cursor.
         hashed: those of them that MySQL answers a hash of, which wants the salt yet.
+        unpadded: those of the hashed that an older loader hashed as MySQL shows them.
         kept: the condition of a row that the declaration does not leave out, for every statement
             on the table; empty where none is.
         trial: the statement that MySQL refuses if that condition is wrong; empty without.
@@ -85,6 +85,7 @@ class Reading:
     columns: tuple[Landed, ...]
     fields: tuple[str, ...]
     hashed: tuple[str, ...]
+    unpadded: tuple[str, ...]
     kept: str
     trial: str
     count: str
@@ -150,7 +151,7 @@ def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
     [Redshift: Names and identifiers: "only UTF-8 printable characters"]
     """
     longest = dialect.name_bytes - len(LOCK)
-    if len(table.name.encode()) > longest:
+    if len(table.name.lower().encode()) > longest:
         raise SourceError(
             f"The name of table {table.name} is longer than {longest} bytes.",
             "Give it a shorter one in the dbt source YAML; `source` says what MySQL calls it.",
@@ -197,6 +198,7 @@ def reading(
         for lands, column in zip(columns, read, strict=True)
     ]
     fields = [lands.name for lands in columns]
+    hashed = tuple(name for name in fields if table.policy(name).is_hashed)
     # A condition that is neither true nor false leaves no row out.
     kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
     days, missed = "", ""
@@ -211,7 +213,10 @@ def reading(
     return Reading(
         columns=tuple(columns),
         fields=tuple(fields),
-        hashed=tuple(name for name in fields if table.policy(name).is_hashed),
+        hashed=hashed,
+        unpadded=tuple(
+            each.name for each in read if each.name.lower() in hashed and is_padded(each)
+        ),
         kept=kept,
         trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
         count=f"select count(*) from {source}{where(days, kept)}",
@@ -259,15 +264,9 @@ def _landed(table: Table, column: Column, dialect: Dialect) -> Landed:
 
 
 def _hashed(column: Column) -> Landed:
-    """Read a hash instead of the value: of its text in UTF-8 as it would land, of bytes themselves.
-
-    So values that are equal have equal hashes, whatever their columns' types and character sets.
-    Text that has no equal in UTF-8 is hashed as the bytes that it is, not as a question mark.
-    """
-    text = as_bytes(exact_text(column, quote_mysql(column.name)))
-    if condition := inexact(column, exact_text(column, quote_mysql(column.name))):
-        text = f"if({condition}, {as_bytes(quote_mysql(column.name))}, {text})"
-    return Landed(name=column.name.lower(), type=_HASH, text=as_bytes(f"sha2({text}, 256)"))
+    """Read a hash instead of the value."""
+    text = as_bytes(f"sha2({hash_text(column)}, 256)")
+    return Landed(name=column.name.lower(), type=_HASH, value=text, text=text)
 
 
 def _within(cursor: Column, window: Window, zone: Zone) -> str:

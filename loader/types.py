@@ -1,4 +1,4 @@
-"""MySQL types: what each becomes in the warehouse, and the SQL that reads it as lossless text.
+"""MySQL types: what each becomes in the warehouse, and what is read if that cannot hold a value.
 
 Sources: MySQL Reference Manual "Data Types"; Amazon Redshift Database Developer Guide
 "Data types", "Character types", "Numeric types", "VARBYTE type".
@@ -8,33 +8,22 @@ from dataclasses import dataclass
 
 from loader.copytext import CHANGED, NULL, REFUSED
 from loader.errors import SourceError
+from loader.texts import (
+    BINARIES,
+    TEXTS,
+    Column,
+    as_bytes,
+    choice,
+    exact_text,
+    inexact,
+    marker,
+    quote_mysql,
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A column as `information_schema.columns` has it.
-
-    Attributes:
-        data_type: the type's bare name, such as `decimal`.
-        column_type: the whole type, such as `decimal(10,2) unsigned`.
-        length: longest value in characters, for text; in bytes, for binary columns.
-        precision, scale: of numbers; `precision` is a BIT's width too.
-        charset: of text columns.
-    """
-
-    name: str
-    data_type: str
-    column_type: str
-    length: int | None = None
-    precision: int | None = None
-    scale: int | None = None
-    charset: str | None = None
-    nullable: bool = True
-
-    @property
-    def unsigned(self) -> bool:
-        """Whether the column holds no negative numbers."""
-        return "unsigned" in self.column_type
+__all__ = [
+    "POSTGRES", "REDSHIFT", "Column", "Dialect", "Landed", "as_bytes", "landed", "marker",
+    "quote_mysql",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +68,7 @@ _INTEGERS = {
     "int": ("integer", "bigint"),
     "bigint": ("bigint", "numeric(20,0)"),
 }
-_TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json"}
-_BINARIES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 _DATES = {"date": "date", "datetime": "timestamp", "timestamp": "timestamp"}
-_GEOMETRIES = {
-    "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
-    "multipolygon", "geometrycollection", "geomcollection",
-}  # fmt: skip
-_UTF8 = {"utf8mb4", "utf8mb3", "utf8"}
-_EXACT = {*_UTF8, "latin1"}  # of these every byte has its character [MySQL: West European ...]
 _CHARACTER_BYTES = 4  # the longest character of UTF-8
 _TIME_LENGTH = 17  # -838:59:59.000000; Redshift's TIME ends at 24 h, so a span of time is text
 
@@ -99,18 +80,17 @@ class Landed:
     Attributes:
         name: the raw table's column, in lower case, as Redshift folds it.
         type: the warehouse's type.
-        text: the MySQL expression of the value's text; its bytes are exact once they are joined
-            to a binary string, or cast to one.
+        value: the MySQL expression of the text that the warehouse holds, which keys and values are
+            compared by; NULL where it holds none.
+        text: the MySQL expression of what is read: the value, behind a mark if it cannot land or
+            a policy has changed it. Its bytes are exact once they are joined to a binary string,
+            or cast to one.
     """
 
     name: str
     type: str
-    text: str
-
-
-def quote_mysql(name: str) -> str:
-    """A MySQL identifier in backticks. [Schema Object Names]."""
-    return "`" + name.replace("`", "``") + "`"
+    value: str = ""
+    text: str = ""
 
 
 def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
@@ -125,22 +105,27 @@ def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
         SourceError: no type of the warehouse holds the column exactly and no policy says what
             to do instead.
     """
-    name = column.name.lower()
-    if policy == "text" and column.data_type not in _TEXTS:
-        quoted = quote_mysql(column.name)
-        is_bytes = column.data_type in _BINARIES
-        value = f"hex({quoted})" if is_bytes else exact_text(column, quoted)
-        too_long = f"length({value}) > {dialect.text_bytes}" if dialect.text_bytes else ""
-        text = _if_refused([too_long], value, "fail")
-        return Landed(name=name, type=_text_type(dialect, None), text=text)
-    kind = _type(column, dialect)
+    is_text = column.data_type in TEXTS
+    as_text = policy == "text" and not is_text
+    kind = _text_type(dialect, None) if as_text else _type(column, dialect)
     if kind is None:
         raise SourceError(
             f"column {column.name} is {column.column_type}, which {dialect.name} has no equal of",
             "Declare `on_unrepresentable: text` under the column's `config: meta: loader:` "
             "to land it as text, or `exclude: true` to leave it out.",
         )
-    return Landed(name=name, type=kind, text=_marked(column, dialect, policy))
+    value = exact_text(column)
+    if column.data_type in BINARIES and not as_text:
+        value = f"concat({dialect.binary_prefix}, {value})"
+    refused = _refused(column, value, dialect, policy)
+    if policy == "null":
+        text, value = choice(refused, marker(CHANGED + NULL), value), choice(refused, "null", value)
+    else:
+        changes, changed = _change(column, value, dialect, policy) if is_text else ("", value)
+        text = choice([changes], f"concat({marker(CHANGED)}, {changed})", value)
+        text = choice(refused, f"concat({marker(REFUSED)}, {value})", text)
+        value = choice([changes], changed, value)
+    return Landed(name=column.name.lower(), type=kind, value=value, text=text)
 
 
 def _type(column: Column, dialect: Dialect) -> str | None:  # noqa: C901, PLR0911 - one line a type
@@ -163,9 +148,9 @@ def _type(column: Column, dialect: Dialect) -> str | None:  # noqa: C901, PLR091
             return _text_type(dialect, _TIME_LENGTH)
         case kind if kind in _DATES:
             return _DATES[kind]
-        case kind if kind in _TEXTS:
+        case kind if kind in TEXTS:
             return _text_type(dialect, (column.length or 0) * _CHARACTER_BYTES)
-        case kind if kind in _BINARIES:
+        case kind if kind in BINARIES:
             if dialect.binary_bytes is None:
                 return "bytea"
             return f"varbyte({min(max(column.length or 1, 1), dialect.binary_bytes)})"
@@ -179,107 +164,49 @@ def _text_type(dialect: Dialect, size: int | None) -> str:
     return f"varchar({min(max(size or dialect.text_bytes, 1), dialect.text_bytes)})"
 
 
-def exact_text(column: Column, quoted: str) -> str:
-    """The value as something that casts to its exact text."""
-    match column.data_type:
-        case "float" | "double":
-            # A FLOAT prints six digits; as a DOUBLE it prints all that it holds, and the
-            # nearest float of those is the same one. A factor of 1e0 makes it one, and drops
-            # a FLOAT(M,D)'s rounding of what is shown.
-            return f"{quoted} * 1e0"
-        case "bit":
-            return f"{quoted} + 0"  # the driver would return bytes
-        case kind if kind in _GEOMETRIES:
-            return f"st_astext({quoted})"
-        case "json":
-            return as_bytes(quoted)  # a type of its own, which joins by rules of its own
-        case kind if kind in _TEXTS and column.charset not in (None, *_UTF8):
-            return f"convert({quoted} using utf8mb4)"
-    return quoted
-
-
-def _marked(column: Column, dialect: Dialect, policy: str) -> str:
-    """Read a value's text, marked if it cannot land, or changed as the policy says.
+def _refused(column: Column, value: str, dialect: Dialect, policy: str) -> list[str]:
+    """Write the conditions of a value that cannot land, or only otherwise.
 
     Text with a NUL character is looked for on the way through instead, where it costs nothing,
     unless a policy has to change it.
     """
     quoted = quote_mysql(column.name)
-    text = value = exact_text(column, quoted)
-    if column.data_type in _DATES and dialect.refuses_days and policy == "fail":
-        return text
-    if column.data_type in _DATES:
+    if column.data_type in TEXTS:
+        nul = _has_nul(value) if policy == "null" else ""
+        too_long = _too_long(column, value, dialect) if policy != "truncate" else ""
+        return [nul, inexact(column), too_long]
+    if policy == "text":
+        return [_longer(value, None, dialect.text_bytes)]
+    if column.data_type in BINARIES:
+        longest = dialect.row_bytes and dialect.row_bytes // 2  # in hexadecimal digits
+        return [_longer(quoted, column.length, longest)]
+    if column.data_type in _DATES and not (dialect.refuses_days and policy == "fail"):
         # What is added to 0000-00-00 or 2024-00-10 gives NULL. No warehouse has a year 0, of which
-        # MySQL makes 0000-00-00; nor 2024-02-31, which a server takes under ALLOW_INVALID_DATES,
-        # and which becomes 2024-03-02. [MySQL: DATE_ADD(); Server SQL Modes]
-        is_day = f"{quoted} + interval 0 day = {quoted}"
-        return f"if({is_day}, {text}, {_instead(text, policy)})"
-    if column.data_type in _BINARIES:
-        text = f"concat({dialect.binary_prefix}, hex({quoted}))"
-        return _if_refused(
-            [_longer(quoted, column.length, dialect.row_bytes and dialect.row_bytes // 2)],
-            text,
-            policy,
-        )
-    if column.data_type not in _TEXTS:
-        return text
-    has_nul = f"locate(0x00, {as_bytes(value)}) > 0"
-    bytes_at_most = column.length and column.length * _CHARACTER_BYTES  # MySQL 8: None for JSON
-    too_long = _longer(value, bytes_at_most, dialect.text_bytes)
-    refused = [inexact(column, value), too_long]
-    if policy == "null":
-        return _if_refused([has_nul, *refused], text, policy)
-    if policy == "truncate" and too_long:
-        cut = f"left({value}, {(dialect.text_bytes or 0) // _CHARACTER_BYTES})"
-        text, refused = f"if({too_long}, {_changed(cut)}, {text})", refused[:1]
+        # MariaDB makes NULL and MySQL itself; nor 2024-02-31, which a server takes under
+        # ALLOW_INVALID_DATES, and which becomes 2024-03-02. [MySQL: DATE_ADD(); Server SQL Modes]
+        is_day = f"year({quoted}) > 0 and {quoted} + interval 0 day = {quoted}"
+        return [f"not coalesce({is_day}, false)"]
+    return []
+
+
+def _change(column: Column, value: str, dialect: Dialect, policy: str) -> tuple[str, str]:
+    """Write the condition of a text that a policy changes, and what it becomes."""
     if policy == "strip":
-        stripped = _changed(f"replace({as_bytes(text)}, 0x00, '')")
-        text = f"if({has_nul}, {stripped}, {text})"
-    return _if_refused(refused, text, policy)
+        return _has_nul(value), f"replace({as_bytes(value)}, 0x00, '')"
+    if policy == "truncate" and (too_long := _too_long(column, value, dialect)):
+        return too_long, f"left({value}, {(dialect.text_bytes or 0) // _CHARACTER_BYTES})"
+    return "", value
 
 
-def as_bytes(expression: str) -> str:
-    """Cast, so that MySQL converts no character set."""
-    return f"cast({expression} as binary)"
+def _has_nul(value: str) -> str:
+    return f"locate(0x00, {as_bytes(value)}) > 0"
 
 
-def marker(mark: bytes) -> str:
-    """Write a mark that makes bytes of what it is joined to, or is the other choice of.
-
-    A binary string wins over text that is no literal; a bare literal would be converted to the
-    text's character set instead, in which it means nothing. [MySQL: Collation Coercibility in
-    Expressions; CONCAT()]
-    """
-    return as_bytes(f"0x{mark.hex()}")
-
-
-def _changed(expression: str) -> str:
-    return f"concat({marker(CHANGED)}, {expression})"
-
-
-def inexact(column: Column, value: str) -> str:
-    """The condition that a value's characters have no equal in UTF-8; empty if all have.
-
-    MySQL puts a question mark in their place and says nothing. [MySQL: CONVERT()]
-    """
-    if column.charset is None or column.charset in _EXACT:
-        return ""
-    back = as_bytes(f"convert({value} using {column.charset})")
-    return f"{back} <> {as_bytes(quote_mysql(column.name))}"
+def _too_long(column: Column, value: str, dialect: Dialect) -> str:
+    bytes_at_most = column.length and column.length * _CHARACTER_BYTES  # MySQL 8: None for JSON
+    return _longer(value, bytes_at_most, dialect.text_bytes)
 
 
 def _longer(value: str, length: int | None, longest: int | None) -> str:
     """The condition that a value is longer than the warehouse's longest; empty if it cannot be."""
     return f"length({value}) > {longest}" if longest and (length or longest + 1) > longest else ""
-
-
-def _if_refused(conditions: list[str], text: str, policy: str) -> str:
-    """Mark a value of which one of the conditions holds."""
-    condition = " or ".join(filter(None, conditions))
-    return f"if({condition}, {_instead(text, policy)}, {text})" if condition else text
-
-
-def _instead(text: str, policy: str) -> str:
-    """What is read instead of a value that cannot land."""
-    refused = f"concat({marker(REFUSED)}, {text})"
-    return marker(CHANGED + NULL) if policy == "null" else refused

@@ -21,7 +21,7 @@ from loader.tables import Table
 from loader.types import Landed
 from loader.warehouse.columns import RawTables
 from loader.warehouse.landing import Landing
-from loader.warehouse.replacing import keys_replaced, window_replaced
+from loader.warehouse.replacing import keys_replaced, keys_twice, window_replaced
 from loader.warehouse.session import is_transient
 
 LOCK_SECONDS = 60
@@ -233,6 +233,7 @@ class Warehouse(RawTables):
             load = landing.staged() if landing.staged else landing.load
             for statement in self._after_copy(landing):
                 self.execute(statement)
+            self._refuse_contradiction(landing)
             # A table that this transaction has made holds no old rows.
             for statement in () if is_new else replace_old:
                 self.execute(statement)
@@ -247,6 +248,24 @@ class Warehouse(RawTables):
             self._insert(load)
             self._confirm_lock()
         return load
+
+    def _refuse_contradiction(self, landing: Landing) -> None:
+        """Refuse a repair that brings a row and its deletion, of which no build could tell which.
+
+        Raises:
+            LandingError: the key that it brings twice.
+        """
+        table, load = landing.table, landing.load
+        if load.mode != REPAIR:
+            return
+        for *key, count in self.execute(keys_twice(self.relation(table.name), table, load)):
+            named = zip(table.primary_key, key, strict=True)
+            raise LandingError(
+                f"{table.name}: the repair brings {count} rows of "
+                f"{', '.join(f'{name} {value}' for name, value in named)}, and a key has one. "
+                f"{self.schema}.{table.name} is unchanged.",
+                "Land the days concerned instead (loader load), and please report this.",
+            )
 
     def landing_statements(self, landing: Landing) -> list[str]:
         """Write what `land` runs between BEGIN and the ledger: COPY first, the count last."""

@@ -16,10 +16,10 @@ from loader.widening import widens
 
 LOADER_COLUMNS = (
     # In this order at the end of a staged line, as far as it has to bring them.
-    Landed(name=RUN_DATE, type="date", text=""),
-    Landed(name=LOAD_ID, type="varchar(32)", text=""),
-    Landed(name=LOADED_AT, type="timestamp", text=""),
-    Landed(name=DELETED_AT, type="timestamp", text=""),
+    Landed(name=RUN_DATE, type="date"),
+    Landed(name=LOAD_ID, type="varchar(32)"),
+    Landed(name=LOADED_AT, type="timestamp"),
+    Landed(name=DELETED_AT, type="timestamp"),
 )
 _LANDED_BY = "Landed by "
 _GONE = "Gone from MySQL"
@@ -75,8 +75,16 @@ class RawTables(Session, ABC):
         """Write the microseconds from 1970 to a date or timestamp."""
 
     @abstractmethod
+    def sha256(self, text: str) -> str:
+        """Write the hexadecimal digits of a text's SHA-256."""
+
+    @abstractmethod
     def hashed(self, text: str) -> str:
-        """Write a text's number: the first twelve digits of its MD5."""
+        """Write a text's number: the first twelve digits of its SHA-256."""
+
+    @abstractmethod
+    def bits(self, number: str) -> str:
+        """Write the bytes of a double in hexadecimal digits, the least significant one first."""
 
     @abstractmethod
     def staged_bytes(self, value: str) -> str:
@@ -262,7 +270,7 @@ def _perhaps_renamed(columns: Sequence[Landed], raw: Mapping[str, str]) -> dict[
     MySQL does not tell a rename from a drop and an addition.
 
     >>> raw = {"id": "integer", "v": "integer", "w": "date"}
-    >>> now = [Landed(name=name, type="integer", text="") for name in ("id", "score", "w")]
+    >>> now = [Landed(name=name, type="integer") for name in ("id", "score", "w")]
     >>> _perhaps_renamed(now, raw)
     {'score': 'v'}
     """

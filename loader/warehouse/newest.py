@@ -65,12 +65,18 @@ class _Writer:
         return f"cast(cast({name} as {column.type}) as varchar)"  # the raw column may be wider
 
     def told(self, column: Landed) -> str:
-        is_instant = kind_of(column) == "instant"
-        return f"cast({self.micros(column)} as varchar)" if is_instant else self.text(column)
+        match kind_of(column):
+            case "instant":
+                return f"cast({self.micros(column)} as varchar)"
+            case "float":
+                number = f"cast({_column(column)} as {column.type})"  # the raw one may be wider
+                return self.warehouse.bits(f"cast({number} as double precision) + 0")
+        return self.text(column)
 
     def value(self, column: Landed) -> str:
         told = self.told(column)
-        return f"coalesce({f'md5({told})' if kind_of(column) == 'text' else told}, chr(30))"
+        is_text = kind_of(column) == "text"
+        return f"coalesce({self.warehouse.sha256(told) if is_text else told}, chr(30))"
 
     def joined(self, texts: Sequence[str]) -> str:
         return " || chr(31) || ".join(texts)

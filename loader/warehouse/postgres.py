@@ -58,9 +58,18 @@ class Postgres(Warehouse):
         day, time = f"cast({instant} as date) - date '1970-01-01'", f"cast({instant} as time)"
         return f"({day}) * 86400000000 + cast(date_part('epoch', {time}) * 1000000 as bigint)"
 
+    def sha256(self, text: str) -> str:
+        """Write a text's digest."""
+        return f"encode(sha256(convert_to({text}, 'UTF8')), 'hex')"
+
     def hashed(self, text: str) -> str:
         """Write a text's number."""
-        return f"cast(cast('x' || left(md5({text}), 12) as bit(48)) as bigint)"
+        return f"cast(cast('x' || left({self.sha256(text)}, 12) as bit(48)) as bigint)"
+
+    def bits(self, number: str) -> str:
+        """Write a double's bytes, which PostgreSQL sends in the other order."""
+        reversed_digits = f"reverse(encode(float8send({number}), 'hex'))"
+        return f"upper(regexp_replace({reversed_digits}, '(.)(.)', '\\2\\1', 'g'))"
 
     def staged_bytes(self, value: str) -> str:
         """Write bytes as text."""

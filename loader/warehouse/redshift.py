@@ -41,9 +41,17 @@ class Redshift(Warehouse):
         """Write the microseconds. [Redshift: DATEDIFF]."""
         return f"datediff(microsecond, timestamp '1970-01-01', {instant})"
 
+    def sha256(self, text: str) -> str:
+        """Write a text's digest. [Redshift: SHA2]."""
+        return f"sha2({text}, 256)"
+
     def hashed(self, text: str) -> str:
         """Write a text's number. [Redshift: STRTOL]."""
-        return f"strtol(left(md5({text}), 12), 16)"
+        return f"strtol(left({self.sha256(text)}, 12), 16)"
+
+    def bits(self, number: str) -> str:
+        """Write a double's bytes: of a point in WKB, after five others. [Redshift: ST_AsHexWKB]."""
+        return f"substring(st_ashexwkb(st_makepoint({number}, 0)), 11, 16)"
 
     def staged_bytes(self, value: str) -> str:
         """Write bytes as text."""

@@ -39,6 +39,15 @@ def keys_replaced(relation: str, table: Table, load: Load) -> list[str]:
     ]
 
 
+def keys_twice(relation: str, table: Table, load: Load) -> str:
+    """Write the query for the keys that a load has brought more than one row of, and how many."""
+    key = ", ".join(quote(name.lower()) for name in table.primary_key)
+    return (
+        f"select {key}, count(*) from {relation} where _load_id = '{load.load_id}' "
+        f"group by {key} having count(*) > 1 limit 1"
+    )
+
+
 def _among_new(relation: str, table: Table, load: Load) -> str:
     same_key = " and ".join(
         f"newer.{quote(name.lower())} = {relation}.{quote(name.lower())}"

@@ -65,6 +65,63 @@ ROUND_TRIPS: list[tuple[str, list[str], list[object]]] = [
 LONG = ("mediumtext", "longtext", "mediumblob", "longblob", "json")
 
 
+# MySQL type: three values that differ; both sides are to read each alike, as a key and as a value
+KINDS: dict[str, list[str]] = {
+    "tinyint": ["-128", "0", "127"],
+    "int(6) unsigned zerofill": ["42", "0", "1234567"],
+    "bigint": ["-9223372036854775808", "-1", "9223372036854775807"],
+    "bigint unsigned zerofill": ["42", "0", "18446744073709551615"],
+    "bit(9)": ["b'0'", "b'111111111'", "b'1'"],
+    "bit(64)": ["1", "0", "18446744073709551615"],
+    "decimal(20,0)": ["-1", "0", "99999999999999999999"],
+    "decimal(30,4)": ["-0.5", "1.5", "12345678901234567890123456.1234"],
+    "decimal(9,2) zerofill": ["42", "0.5", "1234567.89"],
+    "decimal(65,30)": ["-0.5", "1e-30", "99999999999999999999999999999999999"],
+    "float": ["0.1", "-1.2345678e-10", "3.4028234e38"],
+    "float(7,3) zerofill": ["42", "0.1", "1234.567"],
+    "double": ["-1.2345678901234568e-10", "5e-324", "-1.7976931348623157e308"],
+    "double(30,10)": ["-0.1234567891", "42", "12345678901234567.1234567"],
+    "double zerofill": ["42", "1e-5", "1e22"],
+    "year": ["0", "1901", "2155"],
+    "time": ["'-838:59:59'", "'00:00:00'", "'10:00:00'"],
+    "time(2)": ["'-838:59:58.25'", "'00:00:00'", "'10:00:00.5'"],
+    "date": ["'1000-01-01'", "'1969-12-31'", "'9999-12-31'"],
+    "datetime": ["'1000-01-01'", "'2026-07-01 08:00:00'", "'9999-12-31 23:59:59'"],
+    "datetime(6)": ["'1969-12-31 23:59:59.5'", "'2026-07-01'", "'9999-12-31 23:59:59.999999'"],
+    "timestamp(3) null": ["'1970-01-01 00:00:01'", "'2026-07-01 08:00:00.5'", "'2038-01-19'"],
+    "char(8) character set latin1": ["'é'", "'€'", "''"],
+    "varchar(8) character set sjis": ["'a'", "'表'", "''"],
+    "varchar(40) collate utf8mb4_bin": ["'A'", r"'a\n\t''%s\\'", "'naïve 😀'"],
+    "text": ["'a'", "''", "repeat('é', 9000)"],
+    "mediumtext": ["'a'", "repeat('é', 9000)", "''"],
+    "enum('x','y y','é')": ["'x'", "'y y'", "'é'"],
+    "set('a','b','c')": ["'a,c'", "''", "'b'"],
+    "json": ["'[1]'", """'{"é": 1.10}'""", "'null'"],
+    "binary(2)": ["x'4142'", "x'4344'", "x'00ff'"],
+    "varbinary(8)": ["x''", "x'5c78'", "x'fefdfcfb'"],
+    "blob": ["x''", "x'09'", "repeat(x'ff', 9000)"],
+    "point": ["point(1, 2)", "point(0.1, -2)", "point(1e300, 0)"],
+    "uuid": [f"'{digit}1111111-2222-4333-8444-555555555555'" for digit in "1ab"],
+    "inet6": ["'::'", "'::1'", "'2001:db8::ff'"],
+    "vector(2)": ["x'0000803f00000000'", "x'0000803fcdcccc3d'", "x'0000000000000080'"],
+}  # fmt: skip
+_ONLY_AS_TEXT = ("point", "uuid", "inet6", "vector(2)")
+_NO_KEY = ("text", "mediumtext", "json", "blob", "point", "vector(2)")
+_NUL, _LONG = "concat('a', char(0))", "repeat('é', 70000)"
+# What a policy changes, or what only it lets land.
+UNFIT = {
+    "null": {
+        "date": "'0000-05-05'",
+        "datetime": "'2026-00-10'",
+        "timestamp(3) null": "'0000-00-00'",
+        "varchar(40) collate utf8mb4_bin": _NUL,
+        "mediumtext": _LONG,
+    },
+    "strip": {"varchar(40) collate utf8mb4_bin": _NUL, "text": _NUL},
+    "truncate": {"mediumtext": _LONG},
+    "text": {"date": "'0000-05-05'", "datetime": "'0000-00-00'"},
+}
+
 Trip = tuple[str, list[str], list[object]]
 
 
@@ -113,6 +170,18 @@ def arrives(trip: Trip, column: Sequence[Any]) -> bool:
         )
     missing = len(seen) - len(values)
     return missing > 0 and seen == values + [None] * missing
+
+
+def kinds_of(version: str, warehouse: str, policy: str, *, as_key: bool) -> list[str]:
+    """List the types that a server has and that may land so."""
+    left_out = {"vector(2)"} if "MariaDB" in version else {"uuid", "inet6"}
+    if policy != "text":
+        left_out |= {*_ONLY_AS_TEXT, *(("decimal(65,30)",) if warehouse == "redshift" else ())}
+    if as_key:
+        left_out |= {*_NO_KEY}
+        if policy != "text":  # refused, because no text of one is the same on both sides
+            left_out |= {kind for kind in KINDS if kind.startswith(("float", "double"))}
+    return [kind for kind in KINDS if kind not in left_out]
 
 
 def _is_bytes(values: Sequence[object]) -> bool:

@@ -293,6 +293,47 @@ def test_hashes_never_land_beside_clear_values(new_pipeline):
     assert said.count(": column v was char(64) and would be") == 2
 
 
+EQUAL = {
+    # what is hashed, and the columns that hold it
+    "42": {
+        **dict.fromkeys(("int", "int(6) zerofill", "bigint unsigned zerofill", "double"), "42"),
+        **dict.fromkeys(("decimal(10,2)", "decimal(20,0) zerofill", "decimal(9,4) zerofill"), "42"),
+        **dict.fromkeys(("float(7,3)", "double(10,3) zerofill", "float"), "42"),
+        **dict.fromkeys(("varchar(9)", "char(5) character set latin1", "varbinary(9)"), "'42'"),
+    },
+    "1.5": dict.fromkeys(("decimal(10,1)", "decimal(10,9)", "double", "varchar(9)"), "1.5"),
+    "0": dict.fromkeys(("year", "int", "decimal(9,3)", "double(9,3)", "bit(3)"), "0"),
+    "2026-07-01 08:00:00.5": dict.fromkeys(
+        ("datetime(1)", "datetime(6)", "timestamp(3) null", "varchar(30)"),
+        "'2026-07-01 08:00:00.5'",
+    ),
+    "2026-07-01 08:00:00": dict.fromkeys(("datetime", "datetime(3)"), "'2026-07-01 08:00:00'"),
+    "-10:00:00": dict.fromkeys(("time", "time(2)"), "'-10:00:00'"),
+}
+
+
+def test_equal_values_have_equal_hashes_however_their_columns_show_them(new_pipeline):
+    """And none lands beside those that an older loader made of what MySQL shows."""
+    held = [(value, *each) for value, columns in EQUAL.items() for each in columns.items()]
+    columns = [column(f"c{n}", mask="hash") for n in range(len(held))]
+    table = {"name": "t", "primary_key": ["id"], "cursor": "at", "columns": columns}
+    pipeline = new_pipeline([table])
+    listed = ", ".join(f"c{n} {kind}" for n, (_, kind, _) in enumerate(held))
+    pipeline.mysql(
+        f"create table t (id int primary key, {listed}, at date not null, key (at))",
+        f"insert into t values (1, {', '.join(literal for *_, literal in held)}, '{DAY_1}')",
+    )
+    pipeline.load("--run-date", DAY_1, **SALTED)
+    (landed,) = pipeline.raw("t", ", ".join(each["name"] for each in columns))
+    for (value, kind, _), found in zip(held, landed, strict=True):
+        assert found == hashed(value), kind
+    older = hmac.new(SALT.encode(), b"salt_id", "sha256").hexdigest()[:16]
+    pipeline.query(f"update raw_data._loads set salt_id = '{older}'")
+    assert "older loader masked them" in pipeline.fails("--run-date", DAY_1, **SALTED)
+    pipeline.load("--full-refresh", **SALTED)
+    pipeline.load("--run-date", DAY_1, **SALTED)
+
+
 # -- columns and rows that are left out ------------------------------------------------------------
 
 
@@ -365,7 +406,7 @@ def test_a_condition_that_mysql_refuses_is_named(new_pipeline):
         ("load", "is_tst = 1", "is_tst"),
         ("plan", "v =\n1 and", "syntax"),
         ("check", "v = 1 -- x", "syntax"),
-        ("plan", "f(v)", "f does not exist"),
+        ("plan", "f(v)", f"routine '{pipeline.database}.f'"),
         ("check", "max(v) = 1", "group function"),
     ):
         declared = [{**table, "exclude_rows": condition}]
@@ -492,6 +533,14 @@ TABLE = {
         ),
         ([column("ID", mask="drop")], "column id is the primary key, .*be left out"),
         ([column("id", exclude=True)], "column id is the primary key, .*be left out"),
+        *(
+            ([column(name, on_unrepresentable=policy)], f"column {name} is the .*as another value")
+            for name, policies in {
+                "id": ("null", "strip", "truncate"),  # two keys could become one
+                "updated_at": ("null", "strip", "truncate", "text"),
+            }.items()
+            for policy in policies
+        ),
     ],
 )
 def test_a_wrong_policy_is_named_with_its_table_and_column(tmp_path, columns, message):

@@ -1,10 +1,25 @@
 """Every MySQL type arrives exactly, or its table does not arrive at all."""
 
+import json
+import math
+import random
 import re
+import struct
 from datetime import date
+from itertools import islice
 
 import pytest
-from round_trips import ROUND_TRIPS, arrives, fits_redshift, landed_columns, table_statements
+from pipeline import mysql_administrator, write_sources
+from round_trips import (
+    KINDS,
+    ROUND_TRIPS,
+    UNFIT,
+    arrives,
+    fits_redshift,
+    kinds_of,
+    landed_columns,
+    table_statements,
+)
 
 from loader import mysql
 from loader.copytext import SEPARATOR
@@ -12,6 +27,7 @@ from loader.errors import SourceError
 from loader.types import POSTGRES, REDSHIFT, Column, landed
 from loader.widening import widens
 
+DAY = "2026-07-01"
 NASTY = "tab\there, line\nbreak, return\r, back\\slash, quote ' \" and \U0001f600 é 漢"
 
 
@@ -341,3 +357,154 @@ def test_text_that_may_be_too_long_for_redshift_is_looked_at():
 )
 def test_a_type_widens_only_if_every_value_fits(old, new, expected):
     assert widens(old, new) is expected
+
+
+# -- one text on both sides ------------------------------------------------------------------------
+
+POLICIES = ["fail", "text", "null", "strip", "truncate"]
+
+
+def compared(pipeline, *arguments, status=0):
+    """What a comparison of all values found, by table."""
+    done = pipeline.loader("verify", "--values", "--json", *arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    return {found["table"]: found for found in json.loads(done.stdout)["tables"]}
+
+
+def by_policy(names, policy):
+    meta = {"loader": {"on_unrepresentable": policy}}
+    return [{"name": name, "config": {"meta": meta}} for name in names]
+
+
+def version(pipeline):
+    return pipeline.mysql("select version()")[0][0]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_both_sides_read_a_value_alike_whatever_its_type_and_policy(new_pipeline, policy):
+    """And a change of each is seen, is repaired, and is repaired for good."""
+    names = [f"c{n}" for n in range(len(KINDS))]
+    pipeline = new_pipeline([])
+    kinds = kinds_of(version(pipeline), pipeline.kind, policy, as_key=False)
+    columns = by_policy(names[: len(kinds)], policy)
+    table = {"name": "t", "primary_key": ["id"], "cursor": "at", "columns": columns}
+    write_sources(pipeline.folder, pipeline.database, [table])
+    listed = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=False))
+    unfit = UNFIT.get(policy, {})
+    rows = [*([KINDS[kind][0] for kind in kinds] for _ in kinds)]
+    rows += [[KINDS[kind][n] for kind in kinds] for n in (1, 2)]
+    rows += [[unfit.get(kind, "null") for kind in kinds], ["null"] * len(kinds)]
+    pipeline.mysql(
+        "set sql_mode = ''",
+        f"create table t (id int primary key, {listed}, at date not null, key (at)) "
+        "character set utf8mb4",
+        *(f"insert into t values ({n}, {', '.join(row)}, '{DAY}')" for n, row in enumerate(rows)),
+    )
+    changed = pipeline.load("--run-date", DAY)["t"]["changed_values"]
+    assert changed >= len(unfit) - (pipeline.kind == "postgres") or policy == "text"
+    found = compared(pipeline)["t"]
+    assert (found["rows"], found["days"], found["left_out"]) == (len(rows), [], [])
+    pipeline.mysql(
+        *(f"update t set c{n} = {KINDS[kind][1]} where id = {n}" for n, kind in enumerate(kinds))
+    )
+    assert compared(pipeline, status=1)["t"]["stale"] == len(kinds)
+    compared(pipeline, "--repair")
+    compared(pipeline)
+
+
+@pytest.mark.parametrize("policy", ["fail", "text"])
+def test_both_sides_read_a_key_alike_whatever_its_type_and_policy(new_pipeline, policy):
+    """Or a repair would land a row and its deletion, or delete a row that is there."""
+    pipeline = new_pipeline([])
+    kinds = kinds_of(version(pipeline), pipeline.kind, policy, as_key=True)
+    table = {"primary_key": ["k"], "cursor": "at", "columns": by_policy(["k"], policy)}
+    tables = {f"t{n}": kind for n, kind in enumerate(kinds)}
+    write_sources(pipeline.folder, pipeline.database, [{**table, "name": name} for name in tables])
+    for name, kind in tables.items():
+        key = f"k {kind.removesuffix(' null')} primary key"
+        pipeline.mysql(f"create table {name} ({key}, v int, at date, key (at))")
+        values = (f"({value}, 1, '2026-07-0{1 + n}')" for n, value in enumerate(KINDS[kind]))
+        pipeline.mysql(f"insert into {name} values {', '.join(values)}")
+    pipeline.load("--start-date", DAY, "--end-date", "2026-07-11")
+    assert {found["rows"] for found in compared(pipeline).values()} == {3}
+    for name in tables:
+        pipeline.mysql(
+            f"update {name} set at = '2026-07-10' where at = '{DAY}'",
+            f"update {name} set v = 2 where at = '2026-07-02'",
+            f"delete from {name} where at = '2026-07-03'",
+        )
+    for name, found in compared(pipeline, "--repair").items():
+        assert (found["missing"], found["extra"], found["stale"]) == (0, 1, 2), tables[name]
+        landed_rows = pipeline.query(
+            f"select v, _deleted_at is not null from raw_data.{name} "
+            f"where _load_id = (select max(_load_id) from raw_data.{name}) order by 1"
+        )
+        assert landed_rows == [(1, False), (2, False), (None, True)], tables[name]
+    compared(pipeline)
+
+
+def doubles(count):
+    """Doubles of every exponent and sign, denormals among them, and the ends of the range."""
+    random.seed(15)
+    yield from (0.0, 5e-324, 2.2250738585072014e-308, -1.7976931348623157e308, 1e15, -1e-5, 1e23)
+    for _ in range(count):
+        (number,) = struct.unpack("<d", random.randbytes(8))
+        if math.isfinite(number):
+            yield number
+
+
+def test_every_float_arrives_bit_for_bit_and_is_compared(new_pipeline):
+    """What M and D show of a FLOAT(M,D) is not all that it holds."""
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"], "cursor": "at"}])
+    rows = [
+        (number, number if abs(number) < 3e38 else 0.1, *(math.fmod(number, 1e6),) * 2)
+        for number in doubles(2_000)
+    ]
+    pipeline.mysql(
+        "set sql_mode = ''",
+        "create table t (id int primary key, d double, f float, md double(30,10), mf float(9,3), "
+        "at date not null, key (at))",
+        *(
+            "insert into t values "
+            + ", ".join(f"({n}, {', '.join(map(repr, row))}, '{DAY}')" for n, row in part)
+            for part in (islice(enumerate(rows), n, n + 500) for n in range(0, len(rows), 500))
+        ),
+    )
+    pipeline.load("--run-date", DAY)
+    names = ("d", "f", "md", "mf")
+    bits = ", ".join(f"substr(st_asbinary(point({name}, 0)), 6, 8)" for name in names)
+    held = [
+        tuple(struct.unpack("<d", each)[0] for each in row)
+        for row in pipeline.mysql(f"select {bits} from t order by id")
+    ]
+    assert [number for number, *_ in held] == [number for number, *_ in rows]
+    columns = ", ".join(f"cast({name} as double precision)" for name in names)
+    assert pipeline.query(f"select {columns} from raw_data.t order by id") == held
+    assert compared(pipeline)["t"]["left_out"] == []
+
+
+@pytest.mark.parametrize("policy", ["fail", "text"])
+def test_a_row_that_mysql_may_not_join_lands_as_any_other(new_pipeline, policy):
+    """Field by field, a type of its own, such as UUID, would give other bytes, or refuse a NULL."""
+    pipeline = new_pipeline([])
+    kinds = kinds_of(version(pipeline), pipeline.kind, policy, as_key=False)
+    names = [f"c{n}" for n in range(len(kinds))]
+    table = {"name": "t", "primary_key": ["id"], "columns": by_policy(names, policy)}
+    write_sources(pipeline.folder, pipeline.database, [table])
+    listed = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
+    values, nulls = ", ".join(KINDS[kind][2] for kind in kinds), ", ".join("null" for _ in kinds)
+    long = "repeat('x', 32000), repeat('y', 32000)"
+    pipeline.mysql(
+        f"create table t (id int primary key, {listed}, x text, y text) character set utf8mb4",
+        f"insert into t values (1, {values}, '', ''), (2, {nulls}, '', null)",
+        f"insert into t select id + 2, {', '.join(names)}, {long} from t",
+    )
+    with mysql_administrator(pipeline.endpoints) as administrator:
+        administrator.execute("select @@max_allowed_packet")
+        ((before,),) = administrator.fetchall()
+        administrator.execute("set global max_allowed_packet = 65536")
+        try:
+            pipeline.load()
+        finally:
+            administrator.execute(f"set global max_allowed_packet = {before}")
+    assert compared(pipeline)["t"]["rows"] == 4

@@ -51,6 +51,18 @@ create function strtol(text, integer) returns bigint language sql immutable stri
     as $$ select case $2 when 16 then ('x' || lpad($1, 16, '0'))::bit(64)::bigint end $$;
 create function from_hex(text) returns varbyte language sql immutable strict
     as $$ select decode($1, 'hex')::varbyte $$;
+create function sha2(text, integer) returns text language sql immutable strict
+    as $$ select case $2 when 256 then encode(sha256(convert_to($1, 'UTF8')), 'hex') end $$;
+create function st_makepoint(double precision, double precision) returns point
+    language sql immutable strict as $$ select point($1, $2) $$;
+create function st_ashexwkb(point) returns text language sql immutable strict
+    as $$
+        -- A double's bytes are sent in the other order.
+        select '0101000000' || upper(string_agg(
+            regexp_replace(reverse(encode(float8send(number), 'hex')), '(.)(.)', E'\\2\\1', 'g'), ''
+            order by place))
+        from unnest(array[$1[0], $1[1]]) with ordinality as coordinates (number, place)
+    $$;
 create function pg_last_copy_count() returns bigint language sql stable
     as $$ select coalesce(nullif(current_setting('standin.copy_count', true), ''), '0')::bigint $$;
 

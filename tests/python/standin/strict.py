@@ -37,7 +37,8 @@ FUNCTIONS = _words(
     percentile_cont percentile_disc pi position power quote_ident quote_literal quotename
     radians random rank ratio_to_report regexp_count regexp_instr regexp_replace regexp_substr
     repeat replace replicate reverse right round row_number rpad rtrim sha sha1 sha2 sign sin
-    size soundex split_part split_to_array sqrt stddev stddev_pop stddev_samp strpos strtol
+    size soundex split_part split_to_array sqrt st_ashexwkb st_makepoint stddev stddev_pop
+    stddev_samp strpos strtol
     subarray substr substring sum sysdate tan text_to_int_alt text_to_numeric_alt textlen
     timeofday timestamp_cmp timestamp_cmp_date timestamptz_cmp timezone to_char to_date to_hex
     to_number to_timestamp to_varbyte translate trim trunc try_cast upper validate_json
