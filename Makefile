@@ -57,8 +57,8 @@ lint site docs: export DBT_TARGET := local
 lint site docs: export DBT_PROFILES_DIR := $(CURDIR)
 
 lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refuse
-	@.venv/bin/ruff check bench docs loader tests
-	@.venv/bin/ruff format --check bench docs loader tests
+	@.venv/bin/ruff check bench docs loader report tests
+	@.venv/bin/ruff format --check bench docs loader report tests
 	@.venv/bin/mypy
 	@$(LOCAL) up
 	@.venv/bin/sqlfluff lint --processes 1 models tests snapshots
@@ -78,7 +78,7 @@ docs: site  ## write them and serve them
 clean:  ## stop the services and leave nothing behind
 	@[ ! -x .venv/bin/python ] || $(LOCAL) clean
 	@rm -rf .venv .local
-	@find loader bench tests -name __pycache__ -prune -exec rm -rf {} +
+	@find loader report bench tests -name __pycache__ -prune -exec rm -rf {} +
 
 lock: .venv/installed-dev  ## write requirements*.txt from pyproject.toml
 	@for set in "--all-extras -o requirements-dev.txt" \

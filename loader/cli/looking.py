@@ -91,10 +91,10 @@ def report(file: Path, target: str | None) -> None:
     """
     session = open_session(target)
     from loader.load import now
-    from loader.page import write_page
-    from loader.summaries import read_summaries
+    from report.page import write_page
+    from report.reading import read_summaries
 
     with closing(session.warehouse()) as warehouse:
-        summaries = read_summaries(warehouse)
+        summaries = read_summaries(warehouse, target)
     write_page(file, summaries, session.profile.target, now())
     click.echo(f"Wrote {file}, {file.stat().st_size / 1e6:.1f} MB: open it in a browser.")

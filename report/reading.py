@@ -1,17 +1,18 @@
-"""What `loader report` reads: a few columns of each summary, as of one instant."""
+"""What the page shows: a few columns of each mart, as of one instant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+
+import pandas as pd
+from dbt.cli.main import dbtRunner
 
 from loader.errors import LandingError, ReportError
 from loader.warehouse import Warehouse
-from loader.warehouse.session import quote, sqlstate
+from loader.warehouse.session import one_line, quote, sqlstate
 
-Row = tuple[Any, ...]
-_SCHEMA = "analytics"
+Summaries = Mapping[str, pd.DataFrame]
 _RUNS_SHOWN = 60  # days
-# By name: the columns, the table in the summaries' schema, and the rest of the query.
+_PUBLICATIONS = "_publications"  # beside the marts
+# By name: the columns, the mart, and the rest of the query.
 QUERIES = {
     "nps": (
         ("answered_month", "responses", "promoters", "passives", "detractors", "excluded_answers",
@@ -45,7 +46,7 @@ QUERIES = {
         "pipeline_runs", f"order by 1 desc limit {_RUNS_SHOWN}",
     ),
     "published": (
-        ("model_name", "max(published_at) as published_at"), "_publications",
+        ("model_name", "max(published_at) as published_at"), _PUBLICATIONS,
         "group by 1 order by 1",
     ),
 }  # fmt: skip
@@ -53,46 +54,56 @@ _MISSING = {"42P01", "3F000"}  # table, schema
 _OLDER = "42703"  # column
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """The rows of one summary.
-
-    Attributes:
-        table: the relation that they are of.
-        columns: their names, as the summary has them.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    rows: list[Row]
-
-    def column(self, name: str) -> list[Any]:
-        """One column's values, in the rows' order."""
-        place = self.columns.index(name)
-        return [row[place] for row in self.rows]
-
-
-def read_summaries(warehouse: Warehouse) -> Mapping[str, Numbers]:
+def read_summaries(warehouse: Warehouse, target: str | None) -> Summaries:
     """Read what the page shows.
 
+    Args:
+        target: of the dbt profile, if not its own default.
+
+    Returns:
+        The rows by name, with every value as the driver gives it, and the table that they are of
+        as the attribute `table`.
+
     Raises:
-        ReportError: a summary is not built yet.
+        ReportError: the project cannot be read, or a mart is not in it or not built yet.
         LandingError: the warehouse could not be reached, or refused.
     """
-    target = warehouse.profile.schema
-    # The rule of macros/generate_schema_name.sql.
-    schema = _SCHEMA if target == _SCHEMA else f"{target}_{_SCHEMA}"
+    schemas = _schemas(target)
     found = {}
     with warehouse.snapshot():
         for name, (columns, table, rest) in QUERIES.items():
-            relation = f"{quote(schema)}.{quote(table)}"
+            schema = schemas[table]
             try:
-                rows = warehouse.execute(f"select {', '.join(columns)} from {relation} {rest}")
+                rows = warehouse.execute(
+                    f"select {', '.join(columns)} from {quote(schema)}.{quote(table)} {rest}"
+                )
             except LandingError as error:
                 raise _explained(error, f"{schema}.{table}") from error
-            names = tuple(column.rpartition(" ")[2] for column in columns)
-            found[name] = Numbers(f"{schema}.{table}", names, rows)
+            names = [column.rpartition(" ")[2] for column in columns]
+            found[name] = pd.DataFrame(rows, columns=names, dtype=object)
+            found[name].attrs["table"] = f"{schema}.{table}"
     return found
+
+
+def _schemas(target: str | None) -> dict[str, str]:
+    """Where dbt's manifest has each mart of that target."""
+    options = ["--target", target] if target else []
+    parsed = dbtRunner().invoke(["--quiet", "parse", *options])
+    if not parsed.success:
+        raise ReportError(
+            f"dbt cannot read the project: {one_line(parsed.exception)}; no page was written.",
+            "`dbt parse` shows it.",
+        )
+    nodes = parsed.result.nodes.values()
+    schemas = {node.alias: node.schema for node in nodes if node.resource_type == "model"}
+    schemas[_PUBLICATIONS] = schemas.get(QUERIES["nps"][1], "")
+    for _, table, _ in QUERIES.values():
+        if table not in schemas:
+            raise ReportError(
+                f"The dbt project has no model {table}, which the page shows; no page was written.",
+                "Put it back, or take it out of report/reading.py and report/page.py.",
+            )
+    return schemas
 
 
 def _explained(error: LandingError, table: str) -> LandingError | ReportError:

@@ -1,0 +1,1 @@
+"""The page of charts that `loader report` writes: reading the marts, drawing them, the page."""
