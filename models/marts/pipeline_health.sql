@@ -9,7 +9,7 @@ loads as (
 
     select * from {{ source('raw_data', '_loads') }}
 
-    where table_name in ({{ declared_tables() }})
+    where {{ is_declared('table_name') }}
 
 ),
 

@@ -55,3 +55,13 @@ def test_a_run_is_recorded_where_nothing_was_ever_loaded(new_pipeline):
         pytest.raises(LandingError, match="Cannot connect to the warehouse"),
     ):
         record_run(warehouse, report())
+
+
+def test_a_table_that_is_declared_no_more_has_no_health(built):
+    built.query(
+        "insert into raw_data._loads (load_id, table_name, mode, started_at, outcome) "
+        "values ('1', 'of_old', 'catch_up', '2026-07-01', 'landed')"
+    )
+    tables = [name for (name,) in built.query("select table_name from analytics.pipeline_health")]
+    assert "nps" in tables
+    assert "of_old" not in tables

@@ -1,0 +1,15 @@
+{#-
+    The condition that a table's name is that of one which the loader copies: the ledger keeps
+    those that it copied once. A unit test knows no declarations, and takes every row.
+-#}
+{% macro is_declared(column) %}
+
+    {%- set names = [] -%}
+    {%- for source in (graph.get('sources', {}).values() if execute else []) -%}
+        {%- if source.source_name == 'raw_data' and (source.config.meta or {}).get('loader') -%}
+            {%- do names.append(text_literal(source.identifier) | trim) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(column ~ ' in (' ~ names | join(', ') ~ ')' if names else '1 = 1') }}
+
+{% endmacro %}
