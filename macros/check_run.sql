@@ -4,6 +4,7 @@
     {%- if execute -%}
         {%- do check_vars() -%}
         {%- do check_transactions() -%}
+        {%- do check_empty() -%}
         {%- if flags.WHICH in ['build', 'run', 'snapshot', 'test'] -%}
             {%- do check_landed() -%}
         {%- endif -%}
@@ -14,12 +15,14 @@
 
 {% macro check_vars() %}
 
-    {%- set known = [
-        'run_date', 'start_date', 'end_date', 'nps_low_sample', 'minimum_rows_scale', 'analysts',
-        'keep_published'
-    ] -%}
-    {%- for name in invocation_args_dict.get('vars', {}) if name not in known -%}
-        {{ wrong_var('no var is called ' ~ name ~ '.', 'Known vars: ' ~ known | join(', ') ~ '.') }}
+    {#- Another project that this one is installed in has vars of its own, which it need not declare. -#}
+    {%- set known = ['run_date', 'start_date', 'end_date'] + adapter.config.vars.to_dict() | list -%}
+    {%- for name in invocation_args_dict.get('vars', {})
+        if name not in known and project_name == model.package_name -%}
+        {{ wrong_var(
+            'no var is called ' ~ name ~ '.',
+            'Known vars: ' ~ known | join(', ') ~ '; one of your own is declared in dbt_project.yml.'
+        ) }}
     {%- endfor -%}
     {%- for name in ['run_date', 'start_date', 'end_date'] -%}
         {%- if name in invocation_args_dict.get('vars', {}) and var(name) is none -%}
@@ -39,6 +42,27 @@
         ) }}
     {%- endif -%}
     {%- do build_window() -%}
+
+{% endmacro %}
+
+
+{% macro check_empty() %}
+
+    {#-
+        --empty makes every table and every view one without rows, and a snapshot one in which all
+        was deleted: that tries the SQL in an empty schema, and would undo what another holds. A
+        view that reads no table (`days`) has rows in any.
+    -#}
+    {%- for node in graph.nodes.values() if flags.EMPTY and node.depends_on.nodes
+        and node.resource_type in ['model', 'snapshot'] -%}
+        {%- set built = load_relation(node_relation(node)) -%}
+        {%- if built and run_query('select 1 as n from ' ~ built ~ ' limit 1').rows | length > 0 -%}
+            {{ wrong_var(
+                built ~ ' holds rows, and --empty would build it without any.',
+                'Use --empty in a schema that nothing has been built in, such as one for CI.'
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
 
 {% endmacro %}
 

@@ -1,5 +1,17 @@
 with
 
+session_transaction as (
+
+    select * from {{ ref('session_transaction') }}
+
+),
+
+session_timestamp as (
+
+    select * from {{ ref('session_timestamp') }}
+
+),
+
 payments as (
 
     select
@@ -13,8 +25,8 @@ payments as (
             0
         ) as net_amount
 
-    from {{ ref('session_transaction') }} as session_transaction
-    inner join {{ ref('session_timestamp') }} as session_timestamp
+    from session_transaction
+    inner join session_timestamp
         on session_transaction.session_id = session_timestamp.session_id
 
 ),

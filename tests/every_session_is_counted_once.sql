@@ -1,13 +1,25 @@
 with
 
+user_session_channel as (
+
+    select * from {{ ref('user_session_channel') }}
+
+),
+
+session_timestamp as (
+
+    select * from {{ ref('session_timestamp') }}
+
+),
+
 visits as (
 
     select
         count(*) as sessions,
         count(session_timestamp.session_id) as timed_sessions
 
-    from {{ ref('user_session_channel') }} as user_session_channel
-    left join {{ ref('session_timestamp') }} as session_timestamp
+    from user_session_channel
+    left join session_timestamp
         on user_session_channel.session_id = session_timestamp.session_id
 
 ),

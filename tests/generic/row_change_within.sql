@@ -3,7 +3,7 @@
     {#-
         The number of rows differs from that of the publication before by at most so many percent.
         On a candidate that is the newest publication; on the published table, the one before it.
-        Without an earlier publication there is nothing to compare with.
+        Without an earlier publication of any row there is nothing to compare with.
     -#}
     {%- set publications = publications_relation() -%}
     {%- if execute and not model.identifier -%}
@@ -29,7 +29,7 @@
 
             from {{ publications }}
 
-            where model_name = {{ text_literal(name) }}
+            where model_name = {{ text_literal(name) }} and row_count > 0
 
         ) as before
 

@@ -366,6 +366,23 @@ def test_a_wrong_var(project, given, words):
     assert project.query("select 1 from pg_tables where schemaname = 'analytics'") == []
 
 
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.only("postgres", because="nothing is asked of the warehouse")
+def test_a_var_of_ones_own_is_no_wrong_one(project, tmp_path, installed):
+    """Of a project that this one is installed in, or declared beside this one's own."""
+    folder = tmp_path / "dbt_packages" / "mysql_to_redshift" if installed else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_project(folder, "prod")
+    file = tmp_path / "dbt_project.yml"
+    if installed:
+        file.write_text("{name: shop, profile: mysql_to_redshift}")
+    else:
+        file.write_text(file.read_text().replace("vars:\n", "vars:\n  country: us\n", 1))
+    said = replace(project, folder=tmp_path).build_fails("run", "--vars", "country: kr")
+    assert "no var is called" not in said
+    assert "Run `loader load` first" in said  # the next check
+
+
 @pytest.mark.deep(because="few have one")
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
 def test_a_zone_that_is_none(project):

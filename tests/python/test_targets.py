@@ -88,3 +88,34 @@ def test_an_operation_refuses_a_view_in_a_tables_place(production):
         said = production.build_fails("run-operation", operation, "--args", arguments, **JANE)
         assert f"jane_{table} is a view" in said.replace('"', "")
         assert of_production(production) == before
+
+
+def test_empty_is_refused_where_rows_are_and_passes_where_none_are(production):
+    """It made every view one without rows, and a snapshot one in which all was deleted."""
+    production.build("snapshot", "--select", "nps_history")
+    views = "select viewname, definition from pg_views where schemaname = 'analytics' order by 1"
+    before = of_production(production), production.query(views)
+    for command in ("build", "run", "snapshot"):
+        said = production.build_fails(command, "--empty")
+        assert "holds rows, and --empty would build it without any" in said
+        assert (of_production(production), production.query(views)) == before
+    for command in ("build", "build", "run", "snapshot"):
+        production.build(command, "--empty", **JANE)
+    assert production.value("select count(*) from jane_analytics.nps_summary") == 0
+    production.build(*RUN, **JANE)
+    assert production.value("select count(*) from jane_analytics.nps_summary") == 1
+    assert "--empty" in production.build_fails("build", "--empty", **JANE)
+
+
+def test_a_retry_counts_as_the_command_that_it_repeats(production):
+    """Its hooks act as that command's do: here they drop what has vanished from MySQL."""
+    production.mysql("delete from nps where id = 1")
+    production.load("--full-refresh")
+    model = production.folder / "models/core/nps.sql"
+    text = model.read_text()
+    model.write_text(f"{text} where 1 / (score - score) = 1")
+    assert production.dbt("run", "--select", "nps").returncode == 1
+    model.write_text(text)
+    done = production.dbt("retry")
+    assert done.returncode == 0, done.stdout
+    assert production.value("select min(response_id) from analytics.nps") == 2
