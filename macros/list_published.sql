@@ -28,10 +28,15 @@
 
 {% macro checked_tables(model=none) %}
 
-    {#- Where each summary is published, by its model's name; or only the one that is asked for. -#}
+    {#-
+        Where each summary is published, by its model's name, and its version where it has several
+        (`nps_summary.v2`); or only the one that is asked for.
+    -#}
     {%- set known = {} -%}
     {%- for node in graph.nodes.values() if node.config.materialized == 'checked_table' -%}
-        {%- do known.update({node.name: node_relation(node)}) -%}
+        {%- do known.update({
+            node.name ~ ('.v' ~ node.version if node.version else ''): node_relation(node)
+        }) -%}
     {%- endfor -%}
     {%- if model is none -%}
         {{ return(known) }}

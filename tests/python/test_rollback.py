@@ -3,9 +3,10 @@
 import re
 import shlex
 import time
+from dataclasses import replace
 
 import pytest
-from pipeline import ROOT
+from pipeline import ROOT, copy_project
 from standin.relay import conflict
 
 MART = "analytics.nps_summary"
@@ -209,6 +210,19 @@ def test_a_version_with_other_columns_is_put_back_unless_a_view_forbids_it(chang
     assert rows(changed) == wrong
     restore(changed)
     assert readers_have(changed) == right
+
+
+@pytest.mark.only("postgres", because="the names are dbt's")
+def test_every_version_of_a_model_is_listed(project, tmp_path):
+    folder = copy_project(tmp_path, "prod")
+    marts = folder / "models" / "marts"
+    for version in (1, 2):
+        marts.joinpath(f"score_v{version}.sql").write_text("select * from {{ ref('nps') }}")
+    marts.joinpath("score.yml").write_text("models: [{name: score, versions: [{v: 1}, {v: 2}]}]")
+    said = replace(project, folder=folder).build("run-operation", "list_published")
+    assert re.findall(r"score\S*: no publication", said) == [
+        "score.v1: no publication", "score.v2: no publication",
+    ]  # fmt: skip
 
 
 @pytest.mark.deep(because="the way there and back is always tried")
