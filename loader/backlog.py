@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
-from loader.errors import LoaderError, RunError
+from loader.errors import LoaderError, RunError, StoppedError
 from loader.jobs import jobs_for, run_jobs
 from loader.ledger import Load
 from loader.load import Job, Outcome, Route, Watcher
@@ -114,6 +114,7 @@ class Backlog:
 
         Raises:
             RunError: tables could not be landed; transient if another attempt may help.
+            StoppedError: the run has lost its lease.
         """
         order = self._order
         for key, outcome in list(self.outcomes.items()):
@@ -126,6 +127,8 @@ class Backlog:
                 for outcome in run_jobs(left, self._route, order.parallel or order.threads, told):
                     self.outcomes[outcome.job.table.name, outcome.job.window] = outcome
                     watcher.done(outcome)
+                    if isinstance(outcome.error, StoppedError):
+                        raise outcome.error
             if self._route.stopping.is_set():
                 return
         if errors := [each.error for each in self.outcomes.values() if each.error]:

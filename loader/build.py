@@ -26,12 +26,13 @@ _NAMED = 5
 class Dbt:
     """dbt in a process of its own; used with `with`, at whose end it ends."""
 
-    def __init__(self, target: str | None, stop: Stop, log: Path | None) -> None:
+    def __init__(self, target: str | None, stop: Stop, log: Path | None, run_id: str = "") -> None:
         """Start it.
 
         Args:
             target: of the profile, if not its own default.
             log: the file that dbt's output goes to; None for where the loader's goes.
+            run_id: the run whose lease every publish looks at; empty for none.
         """
         self._stop = stop
         # As a person types it: dbt parses the project anew when --target comes and goes.
@@ -47,6 +48,7 @@ class Dbt:
             stderr=output,
             pass_fds=[answers],
             umask=0o077,  # its log and target tell of rows
+            env={**os.environ, "LOADER_RUN_ID": run_id},
             start_new_session=True,  # a terminal's Ctrl-C is the loader's to pass on
         )
         for ours in (commands, answers, output):

@@ -14,10 +14,12 @@ from datetime import date, datetime
 from threading import Event, Thread
 
 from loader.errors import LandingError, LeaseHeldError, LoaderError, StoppedError
-from loader.stop import Stop
+from loader.ledger import LEASES
+from loader.reading import LOCK
+from loader.stop import Stop, lease_lost
 from loader.warehouse import Warehouse
+from loader.warehouse.session import QUERY_CANCELED, sqlstate
 
-LEASES = "_leases"
 _COLUMNS = {
     "run_id": "varchar(64) not null",
     "host": "varchar(255)",
@@ -82,11 +84,10 @@ class Lease:
             LandingError: the warehouse cannot be asked.
         """
         with closing(self._new_warehouse()) as warehouse:
-            warehouse.prepare({LEASES: _COLUMNS})
+            warehouse.prepare({LEASES: _COLUMNS, LOCK + LEASES: {"held": "integer"}})
             with warehouse.transaction():
                 relation = warehouse.relation(LEASES)
-                warehouse.execute(f"set statement_timeout to {BEAT_SECONDS * 1000}")
-                warehouse.execute(warehouse.keep_writers_out.format(relation=relation))
+                _keep_others_out(warehouse)
                 for dead in _holders(warehouse):
                     say(f"The lease of {dead} had expired; it was taken over.")
                 warehouse.execute(
@@ -147,7 +148,7 @@ class Lease:
             )
             left = warehouse.execute(f"select 1 from {relation} {ours}", (self.claim.run_id,))
         if not left:
-            raise _lost("another run has taken it over")
+            raise lease_lost("another run has taken it over")
         self._renewed_at = time.time()
 
     def keep(self) -> None:
@@ -166,7 +167,7 @@ class Lease:
                 self._stop.ask(lost)
             except LoaderError as error:
                 if since >= LEASE_SECONDS:
-                    self._stop.ask(_lost(f"it could not be renewed: {error.fact}"))
+                    self._stop.ask(lease_lost(f"it could not be renewed: {error.fact}"))
 
     def give_back(self) -> None:
         """End the lease, if the warehouse can be reached; else it expires."""
@@ -198,6 +199,27 @@ def kept(lease: Lease) -> Iterator[None]:
         thread.join(_LOOK_SECONDS)
 
 
+def _keep_others_out(warehouse: Warehouse) -> None:
+    """Wait until nobody else takes the lease, and no transaction relies on one that it looked at.
+
+    Raises:
+        LeaseHeldError: one goes on for long.
+    """
+    warehouse.execute(f"set statement_timeout to {BEAT_SECONDS * 1000}")
+    try:
+        for table in (LOCK + LEASES, LEASES):
+            relation = warehouse.relation(table)
+            warehouse.execute(warehouse.keep_writers_out.format(relation=relation))
+    except LandingError as error:
+        if sqlstate(error) != QUERY_CANCELED:
+            raise
+        raise LeaseHeldError(
+            f"A landing or a publish in {warehouse.profile.place} holds the lease of another run "
+            f"for longer than {BEAT_SECONDS} seconds; nothing was touched.",
+            "Wait for it to end, or let this run wait: loader run --wait SECONDS.",
+        ) from None
+
+
 def _holders(warehouse: Warehouse) -> list[str]:
     """The runs that have neither ended nor given the lease back: all of them dead.
 
@@ -223,10 +245,3 @@ def _holders(warehouse: Warehouse) -> list[str]:
 
 def _expiry(warehouse: Warehouse) -> str:
     return f"{warehouse.clock} + interval '{LEASE_SECONDS} seconds'"
-
-
-def _lost(why: str) -> StoppedError:
-    return StoppedError(
-        f"The run has lost its lease: {why}. What was under way was rolled back.",
-        "Look at the other run first, then run this one again.",
-    )

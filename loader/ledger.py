@@ -49,6 +49,8 @@ RUN_COLUMNS = {
     "stale_tables": "integer not null",
 }
 
+LEASES = "_leases"
+"""The table of the leases that runs have and had."""
 LEDGERS = {LEDGER: LEDGER_COLUMNS, RUNS: RUN_COLUMNS}
 
 

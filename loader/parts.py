@@ -83,6 +83,7 @@ def pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
                 bucket, part.key, *size, *staged
             ),
             "Run the load again.",
+            transient=True,
         )
 
 

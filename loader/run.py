@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from loader.lease import Claim, Lease, kept
 from loader.load import Route, now, unexpected
 from loader.stop import Stop
 from loader.verify import verify
+from loader.warehouse import Warehouse
 from loader.windows import span
 
 _WAIT_SECONDS = 2
@@ -42,13 +44,14 @@ class Run:
             tell: called with a sentence, or with a command as a person would type it.
         """
         self.order = order
-        self.route = route
+        self.route = replace(route, new_warehouse=self._new_warehouse)
+        self._any_warehouse = route.new_warehouse
         self.began = now()
         self.outcome = "failed"
         self.exit_status = 1
         self.said = list[str]()
         self.steps = list[dict[str, Any]]()
-        self.backlog = Backlog(order, route)
+        self.backlog = Backlog(order, self.route)
         self.build: Build | None = None
         self.findings = list[Finding]()
         self.declared: dict[str, Any] = {}
@@ -59,7 +62,8 @@ class Run:
     def do(self) -> None:
         """Go through every step, whatever comes of it."""
         try:
-            with Dbt(self.order.dbt_target, self._stop, self.order.log) as dbt:
+            order = self.order
+            with Dbt(order.dbt_target, self._stop, order.log, order.run_id) as dbt:
                 if self._all_steps(dbt):
                     self.outcome, self.exit_status = "succeeded", 0
         except LeaseHeldError as held:
@@ -101,6 +105,12 @@ class Run:
             verified = built and self._step("verify", self._verify)
             lease.outcome = "succeeded" if landed and verified else "failed"
         return landed and verified
+
+    def _new_warehouse(self) -> Warehouse:
+        """Make a warehouse whose landings look at this run's lease."""
+        warehouse = self._any_warehouse()
+        warehouse.run_id = self.order.run_id
+        return warehouse
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

@@ -151,11 +151,12 @@ def explained(bucket: str) -> Iterator[None]:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether S3 was busy or out of reach, after boto3's own retries."""
+    """Whether S3 was out of reach, after boto3's own retries, or what it sent is damaged."""
     from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
     from botocore.exceptions import ConnectionError as NoConnectionError
 
     if isinstance(error, ClientError):
         answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return answered >= _SERVER_ERROR or error.response["Error"]["Code"] == "SlowDown"
-    return isinstance(error, (NoConnectionError, HTTPClientError, IncompleteReadError, OSError))
+    passing = (NoConnectionError, HTTPClientError, IncompleteReadError, OSError, ZstdError)
+    return isinstance(error, passing)

@@ -50,6 +50,14 @@ class Stop:
         self.check()
 
 
+def lease_lost(why: str) -> StoppedError:
+    """What ends a run that has lost its lease."""
+    return StoppedError(
+        f"The run has lost its lease: {why}. What was under way was rolled back.",
+        "Look at the other run first, then run this one again.",
+    )
+
+
 @contextmanager
 def asked_by_signals(stop: Stop) -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP ask the run to end; a second one ends it at once."""

@@ -101,6 +101,7 @@
             {%- endif -%}
             create schema if not exists {{ quoted(generate_schema_name('archive') | trim) }};
         {%- endcall -%}
+        {%- do create_publish_lock() -%}
         {%- do adapter.commit() -%}
     {%- endif -%}
 

@@ -11,9 +11,8 @@
         restored: the version that they are, if they are an earlier one.
         returns: {version, displaced}; displaced is the version that was kept, or none.
     -#}
-    {%- if not is_first -%}
-        {%- do hold_published(published) -%}
-    {%- endif -%}
+    {%- do hold_published(published, is_first) -%}
+    {%- do refuse_without_lease(published) -%}
     {%- set versions = published_versions(published) -%}
     {%- set current = versions[0] if versions and versions[0].is_current else none -%}
     {%- set moment = publication_time(current) -%}
@@ -47,24 +46,90 @@
 {% endmacro %}
 
 
-{% macro hold_published(published) %}{{ adapter.dispatch('hold_published')(published) }}{% endmacro %}
+{#-
+    Begin the transaction and let nobody else publish the same, nor take this run's lease over,
+    until it ends. The locks come first: what is read after them is what others have committed,
+    under every isolation level. [PostgreSQL: LOCK; Isolation levels in Amazon Redshift]
+-#}
+{% macro hold_published(published, is_first) %}
+    {{ adapter.dispatch('hold_published')(published, is_first) }}
+{% endmacro %}
 
 {#-
-    Two that publish at once would each delete the rows that they had seen, and both add theirs.
-    The second waits; readers do not. dbt-postgres leaves BEGIN to the driver, which sends it once:
-    after the first commit every call would be a transaction of its own.
+    Readers do not wait. dbt-postgres leaves BEGIN to the driver, which sends it once: after the
+    first commit every call would be a transaction of its own.
 -#}
-{% macro default__hold_published(published) %}
+{% macro default__hold_published(published, is_first) %}
     {%- call statement('hold') -%}
         begin;
-        lock table {{ published }} in exclusive mode;
+        {%- if run_id() %}
+            lock table {{ leases_relation('_lock_') }} in share mode;
+        {%- endif %}
+        {%- if not is_first %}
+            lock table {{ published }} in exclusive mode;
+        {%- endif %}
     {%- endcall -%}
 {% endmacro %}
 
 {#-
-    Redshift itself ends the second of two that write one table at once, and its LOCK would have
-    readers wait. Nothing may begin the transaction here: reading _publications in the one that
-    writes it would bring summaries that are published side by side into conflict.
-    [Isolation levels in Amazon Redshift; LOCK]
+    Readers would wait for a table that is locked, so a table that nobody reads is. Under SNAPSHOT
+    isolation two that insert into one table do not meet at all; one publishes after the other.
+    [LOCK; CREATE DATABASE, ISOLATION LEVEL]
 -#}
-{% macro redshift__hold_published(published) %}{% endmacro %}
+{% macro redshift__hold_published(published, is_first) %}
+    {%- call statement('hold') -%}
+        {%- if run_id() %}
+            lock {{ leases_relation('_lock_') }};
+        {%- endif %}
+        lock {{ publish_lock() }};
+    {%- endcall -%}
+{% endmacro %}
+
+
+{% macro refuse_without_lease(published) %}
+
+    {#- A run that another one has taken over from publishes nothing; plain dbt has no lease. -#}
+    {%- if run_id() and not run_query(
+        'select 1 from ' ~ leases_relation() ~ ' where run_id = ' ~ text_literal(run_id())
+        ~ ' and ended_at is null'
+    ).rows -%}
+        {{ exceptions.raise_compiler_error(
+            published ~ ' was not published: the run ' ~ run_id() ~ ' has lost its lease, so another'
+            ~ ' one goes on. It is as it was. Look at the other run first, then run this one again.'
+        ) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{#- The run of the loader that dbt builds for; empty for dbt by itself. -#}
+{% macro run_id() %}{{ return(env_var('LOADER_RUN_ID', '')) }}{% endmacro %}
+
+
+{% macro leases_relation(prefix='') %}
+
+    {#- The loader's table of leases, or with the prefix the table that is locked instead. -#}
+    {{ return(api.Relation.create(
+        database=target.database,
+        schema=generate_schema_name('raw_data') | trim,
+        identifier=prefix ~ '_leases'
+    )) }}
+
+{% endmacro %}
+
+
+{% macro publish_lock() %}
+
+    {{ return(publications_relation().incorporate(path={'identifier': '_lock__publications'})) }}
+
+{% endmacro %}
+
+
+{#- Make the table that Redshift locks, before anything is published. -#}
+{% macro create_publish_lock() %}{{ adapter.dispatch('create_publish_lock')() }}{% endmacro %}
+
+{% macro default__create_publish_lock() %}{% endmacro %}
+
+{% macro redshift__create_publish_lock() %}
+    {%- do run_query('create table if not exists ' ~ publish_lock() ~ ' (held integer)') -%}
+{% endmacro %}

@@ -32,6 +32,7 @@
             info=true
         ) -%}
     {%- else -%}
+        {%- do create_publish_lock() -%}
         {#- What has been read is no part of the publish's transaction. -#}
         {%- do adapter.commit() -%}
         {%- set done = publish(published, chosen.kept, restored=chosen.version) -%}

@@ -4,12 +4,14 @@ import hashlib
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from loader.copytext import Form
-from loader.errors import LandingError
+from loader.errors import LandingError, StageError
 from loader.ledger import (
+    LEASES,
     LEDGER,
     LEDGER_COLUMNS,
     LEDGERS,
@@ -17,12 +19,14 @@ from loader.ledger import (
     Load,
     compare_counts,
 )
+from loader.reading import LOCK
+from loader.stop import lease_lost
 from loader.tables import Table
 from loader.types import Landed
 from loader.warehouse.columns import RawTables
 from loader.warehouse.landing import Landing
 from loader.warehouse.replacing import keys_replaced, keys_twice, window_replaced
-from loader.warehouse.session import is_transient
+from loader.warehouse.session import QUERY_CANCELED, Session, is_transient, sqlstate
 
 LOCK_SECONDS = 60
 """How long a load waits for another one of the same table before it gives up."""
@@ -36,6 +40,9 @@ class Warehouse(RawTables):
     Subclasses say what differs: COPY, the lock, how a column is widened, what a table is made with.
     """
 
+    run_id = ""
+    """The run whose lease every landing looks at; empty for none."""
+    _holder: Session | None = None
     _lock_was_lost = False  # once it was, every landing asks whether another load came in between
 
     def form(self, columns: Sequence[Landed], load_id: str) -> Form:
@@ -55,10 +62,6 @@ class Warehouse(RawTables):
             StageError: a staged file is not there.
         """
 
-    @abstractmethod
-    def _hold(self, table: Table) -> None:
-        """Take the table's lock; it is released when the connection ends, however it ends."""
-
     def _copies_what_is_staged(self, landing: Landing) -> bool:
         """Whether COPY may begin while rows are still being staged."""
         return False
@@ -66,9 +69,6 @@ class Warehouse(RawTables):
     def _after_copy(self, landing: Landing) -> list[str]:
         """Write the statements that make the new rows whole, and old ones quick to find."""
         return []
-
-    def _confirm_lock(self) -> None:
-        """Make sure that the lock is still held, where another connection than this holds it."""
 
     # -- the ledger ------------------------------------------------------------------------------
 
@@ -158,6 +158,54 @@ class Warehouse(RawTables):
         self._hold(table)
         return self._newest(table)
 
+    def _hold(self, table: Table) -> None:
+        """Lock a table made for that, on a connection of its own, until that ends, however it ends.
+
+        It is none that anybody reads: Redshift's LOCK keeps readers out. An advisory lock would be
+        anybody's to take. [Redshift: LOCK; PostgreSQL: Explicit Locking]
+        """
+        lock = LOCK + table.name
+        Warehouse.prepare(self, {lock: {"held": "integer"}})
+        self._holder = Session(self.profile)
+        self._holder.execute(f"set statement_timeout to {LOCK_SECONDS * 1000}")
+        try:
+            self._holder.execute(self.keep_writers_out.format(relation=self.relation(lock)))
+        except LandingError as error:
+            if sqlstate(error) != QUERY_CANCELED:
+                raise
+            raise busy(table, self.relation(lock)) from None
+
+    def _confirm_lock(self) -> None:
+        """Make sure that the lock is still held."""
+        if self._holder:
+            self._holder.execute("select 1")
+
+    def _confirm_lease(self) -> None:
+        """Make sure that the run has its lease, and let nobody take it until this is committed.
+
+        Whoever takes a lease over locks the same table first. Another connection looks, because
+        Redshift's transactions see all as it was at their first statement. [Isolation levels in
+        Amazon Redshift]
+        """
+        self.execute(self.keep_writers_out.format(relation=self.relation(LOCK + LEASES)))
+        with closing(Session(self.profile)) as other:
+            statement = f"select 1 from {self.relation(LEASES)} where run_id = %s"
+            if not other.execute(f"{statement} and ended_at is null", (self.run_id,)):
+                raise lease_lost("another run has taken it over")
+
+    def terminate(self) -> None:
+        """End both connections from another thread."""
+        super().terminate()
+        if self._holder:
+            self._holder.terminate()
+
+    def close(self) -> None:
+        """End both connections."""
+        super().close()
+        if self._holder:
+            self._holder.close()
+            self._holder = None
+
     def _newest(self, table: Table) -> str | None:
         """The id of the table's newest load, landed or failed."""
         with self.transaction():
@@ -169,7 +217,8 @@ class Warehouse(RawTables):
     def land(self, landing: Landing, say: Callable[[str], None]) -> Load:
         """Replace a window of a raw table with the staged rows, in one transaction.
 
-        A transaction that met a conflict, or whose connection broke, is tried again as a whole.
+        A transaction that met a conflict, whose connection broke, or that read a damaged part, is
+        tried again as a whole.
 
         Args:
             say: told of every change to the table's columns.
@@ -181,19 +230,24 @@ class Warehouse(RawTables):
             LandingError: the warehouse refused the rows, or the four counts differ; the window
                 is as it was.
             SourceError, StageError: the rows were not staged; the window is as it was.
+            StoppedError: the run has lost its lease; the window is as it was.
         """
-        for seconds in RETRY_SECONDS:
+        for seconds in (*RETRY_SECONDS, None):
             try:
+                if self._holder is None:
+                    self._hold(landing.table)
                 return self._attempt(landing, say)
-            except LandingError as error:
-                if self.terminated or not is_transient(error):
+            except (LandingError, StageError) as error:
+                passes = error.transient or is_transient(error)
+                if seconds is None or self.terminated or not passes:
                     raise
+                if isinstance(error, StageError) and landing.staged:
+                    landing.staged()  # raises what kept rows from being staged
                 say(f"{landing.table.name}: trying again in {seconds} s: {error.fact}")
             time.sleep(seconds)
             self.close()
-            self._hold(landing.table)
             self._lock_was_lost = True
-        return self._attempt(landing, say)
+        raise AssertionError  # the last attempt returns or raises
 
     def _attempt(self, landing: Landing, say: Callable[[str], None]) -> Load:
         if self._lock_was_lost and (self._newest(landing.table) or "") >= landing.load.load_id:
@@ -247,6 +301,8 @@ class Warehouse(RawTables):
             compare_counts(load)
             self._insert(load)
             self._confirm_lock()
+            if self.run_id:
+                self._confirm_lease()
         return load
 
     def _refuse_contradiction(self, landing: Landing) -> None:
@@ -274,11 +330,12 @@ class Warehouse(RawTables):
         return [self._copy_statement(landing), *replaces(relation, landing.table, landing.load)]
 
 
-def busy(table: Table) -> LandingError:
-    """The error of a load that has waited long enough for another one."""
+def busy(table: Table, lock: str) -> LandingError:
+    """The error of a load that has waited long enough for the lock of its table."""
     return LandingError(
-        f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds; "
-        "this one has changed nothing.",
-        "Wait for it to end, then run again.",
+        f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds, or somebody "
+        f"else holds {lock}; this one has changed nothing.",
+        "Wait for it to end, then run again; pg_locks, or svv_transactions on Redshift, tells who "
+        "it is.",
         transient=True,
     )

@@ -11,13 +11,11 @@ from loader.ledger import LEDGERS, REPAIR
 from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import POSTGRES, Landed
-from loader.warehouse import base
-from loader.warehouse.base import Warehouse, busy
+from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS
 from loader.warehouse.landing import Landing, refused
-from loader.warehouse.session import one_line, quote, sqlstate
+from loader.warehouse.session import one_line, quote
 
-_LOCK_NOT_AVAILABLE = "55P03"
 _LINE = re.compile(r", \S+ (\d+)")  # "COPY t, line 7, column c: ...", in the server's language
 _FILLED = {LOAD_ID: "varchar", LOADED_AT: "timestamp"}
 """The columns that are equal in every row of a load, so that no line has to bring them.
@@ -196,20 +194,6 @@ class Postgres(Warehouse):
                 number = int(line[1]) if line else 0
                 raise refused(landing, self.schema, why, number) from error
             return int(cursor.rowcount)
-
-    def _hold(self, table: Table) -> None:
-        """Take an advisory lock, which ends with the session. [PostgreSQL: Explicit Locking]."""
-        self.execute(f"set lock_timeout = '{base.LOCK_SECONDS}s'")
-        try:
-            self.execute(
-                "select pg_advisory_lock(hashtext(%s), hashtext(%s))", (self.schema, table.name)
-            )
-        except LandingError as error:
-            if sqlstate(error) != _LOCK_NOT_AVAILABLE:
-                raise
-            raise busy(table) from None
-        self.execute("set lock_timeout = 0")
-        self._connection.commit()
 
     def _widen(self, table: Table, column: Landed) -> list[str]:
         """Change the type in place; views that read the table are made again around it."""

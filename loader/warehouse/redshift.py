@@ -7,17 +7,14 @@ from itertools import chain
 from loader.config import Settings
 from loader.copytext import Form
 from loader.errors import ConfigError, LandingError
-from loader.reading import LOCK, WIDER
+from loader.reading import WIDER
 from loader.tables import Table
 from loader.types import REDSHIFT, Landed
-from loader.warehouse import base
-from loader.warehouse.base import Warehouse, busy
+from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS, land_anew
 from loader.warehouse.landing import Landing, refused
 from loader.warehouse.profile import Profile
-from loader.warehouse.session import Session, is_transient, literal, quote, sqlstate
-
-_QUERY_CANCELED = "57014"
+from loader.warehouse.session import is_transient, literal, quote
 
 
 class Redshift(Warehouse):
@@ -29,7 +26,6 @@ class Redshift(Warehouse):
 
     def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
         super().__init__(profile, schema, settings)
-        self._holder: Session | None = None
         if not settings.iam_role:
             raise ConfigError(
                 "LOADER_IAM_ROLE is not set.",
@@ -117,42 +113,6 @@ class Redshift(Warehouse):
             for column, message, file, line in found:
                 return f"column {column.strip()}: {message.strip()} ({file.strip()}, line {line})"
         return ""
-
-    def _hold(self, table: Table) -> None:
-        """Lock a table made for that, on a connection of its own.
-
-        Redshift has no advisory lock, and LOCK keeps readers out of what it locks, for as long as
-        its transaction lasts. [Redshift: LOCK]
-        """
-        lock = LOCK + table.name
-        with self.transaction():
-            if not self.raw_columns(lock):
-                self.execute(f"create table if not exists {self.relation(lock)} (held integer)")
-        self._holder = Session(self.profile)
-        self._holder.execute(f"set statement_timeout to {base.LOCK_SECONDS * 1000}")
-        try:
-            self._holder.execute(f"lock {self.relation(lock)}")
-        except LandingError as error:
-            if sqlstate(error) != _QUERY_CANCELED:
-                raise
-            raise busy(table) from None
-
-    def _confirm_lock(self) -> None:
-        if self._holder:
-            self._holder.execute("select 1")
-
-    def terminate(self) -> None:
-        """End both connections from another thread."""
-        super().terminate()
-        if self._holder:
-            self._holder.terminate()
-
-    def close(self) -> None:
-        """End both connections."""
-        super().close()
-        if self._holder:
-            self._holder.close()
-            self._holder = None
 
     def _widen(self, table: Table, column: Landed) -> list[str]:
         """Add a wider column, copy, drop and rename.

@@ -12,6 +12,7 @@ from loader.warehouse.profile import Profile
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _FETCHED = 1_000  # rows at a time: a cluster of one node gives out no more [Redshift: FETCH]
+QUERY_CANCELED = "57014"
 
 
 class Session:

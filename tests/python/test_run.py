@@ -8,6 +8,7 @@ import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -34,7 +35,7 @@ from loader.jobs import run_jobs
 from loader.lease import Claim, Lease
 from loader.load import Job, Watcher, now
 from loader.stop import Stop
-from loader.windows import WHOLE, Dates
+from loader.windows import WHOLE, Dates, Window
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
 DAYS = [DAY, NEXT_DAY, "2026-07-03", "2026-07-04"]
@@ -515,6 +516,118 @@ def test_of_several_that_ask_at_once_one_gets_the_lease(new_pipeline):
         thread.join()
     assert sorted(got) == ["refused"] * 5 + ["taken"]
     assert len(runs(pipeline)) == 1
+
+
+# SNAPSHOT and SERIALIZABLE are Redshift's; PostgreSQL has them by other names, and its own.
+ISOLATION = pytest.mark.parametrize(
+    "isolation", ["read committed", "repeatable read", "serializable"]
+)
+
+
+@contextmanager
+def isolated(pipeline, isolation):
+    database = f"alter database {pipeline.warehouse}"
+    pipeline.query(f"{database} set default_transaction_isolation = '{isolation}'")
+    yield
+    pipeline.query(f"{database} reset default_transaction_isolation")
+
+
+def land_for(pipeline, run_id):
+    """Land a day of a table as a run does; returns the error, if there is one."""
+    with pipeline.inside():
+        session = open_session(None)
+        with closing(session.warehouse()) as warehouse:
+            warehouse.prepare()
+
+        def new_warehouse():
+            made = session.warehouse()
+            made.run_id = run_id
+            return made
+
+        job = Job(
+            table=session.tables["a"],
+            window=Window(date(2026, 7, 1), date(2026, 7, 2)),
+            mode="run_date",
+        )
+        route = replace(route_of(session), new_warehouse=new_warehouse)
+        (outcome,) = run_jobs([job], route, 1, Watcher(*[lambda *_: None] * 3))
+        return outcome.error
+
+
+@ISOLATION
+def test_a_landing_of_a_run_that_has_lost_its_lease_changes_nothing(
+    pipeline, monkeypatch, isolation
+):
+    """It is taken over after COPY: the transaction still sees its row as it was before."""
+    mine, _ = take(pipeline, "mine")
+    copy, meanwhile = pipeline.adapter._copy, [mine.renew]
+
+    def interrupted(*arguments):
+        copied = copy(*arguments)
+        for each in meanwhile:
+            each()
+        return copied
+
+    monkeypatch.setattr(pipeline.adapter, "_copy", interrupted)
+    with isolated(pipeline, isolation):
+        assert land_for(pipeline, "mine") is None
+        pipeline.mysql("update a set v = 10")
+        meanwhile[:] = [partial(expire, pipeline), partial(take, pipeline, "other")]
+        lost = land_for(pipeline, "mine")
+        assert "has lost its lease: another run has taken it over" in lost.fact
+        assert pipeline.raw("a", "v") == [(1,)]
+        meanwhile.clear()
+        assert land_for(pipeline, "other") is None
+    assert pipeline.raw("a", "v") == [(10,)]
+
+
+@ISOLATION
+def test_a_lease_is_not_taken_over_between_the_look_at_it_and_the_commit(
+    pipeline, monkeypatch, isolation
+):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
+    take(pipeline, "mine")
+    confirm = pipeline.adapter._confirm_lease
+
+    def looked(self):
+        confirm(self)
+        expire(pipeline)
+        with pytest.raises(LeaseHeldError, match="holds the lease of another run for longer than"):
+            take(pipeline, "other")
+
+    monkeypatch.setattr(pipeline.adapter, "_confirm_lease", looked)
+    with isolated(pipeline, isolation):
+        assert land_for(pipeline, "mine") is None
+        take(pipeline, "other")
+
+
+def test_a_publish_of_a_run_that_has_lost_its_lease_changes_nothing(built, monkeypatch):
+    """While it goes on, nobody takes the lease over; plain dbt publishes without one."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
+    take(built, "mine")
+    built.query("update raw_data.a set v = 10")
+    lock = {"redshift": "_lock__publications", "postgres": "a_summary"}[built.kind]
+    with built.warehouse_connection() as holder, holder.cursor() as cursor:
+        cursor.execute(f"begin; lock analytics.{lock} in share mode")
+        command = ("dbt", "run", "--select", "a_summary")
+        with built.start(*command, LOADER_RUN_ID="mine") as publishing:
+            until(lambda: waiting(built, f"analytics.{lock}"), 150)
+            expire(built)
+            with pytest.raises(LeaseHeldError):
+                take(built, "other")
+            cursor.execute("rollback")
+            said, _ = publishing.communicate(timeout=60)
+    assert publishing.returncode == 0, said
+    assert totals(built) == [(1, 10)] * 4
+
+    take(built, "other")
+    built.query("update raw_data.a set v = 20")
+    refused = built.dbt("run", "--select", "a_summary", LOADER_RUN_ID="mine")
+    assert refused.returncode == 1
+    assert "the run mine has lost its lease" in refused.stdout
+    assert totals(built) == [(1, 10)] * 4
+    built.build("run", "--select", "a_summary")
+    assert totals(built) == [(1, 20)] * 4
 
 
 def test_a_second_run_is_refused_in_one_sentence(pipeline):
