@@ -65,7 +65,7 @@ class Dbt:
     ) -> None:
         self._commands.close()
         try:
-            self._process.wait(GRACE_SECONDS + 1)
+            self._process.wait(min(GRACE_SECONDS + 1, self._stop.left / 2))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

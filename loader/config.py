@@ -45,6 +45,8 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_MASK_SALT": Setting("secret that hashes of masked columns are made with", ""),
     "LOADER_REPAIR_PERCENT": Setting("share of a table that is repaired without --yes", "1"),
     "LOADER_TIMEZONE": Setting("time zone whose days the windows are", "UTC"),
+    "LOADER_ANSWER_SECONDS": Setting("how long a server may take to answer", "7200"),
+    "LOADER_STEP_SECONDS": Setting("how long a step of `loader run` may take", "86400"),
     "LOADER_RETRIES": Setting("how often a step of `loader run` is tried again", "2"),
     "LOADER_RETRY_SECONDS": Setting("how long it waits before that", "60"),
     "LOADER_REPORTS": Setting("folder of the runs' reports", ".local/runs"),
@@ -62,6 +64,7 @@ class MySQLSettings:
     password: str = field(repr=False)
     tls: bool
     tls_ca: str
+    answer_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +86,13 @@ class RunSettings:
 
     Attributes:
         retries: how often a step is tried again that failed for a passing reason; 0 for never.
+        step_seconds: how long a step may take, all its attempts together.
     """
 
     retries: int
     retry_seconds: int
     reports: Path
+    step_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,7 @@ class Settings:
     mask_salt: str = field(repr=False)
     repair_percent: int
     zone: Zone
+    answer_seconds: int
     run: RunSettings
     notify: tuple[str, ...] = field(repr=False)
 
@@ -144,6 +150,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
     def value(name: str) -> str:
         return env.get(name) or SETTINGS[name].default or ""
 
+    answer_seconds = _positive("LOADER_ANSWER_SECONDS", value("LOADER_ANSWER_SECONDS"))
     return Settings(
         mysql=MySQLSettings(
             host=value("LOADER_MYSQL_HOST"),
@@ -152,6 +159,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
             password=value("LOADER_MYSQL_PASSWORD"),
             tls=_tls("LOADER_MYSQL", value),
             tls_ca=value("LOADER_MYSQL_TLS_CA"),
+            answer_seconds=answer_seconds,
         ),
         stage=StageSettings(
             bucket=value("LOADER_S3_BUCKET"),
@@ -166,10 +174,12 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
         mask_salt=_long_enough("LOADER_MASK_SALT", value("LOADER_MASK_SALT")),
         repair_percent=_positive("LOADER_REPAIR_PERCENT", value("LOADER_REPAIR_PERCENT")),
         zone=parse_zone(value("LOADER_TIMEZONE")),
+        answer_seconds=answer_seconds,
         run=RunSettings(
             retries=_whole("LOADER_RETRIES", value("LOADER_RETRIES")),
             retry_seconds=_whole("LOADER_RETRY_SECONDS", value("LOADER_RETRY_SECONDS")),
             reports=Path(value("LOADER_REPORTS")),
+            step_seconds=_positive("LOADER_STEP_SECONDS", value("LOADER_STEP_SECONDS")),
         ),
         notify=_addresses(env),
     )

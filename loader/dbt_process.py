@@ -7,6 +7,7 @@ interrupted, so that it never outlives a loader that was killed: it ends the sta
 and the warehouse rolls them back.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -57,6 +58,7 @@ def main() -> None:
                 answer["nodes"] = [_node(each) for each in ended.result.results]
             answers.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
+    atexit._run_exitfuncs()  # such as what gives semaphores back
     os._exit(0)  # nothing is left to do, and Python would take its time to clear up
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import date
 from typing import Any
 
+from loader import lines
 from loader.chain import Chain
 from loader.config import Settings
 from loader.ledger import covered_end, day_in, missing_days
@@ -19,8 +20,10 @@ from loader.warehouse import Warehouse
 from loader.windows import WHOLE, Window, catch_up_window
 
 TERMINATE_SECONDS = 2
-"""How long a load that is to stop may go on, before its connection is ended."""
-GIVE_UP_SECONDS = 10
+"""How long a load that is to stop may go on, before the warehouse is asked to end it."""
+END_SECONDS = 3
+"""And before its connections are ended on this side, whatever the servers do."""
+GIVE_UP_SECONDS = 5
 """How long a load that is to stop is waited for."""
 _LOOK_SECONDS = 0.2
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc's settings [malloc.h]
@@ -146,16 +149,23 @@ class _Loads:
         """Wait for loads that are to stop, and yield their outcomes.
 
         Those that read end by themselves; those that land are ended, and rolled back, by ending
-        their connection. What ends neither way, such as a count in MySQL, is left behind.
+        their connection. What does not end even so, such as a request to S3, is left behind.
         """
         if self.are_under_way:
             self._route.stopping.set()
         began = time.monotonic()
+        asked = list[threading.Thread]()
         while self.are_under_way and (waited := time.monotonic() - began) < GIVE_UP_SECONDS:
-            if waited > TERMINATE_SECONDS:
+            if waited > TERMINATE_SECONDS and not asked:
                 for warehouse in list(self._route.landing):
-                    warehouse.terminate()
+                    # A warehouse that hangs would not answer this either.
+                    asked.append(threading.Thread(target=warehouse.terminate, daemon=True))
+                    asked[-1].start()
+            if waited > END_SECONDS:
+                lines.end_all()
             yield from self.ended()
+        for thread in asked:
+            thread.join(max(began + GIVE_UP_SECONDS - time.monotonic(), 0))
 
     def close(self) -> None:
         """Let go of every table that nothing is left behind of, and begin no other."""
@@ -191,5 +201,5 @@ def is_under_way() -> bool:
     """Whether a load goes on that was to stop and did not."""
     left = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_NAME)]
     for thread in left:
-        thread.join(1)
+        thread.join(_LOOK_SECONDS)
     return any(thread.is_alive() for thread in left)

@@ -138,7 +138,9 @@ class Lease:
             StoppedError: another run has taken it over.
             LandingError: the warehouse cannot be asked.
         """
+        asked_at = time.time()
         with closing(self._new_warehouse()) as warehouse, warehouse.transaction():
+            warehouse.answer_seconds = min(warehouse.answer_seconds, BEAT_SECONDS)
             warehouse.execute(f"set statement_timeout to {BEAT_SECONDS * 1000}")
             relation = warehouse.relation(LEASES)
             ours = "where run_id = %s and ended_at is null"
@@ -149,7 +151,7 @@ class Lease:
             left = warehouse.execute(f"select 1 from {relation} {ours}", (self.claim.run_id,))
         if not left:
             raise lease_lost("another run has taken it over")
-        self._renewed_at = time.time()
+        self._renewed_at = asked_at
 
     def keep(self) -> None:
         """Renew the lease until it ends; ask the run to stop when it is lost.
@@ -192,7 +194,7 @@ def kept(lease: Lease) -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        lease.outcome = "interrupted" if stopped.by_signal else "lost"
+        lease.outcome = "interrupted" if stopped.by_signal else "failed"
         raise
     finally:
         lease.give_back()

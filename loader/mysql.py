@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pymysql
 
-from loader import wire
+from loader import lines, wire
 from loader.config import MySQLSettings
 from loader.copytext import SEPARATOR
 from loader.errors import SourceError
@@ -27,6 +27,7 @@ _NOT_THERE = (1049, 1146)  # a database, a table
 # Too many connections, shutting down, a lock's time or a deadlock; no connection, or a lost one.
 # [MySQL: Server Error Messages, Client Error Messages]
 _TRANSIENT = (1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 2002, 2003, 2006, 2013, 2055)
+_CONNECT_SECONDS = 10
 _TLS_REMEDY = (
     "Set LOADER_MYSQL_TLS_CA to the authority that signed the server's certificate, and "
     "LOADER_MYSQL_HOST to a name that stands in it; or LOADER_MYSQL_TLS to off, where nobody "
@@ -52,9 +53,12 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
             charset="utf8mb4",
             ssl=context,
             ssl_disabled=context is None,
-            connect_timeout=10,
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_CONNECT_SECONDS,  # or a server that hangs would never greet
+            write_timeout=settings.answer_seconds,
             autocommit=True,
         )
+        lines.keep(connection)
     except (pymysql.err.OperationalError, ssl.SSLError, OSError) as error:
         reason = error.args[-1] if error.args else error
         raise SourceError(
@@ -65,6 +69,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
             transient=bool(error.args) and error.args[0] in _TRANSIENT and "SSL" not in str(reason),
         ) from None
     try:
+        connection._read_timeout = settings.answer_seconds  # type: ignore[attr-defined]
         with connection.cursor() as cursor:
             # The server waits for a reader who waits for S3; its default is a minute.
             cursor.execute(
@@ -75,6 +80,8 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
     except pymysql.err.Error as error:
         denied = error.args[0] in _DENIED
         remedy = "Grant it: grant select on ... to the user." if denied else "Nothing was landed."
+        if "timed out" in str(error.args[-1]):
+            remedy += " LOADER_ANSWER_SECONDS says how long the server may take to answer."
         lost = error.args[0] in _TRANSIENT
         raise SourceError(f"{where}: {error.args[-1]}", remedy, transient=lost) from error
     finally:

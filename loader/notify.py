@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import inf
 from threading import Thread
 from typing import Any
 from urllib.parse import unquote
@@ -37,7 +38,9 @@ class Message:
     parts: Sequence[tuple[str, Sequence[str]]]
 
 
-def notify(report: Report, previous: Report | None, addresses: Sequence[str]) -> list[str]:
+def notify(
+    report: Report, previous: Report | None, addresses: Sequence[str], seconds: float = inf
+) -> list[str]:
     """Notify every receiver of what became of a run.
 
     Sent are a run that failed, each time, because a daily job that fails every day must not be
@@ -47,6 +50,7 @@ def notify(report: Report, previous: Report | None, addresses: Sequence[str]) ->
     Args:
         previous: the report of the run before, of the same target, if there was one.
         addresses: the receivers, as LOADER_NOTIFY lists them.
+        seconds: how long they may take, if that is less than `SECONDS`.
 
     Returns:
         A sentence for each receiver that could not be notified. Nothing is raised and nothing
@@ -57,7 +61,8 @@ def notify(report: Report, previous: Report | None, addresses: Sequence[str]) ->
         if not (subject and addresses):
             return []
         kind = "failure" if not report["ok"] else "warning" if _findings(report) else "success"
-        answers = send(Message(kind=kind, subject=subject, parts=list(_parts(report))), addresses)
+        message = Message(kind=kind, subject=subject, parts=list(_parts(report)))
+        answers = send(message, addresses, seconds)
     except Exception as error:
         at = traceback.extract_tb(error.__traceback__)[-1]
         kind = type(error).__name__
@@ -206,7 +211,7 @@ def _again(report: Report) -> str:
 # -- the way out -----------------------------------------------------------------------------------
 
 
-def send(message: Message, addresses: Sequence[str]) -> dict[str, str]:
+def send(message: Message, addresses: Sequence[str], seconds: float = inf) -> dict[str, str]:
     """Send a message to all addresses at once; raises nothing and takes a bounded time.
 
     Returns:
@@ -214,6 +219,7 @@ def send(message: Message, addresses: Sequence[str]) -> dict[str, str]:
     """
     for library in ("apprise", "urllib3"):  # what they log holds addresses; `_why` shows the rest
         logging.getLogger(library).propagate = False
+    seconds = min(seconds, SECONDS)
     answers, threads = dict[str, str](), list[Thread]()
 
     def run(receiver: str, address: str) -> None:
@@ -224,11 +230,11 @@ def send(message: Message, addresses: Sequence[str]) -> dict[str, str]:
 
     for number, address in enumerate(addresses, start=1):
         receiver = f"Address {number} of LOADER_NOTIFY ({address.partition('://')[0]})"
-        answers[receiver] = f"it took longer than {SECONDS} s"
+        answers[receiver] = f"it took longer than {seconds:g} s"
         # The end of the process waits for no such thread, however long its server takes.
         threads.append(Thread(target=run, args=(receiver, address), daemon=True))
         threads[-1].start()
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0, end - time.monotonic()))
     return dict(answers)

@@ -117,13 +117,18 @@ def close(run: "Run", folder: Path) -> tuple[Report, Path]:
             record_run(warehouse, report)
     except LoaderError as error:
         run.say(f"The warehouse has no record of this run: {error.fact}")
-    for sentence in notify(report, previous, run.route.settings.notify):
+    addresses = run.route.settings.notify
+    for sentence in notify(report, previous, addresses, run.stop.left / 3):
         run.say(sentence)
     return report, write(folder, report)
 
 
-def of_run(run: "Run") -> Report:
-    """Write down what is known of a run that has ended."""
+def of_run(run: "Run", asks: bool = True) -> Report:
+    """Write down what is known of a run that has ended.
+
+    Args:
+        asks: whether to ask the warehouse what is published, and how old it is.
+    """
     order, build = run.order, run.build
     report: Report = {
         "run_id": order.run_id,
@@ -154,7 +159,7 @@ def of_run(run: "Run") -> Report:
         "freshness": [],
         "published": [],
     }
-    if run.outcome != "refused":
+    if asks and run.outcome != "refused":
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
             report["freshness"] = list(_freshness(run, warehouse))
             report["published"] = _published(run, warehouse)

@@ -1,10 +1,11 @@
 """The daily job: land, build, verify; one run at a time, each step tried again as a whole."""
 
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from threading import Timer
 from typing import Any
 
 from loader.backlog import Backlog, Order, Show, may_pass
@@ -32,6 +33,7 @@ class Run:
         steps: what became of each step.
         findings: what verify has found.
         declared: what the dbt project declares of ages and summaries.
+        stop: asks it to end before its time.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Run:
         self.build: Build | None = None
         self.findings = list[Finding]()
         self.declared: dict[str, Any] = {}
-        self._stop = stop
+        self.stop = stop
         self._show = show
         self._tell = tell
 
@@ -63,17 +65,21 @@ class Run:
         """Go through every step, whatever comes of it."""
         try:
             order = self.order
-            with Dbt(order.dbt_target, self._stop, order.log, order.run_id) as dbt:
+            with Dbt(order.dbt_target, self.stop, order.log, order.run_id) as dbt:
                 if self._all_steps(dbt):
                     self.outcome, self.exit_status = "succeeded", 0
         except LeaseHeldError as held:
             self.outcome, self.exit_status = "refused", held.exit_status
         except StoppedError as stopped:
-            self.said.append(stopped.fact)
-            self.outcome = "interrupted" if stopped.by_signal else "failed"
-            self.exit_status = stopped.exit_status
+            self.give_up(stopped)
         except Exception as error:  # such as a terminal that is gone
             self.said.append(unexpected(error, _LEFT).fact)
+
+    def give_up(self, stopped: StoppedError) -> None:
+        """Note what has ended the run before its time."""
+        self.said.append(stopped.fact)
+        self.outcome = "interrupted" if stopped.by_signal else "failed"
+        self.exit_status = stopped.exit_status
 
     def _all_steps(self, dbt: Dbt) -> bool:
         """Take the lease, land, build; returns whether all went well.
@@ -88,13 +94,14 @@ class Run:
             now=self.began,
             resume=order.resume,
         )
-        lease = Lease(claim, self.route.new_warehouse, self._stop)
+        lease = Lease(claim, self.route.new_warehouse, self.stop)
         if not self._step("lease", lambda: self._take(lease)):
             return False
         with kept(lease):
             dbt.parse()  # while the tables are landed
             landed = self._step("land", lambda: self._land(lease.landing_since))
-            self.declared = dbt.answer()
+            with self._limited("parse"):
+                self.declared = dbt.answer()
             failed = self.backlog.failed
             if not landed and len(failed) in (0, len(order.tables)):
                 return False
@@ -110,6 +117,8 @@ class Run:
         """Make a warehouse whose landings look at this run's lease."""
         warehouse = self._any_warehouse()
         warehouse.run_id = self.order.run_id
+        # When the run is to end there is little time to say that it did.
+        warehouse.answer_seconds = min(warehouse.answer_seconds, max(self.stop.left / 3, 1))
         return warehouse
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
@@ -127,14 +136,15 @@ class Run:
         try:
             while True:
                 attempts += 1
-                error = self._error_of(attempt)
+                with self._limited(name, began):
+                    error = self._error_of(attempt)
                 if not error or not may_pass(error) or attempts > settings.retries:
                     return error is None
                 self.say(
                     f"{name}: trying again in {settings.retry_seconds} s "
                     f"({attempts} of {settings.retries}): {error.fact}"
                 )
-                self._stop.sleep(settings.retry_seconds)
+                self.stop.sleep(settings.retry_seconds)
         except (LeaseHeldError, StoppedError) as ended:
             error = ended
             raise
@@ -151,15 +161,32 @@ class Run:
                     }
                 )
 
+    @contextmanager
+    def _limited(self, name: str, began: float | None = None) -> Iterator[None]:
+        """Ask the run to end if a step takes too long, whatever it waits for."""
+        seconds = self.route.settings.run.step_seconds
+        too_long = StoppedError(
+            f"{name} took longer than {seconds:,} seconds, and was ended; {_LEFT}.",
+            "See what it waited for; LOADER_STEP_SECONDS says how long a step may take.",
+        )
+        spent = time.monotonic() - began if began else 0
+        timer = Timer(max(seconds - spent, 0), self.stop.ask, [too_long])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def _error_of(self, attempt: Callable[[], None]) -> LoaderError | None:
         """Make an attempt and return its error, if a run can go on after it."""
         try:
             attempt()
-            self._stop.check()
+            self.stop.check()
         except (LeaseHeldError, StoppedError):
             raise
         except LoaderError as error:
-            self._stop.check()  # then this error is but the end of what was under way
+            self.stop.check()  # then this error is but the end of what was under way
             return error
         except Exception as error:
             return unexpected(error, _LEFT)
@@ -174,7 +201,7 @@ class Run:
             except LeaseHeldError:
                 if time.monotonic() >= until:
                     raise
-            self._stop.sleep(_WAIT_SECONDS)
+            self.stop.sleep(_WAIT_SECONDS)
 
     def _land(self, since: datetime) -> None:
         with closing(self.route.new_warehouse()) as warehouse:

@@ -49,6 +49,10 @@ def connect(settings: StageSettings) -> "S3Client":
         # Of each table a part is read back, one is sent, and files are removed; a connection beyond
         # the pool would be thrown away after one request. [botocore: Config reference]
         max_pool_connections=32,
+        # Of each of five attempts. [botocore: Config reference]
+        connect_timeout=10,
+        read_timeout=60,
+        tcp_keepalive=True,
     )
     try:
         client = boto3.Session().client("s3", config=config)  # threads may not share boto3's own

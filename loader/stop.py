@@ -2,28 +2,58 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Event
+from math import inf
+from threading import Event, Thread
 from types import FrameType
 
+from loader import lines
 from loader.errors import StoppedError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_SECONDS = 10
+"""How long a run may take to end when a signal has asked it to."""
+_LONG_GRACE_SECONDS = 60  # for whoever asks instead of a signal
+_END_SECONDS = 3  # until whatever is still waited for is ended
 _LOOK_SECONDS = 0.2
 
 
 class Stop:
-    """Asks every part of a run to end; each looks at it where it can leave nothing half done."""
+    """Asks every part of a run to end; each looks at it where it can leave nothing half done.
+
+    Attributes:
+        because: why the run is to end; None as long as it is not.
+    """
 
     def __init__(self) -> None:
         self.event = Event()
-        self._because: StoppedError | None = None
+        self.because: StoppedError | None = None
+        self._asked_at = inf
 
     def ask(self, because: StoppedError) -> None:
-        """Ask the run to end; the first reason counts."""
-        self._because = self._because or because
+        """Ask the run to end; the first reason counts.
+
+        After a moment, whatever its threads wait for is ended: they hear of nothing until then.
+        """
+        if not self.because:
+            self._asked_at = time.monotonic()
+            self.because = because
+            Thread(target=self._end_lines, name="stop", daemon=True).start()
         self.event.set()
+
+    def _end_lines(self) -> None:
+        time.sleep(_END_SECONDS)
+        lines.end_all(opened_before=self._asked_at)
+
+    @property
+    def left(self) -> float:
+        """How many seconds the run has left; without end if nobody has asked it to end."""
+        if not self.because:
+            return inf
+        grace = GRACE_SECONDS if self.because.by_signal else _LONG_GRACE_SECONDS
+        return max(self._asked_at + grace - time.monotonic(), 0)
 
     def check(self) -> None:
         """Go on, or end here.
@@ -31,8 +61,8 @@ class Stop:
         Raises:
             StoppedError: the run was asked to end.
         """
-        if self._because:
-            raise self._because
+        if self.because:
+            raise self.because
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless the run is asked to end.
@@ -83,3 +113,19 @@ def asked_by_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def ends_in_time(stop: Stop, work: Callable[[], None]) -> bool:
+    """Do work in a thread, so that this one hears of signals whatever is waited for.
+
+    Returns:
+        Whether it has ended; False if it did not in the time that was left.
+    """
+    pool = ThreadPoolExecutor(1)
+    done = pool.submit(work)
+    while not done.done() and stop.left > 2 * _LOOK_SECONDS:
+        wait([done], _LOOK_SECONDS)
+    pool.shutdown(wait=False)
+    if done.done():
+        done.result()
+    return done.done()

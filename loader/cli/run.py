@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -71,7 +71,7 @@ def run(
     from loader.jobs import is_under_way
     from loader.load import now, unwatched
     from loader.run import Run
-    from loader.stop import Stop, asked_by_signals
+    from loader.stop import Stop, asked_by_signals, ends_in_time
 
     tables, requested = asked_for(session, names, dates)
     folder = session.settings.run.reports
@@ -97,9 +97,20 @@ def run(
 
     stop = Stop()
     this = Run(order, route_of(session, stop.event, rate), stop, show, console.tell(as_json))
-    with asked_by_signals(stop):
+    told, file = dict[str, Any](), folder
+
+    def work() -> None:
+        nonlocal told, file
         this.do()
         told, file = report.close(this, folder)
+
+    with asked_by_signals(stop):
+        ended = ends_in_time(stop, work)
+    if not ended and stop.because:
+        # Something hangs that nothing could end: it ends with the process.
+        this.give_up(stop.because)
+        report.write(folder, report.of_run(this, asks=False))
+        os._exit(this.exit_status)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     else:

@@ -166,7 +166,7 @@ class Warehouse(RawTables):
         """
         lock = LOCK + table.name
         Warehouse.prepare(self, {lock: {"held": "integer"}})
-        self._holder = Session(self.profile)
+        self._holder = Session(self.profile, LOCK_SECONDS + 30)
         self._holder.execute(f"set statement_timeout to {LOCK_SECONDS * 1000}")
         try:
             self._holder.execute(self.keep_writers_out.format(relation=self.relation(lock)))

@@ -46,7 +46,7 @@ class RawTables(Session, ABC):
     """What precedes a string literal in which backslashes escape."""
 
     def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
-        super().__init__(profile)
+        super().__init__(profile, settings.answer_seconds)
         self.schema = schema
         self._settings = settings
 

@@ -7,10 +7,19 @@ from loader.errors import ConfigError, LandingError
 from loader.transience import is_transient_text
 from loader.warehouse.profile import Profile
 
+CONNECT_SECONDS = 60
+"""How long connecting may take, whatever the profile says."""
+# A machine that is gone is noticed within two minutes. [PostgreSQL: libpq, "Parameter Key Words"]
+_KEEPALIVES = {
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+    "tcp_user_timeout": 120_000,
+}
 _POSTGRES_NEEDS = {"host", "port", "user", "password", "dbname"}
 
 
-def connect(profile: Profile) -> tuple[Any, int]:
+def connect(profile: Profile, answer_seconds: float) -> tuple[Any, int]:
     """Open a connection: same options, same authentication.
 
     Returns:
@@ -23,11 +32,12 @@ def connect(profile: Profile) -> tuple[Any, int]:
     """
     try:
         if profile.type == "postgres":
-            connection = _open_postgres(profile)
+            connection = _open_postgres(profile, min(answer_seconds, CONNECT_SECONDS))
             process = connection.get_backend_pid()
         else:
-            opened = _open_by_adapter(profile)
+            opened = _open_by_adapter(profile, min(answer_seconds, CONNECT_SECONDS))
             connection, process = opened.handle, opened.backend_pid
+            connection._usock.settimeout(None)  # the driver goes on with that of connecting
         connection.autocommit = False
     except OSError as error:
         raise _no_connection(profile, error) from None
@@ -59,13 +69,14 @@ def adapter_credentials(profile: Profile) -> Any:
         ) from None
 
 
-def _open_by_adapter(profile: Profile) -> Any:
+def _open_by_adapter(profile: Profile, seconds: float) -> Any:
     """Let the adapter connect: Redshift has a dozen ways to authenticate."""
     from dbt.adapters.contracts.connection import Connection
     from dbt.adapters.factory import get_adapter_class_by_name
     from dbt_common.exceptions import DbtBaseException
 
     credentials = adapter_credentials(profile)
+    credentials.connect_timeout = max(int(min(seconds, credentials.connect_timeout or seconds)), 1)
     manager = get_adapter_class_by_name(profile.type).ConnectionManager
     connection = Connection(type=profile.type, name="loader", credentials=credentials)
     try:
@@ -91,12 +102,14 @@ def postgres_options(keys: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, "", 0)}
 
 
-def _open_postgres(profile: Profile) -> Any:
+def _open_postgres(profile: Profile, seconds: float) -> Any:
     import psycopg2
 
     options = postgres_options(dict(profile.output))
     if not options.keys() >= _POSTGRES_NEEDS:
         adapter_credentials(profile)
+    options = {**_KEEPALIVES, **options}
+    options["connect_timeout"] = max(int(min(seconds, options.get("connect_timeout", seconds))), 1)
     retries = int(profile.output.get("retries", 1))
     for attempt in range(retries + 1):
         try:

@@ -8,6 +8,8 @@ from typing import Any
 
 from loader.errors import LandingError
 from loader.ledger import LEDGERS, REPAIR
+from loader.lines import Deadline
+from loader.parts import PartsReader
 from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import POSTGRES, Landed
@@ -32,6 +34,20 @@ _SKIP_SCAN_SINCE = 180000
 An older one would read that index whole, so there each column has its own; COPY takes half as long
 again to fill both. [PostgreSQL: Release 18; Multicolumn Indexes]
 """
+
+
+class _Fed:
+    """Staged rows for COPY; while they are waited for, the server is not."""
+
+    def __init__(self, rows: PartsReader, deadline: Deadline) -> None:
+        self._rows = rows
+        self._deadline = deadline
+
+    def read(self, size: int) -> bytes:
+        self._deadline.pause()
+        data = self._rows.read(size)
+        self._deadline.go_on()
+        return data
 
 
 class Postgres(Warehouse):
@@ -181,12 +197,15 @@ class Postgres(Warehouse):
         for name, value in ((LOAD_ID, load.load_id), (LOADED_AT, f"{load.started_at}")):
             self.execute("select set_config(%s, %s, true)", (f"loader.{name}", value))
         rows = landing.rows() if landing.rows else None
-        with closing(self._connection.cursor()) as cursor:
+        deadline = Deadline(self._connection, self.answer_seconds)
+        with deadline, closing(self._connection.cursor()) as cursor:
             try:
-                cursor.copy_expert(statement, rows, size=1 << 18)
+                cursor.copy_expert(statement, rows and _Fed(rows, deadline), size=1 << 18)
             except Exception as error:
                 if rows and rows.error:
                     raise rows.error from None
+                if deadline.has_passed:
+                    raise self._unanswered() from error
                 diagnosis: Any = getattr(error, "diag", None)
                 context = (diagnosis.context if diagnosis else None) or ""
                 why = f"{diagnosis.message_primary}. {context}" if context else one_line(error)

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar
 
+from loader import lines
 from loader.errors import LandingError
+from loader.lines import Deadline
 from loader.transience import is_conflict
 from loader.warehouse.connecting import connect
 from loader.warehouse.profile import Profile
@@ -20,8 +22,14 @@ class Session:
 
     snapshot_settings: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, answer_seconds: float = 30) -> None:
+        """Prepare it.
+
+        Args:
+            answer_seconds: how long the warehouse may take to answer.
+        """
         self.profile = profile
+        self.answer_seconds = answer_seconds
         self._opened: Any = None
         self._process = 0
         self.terminated = False
@@ -29,7 +37,8 @@ class Session:
     @property
     def _connection(self) -> Any:
         if self._opened is None:
-            self._opened, self._process = connect(self.profile)
+            self._opened, self._process = connect(self.profile, self.answer_seconds)
+            lines.keep(self._opened)
         return self._opened
 
     def close(self) -> None:
@@ -57,19 +66,32 @@ class Session:
             LandingError: the warehouse refused it; the driver's error is its cause.
         """
         connection = self._connection
+        deadline = Deadline(connection, self.answer_seconds)
         try:
-            with closing(connection.cursor()) as cursor:
+            with deadline, closing(connection.cursor()) as cursor:
                 if parameters:
                     cursor.execute(self._with_places(statement), tuple(parameters))
                 else:
                     cursor.execute(statement)
                 return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         except Exception as error:
+            if deadline.has_passed:
+                raise self._unanswered() from error
             raise LandingError(
                 f"{self.profile.place}: {one_line(error)}",
                 "Nothing was landed. Check the warehouse and the rights of the target's user, "
                 "then run again.",
             ) from error
+
+    def _unanswered(self) -> LandingError:
+        """The error of a warehouse that took too long to answer."""
+        return LandingError(
+            f"{self.profile.place} has not answered within {self.answer_seconds:,.0f} seconds; "
+            "nothing was landed.",
+            "See what keeps the warehouse busy, then run again; LOADER_ANSWER_SECONDS says how "
+            "long it may take.",
+            transient=True,
+        )
 
     def _with_places(self, statement: str) -> str:
         """Keep psycopg2 from taking a % in a quoted name for a place; Redshift's driver does not.
@@ -93,7 +115,8 @@ class Session:
             self.release()
             raise
         try:
-            self._connection.commit()
+            with Deadline(self._connection, self.answer_seconds):
+                self._connection.commit()
         except Exception as error:
             raise LandingError(
                 f"{self.profile.place}: COMMIT failed ({one_line(error)}); the tables hold either "
@@ -128,7 +151,7 @@ class Session:
     def release(self) -> None:
         """End the open transaction without a trace; the table's lock stays."""
         if self._opened is not None:
-            with suppress(Exception):
+            with suppress(Exception), Deadline(self._opened, self.answer_seconds):
                 self._opened.rollback()
 
 

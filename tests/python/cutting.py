@@ -1,4 +1,4 @@
-"""A relay before a server, which ends a connection at a given byte."""
+"""A relay before a server, which ends a connection at a given byte, or then falls silent."""
 
 import socket
 import threading
@@ -11,12 +11,16 @@ class Cutting:
     Attributes:
         port: where the relay listens.
         heard: everything that has passed, if asked for.
+        is_silent: no connection is ended, and nothing passes any more, as if the server hung.
+        silent_at: it falls silent when this is about to pass; empty for never.
     """
 
     def __init__(self, server: int, heard: bytearray | None = None) -> None:
         self._to = ("127.0.0.1", server)
         self.heard = heard
+        self.is_silent = False
         self._left: int | None = None
+        self.silent_at = b""
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -57,9 +61,11 @@ class Cutting:
             while data := reader.recv(1 << 16):
                 if self.heard is not None:
                     self.heard += data
+                if self.silent_at and self.silent_at in data:
+                    self.is_silent = True
                 kept = self._kept(len(data))
                 writer.sendall(data[:kept])
-                if kept < len(data):
+                if kept < len(data) and not self.is_silent:
                     break
         for end in (reader, writer):
             with suppress(OSError):
@@ -69,6 +75,8 @@ class Cutting:
     def _kept(self, size: int) -> int:
         """How many of so many bytes pass."""
         with self._lock:
+            if self.is_silent:
+                return 0
             if self._left is None:
                 return size
             if size <= self._left:

@@ -1,19 +1,23 @@
 """Laws 1 to 4: a window is replaced whole or not at all, and nothing is lost on the way."""
 
+import io
 import re
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import date, datetime
 
+import psycopg2
 import pytest
-from pipeline import DAYS, another_load, two_days
+from cutting import Cutting
+from pipeline import DAYS, administer, another_load, two_days
 
 from loader import chain, jobs, load, mysql, s3
 from loader.errors import SourceError
 from loader.local.s3 import BUCKET
 from loader.tables import Table
-from loader.warehouse import base, postgres
+from loader.warehouse import base, postgres, session
 from loader.windows import DAY, WHOLE, parse_zone
 
 DAY_1, DAY_2, DAY_3 = DAYS
@@ -286,6 +290,109 @@ def test_a_part_that_is_missing_fails_the_load(pipeline, monkeypatch):
     assert "NoSuchKey" in said
     assert "part-0000.zst" in said or pipeline.kind == "postgres"
     assert pipeline.raw("t") == before
+
+
+@pytest.mark.only("postgres", because="Redshift reads the parts itself")
+def test_a_damaged_part_is_read_again(pipeline, monkeypatch):
+    """One byte flips on the way, which the part's checksum shows."""
+    monkeypatch.setattr(base, "RETRY_SECONDS", (0,))
+    connect, damaged = s3.connect, []
+
+    def connected(*arguments):
+        client = connect(*arguments)
+        get = client.get_object
+
+        def flipping(**wanted):
+            answer = get(**wanted)
+            if not damaged:
+                data = bytearray(answer["Body"].read())
+                data[len(data) // 2] ^= 1
+                damaged.append(answer)
+                answer["Body"] = io.BytesIO(data)
+            return answer
+
+        client.get_object = flipping
+        return client
+
+    monkeypatch.setattr(s3, "connect", connected)
+    assert pipeline.load("--run-date", DAY_1)["t"]["landed_rows"] == 2
+    assert damaged
+
+
+@pytest.mark.parametrize("who", ["MySQL", "warehouse"])
+def test_a_server_that_stops_answering_fails_the_load_in_time(pipeline, monkeypatch, who):
+    monkeypatch.setattr(base, "RETRY_SECONDS", (0,))
+    pipeline.load("--run-date", DAY_1)
+    before = pipeline.raw("t")
+    port = pipeline.standin.port if pipeline.standin else pipeline.endpoints.postgres_port
+    server = Cutting(pipeline.endpoints.mysql_port if who == "MySQL" else port)
+    name = "LOADER_MYSQL_PORT" if who == "MySQL" else pipeline.setting("PORT")
+    if who == "MySQL":
+        server.silent_at = b"select concat("
+    else:
+        copy = pipeline.adapter._copy
+
+        def silent(*arguments):
+            server.is_silent = True
+            return copy(*arguments)
+
+        monkeypatch.setattr(pipeline.adapter, "_copy", silent)
+    began = time.monotonic()
+    said = pipeline.fails(
+        "--run-date", DAY_1, LOADER_ANSWER_SECONDS="2", **{name: str(server.port)}
+    )
+    server.close()
+    assert time.monotonic() - began < 60
+    assert "LOADER_ANSWER_SECONDS" in said or "Cannot connect to the warehouse" in said
+    assert pipeline.raw("t") == before
+
+
+def test_retries_outlast_a_warehouse_that_is_away_for_a_while(pipeline, monkeypatch):
+    """COPY breaks off, and the first attempts to connect again fail."""
+    monkeypatch.setattr(base, "RETRY_SECONDS", (0, 0, 0))
+    copy, connect, failed = pipeline.adapter._copy, session.connect, []
+
+    def cut(self, *arguments):
+        if not failed:
+            failed.append("copy")
+            self._opened.close()
+        return copy(self, *arguments)
+
+    def away(profile, seconds):
+        if failed and len(failed) < 3:
+            failed.append("connect")
+            return connect(replace(profile, output={**profile.output, "port": 1}), seconds)
+        return connect(profile, seconds)
+
+    monkeypatch.setattr(pipeline.adapter, "_copy", cut)
+    monkeypatch.setattr(session, "connect", away)
+    assert pipeline.load("--run-date", DAY_1)["t"]["landed_rows"] == 2
+    assert failed == ["copy", "connect", "connect"]
+
+
+@pytest.mark.only("postgres", because="Redshift has no advisory locks")
+def test_who_may_only_read_does_not_keep_a_load_out(pipeline, superuser, monkeypatch):
+    monkeypatch.setattr(base, "LOCK_SECONDS", 1)
+    pipeline.load("--run-date", DAY_1)
+    superuser("drop role if exists analyst", "create role analyst")
+    with pipeline.warehouse_connection() as other, other.cursor() as cursor:
+        cursor.execute("grant usage on schema raw_data to analyst")
+        cursor.execute("grant select on all tables in schema raw_data to analyst")
+        administer(pipeline.endpoints, "grant analyst to warehouse")
+        cursor.execute("set role analyst")
+        cursor.execute("begin")
+        for table in ("t", "_lock_t", "_loads"):
+            cursor.execute(f"select * from raw_data.{table}")
+        cursor.execute("select pg_advisory_lock(hashtext('raw_data'), hashtext('t'))")
+        with pytest.raises(psycopg2.Error, match="permission denied"):
+            cursor.execute("lock raw_data._lock_t in share row exclusive mode")
+        cursor.execute("rollback")
+        cursor.execute("begin; select * from raw_data._lock_t")
+        assert pipeline.load("--run-date", DAY_2)["t"]["landed_rows"] == 2
+        cursor.execute("rollback; reset role")
+    administer(
+        pipeline.endpoints, "drop owned by analyst", "drop role analyst", on=pipeline.warehouse
+    )
 
 
 def test_a_second_load_of_the_same_table_waits_and_then_refuses(pipeline, monkeypatch):

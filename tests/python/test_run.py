@@ -320,6 +320,16 @@ def test_a_project_that_dbt_cannot_read_is_told_by_its_own_message(pipeline):
 
 
 @pytest.mark.only("postgres", because="the warehouse has no part in it")
+def test_dbt_ends_without_a_word_of_leaks(pipeline, tmp_path):
+    with pipeline.inside(), Dbt(None, Stop(), tmp_path / "log") as dbt:
+        dbt.parse()
+        assert dbt.answer()["ok"]
+        helpers = psutil.Process(dbt._process.pid).children()
+    until(lambda: not any(each.is_running() for each in helpers), 15)
+    assert "leaked" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.only("postgres", because="the warehouse has no part in it")
 def test_a_dbt_that_is_killed_is_told(pipeline, tmp_path):
     with pipeline.inside(), Dbt(None, Stop(), tmp_path / "log") as dbt:
         dbt._process.kill()
@@ -708,6 +718,82 @@ def sessions(pipeline):
         "select count(*) from pg_stat_activity where datname = current_database() "
         "and pid <> pg_backend_pid() and backend_type = 'client backend'"
     )
+
+
+def hanging(pipeline, who):
+    """A relay that can fall silent, and the setting that has a command use it."""
+    if who == "MySQL":
+        return Cutting(pipeline.endpoints.mysql_port), "LOADER_MYSQL_PORT"
+    standin = pipeline.standin
+    port = standin.port if standin else pipeline.endpoints.postgres_port
+    return Cutting(port), pipeline.setting("PORT")
+
+
+@pytest.mark.parametrize(
+    ("who", "at"),
+    [
+        ("MySQL", b"select concat("),  # landing
+        ("MySQL", b"timestampdiff(microsecond"),  # verify
+        ("warehouse", b"copy "),
+        ("warehouse", b"a_summary__candidate"),  # dbt
+    ],
+)
+def test_a_signal_ends_a_run_in_ten_seconds_whatever_hangs(built, who, at):
+    server, setting = hanging(built, who)
+    server.silent_at = at
+    with built.start("loader", "run", *RANGE, **{setting: str(server.port)}) as process:
+        dbt = []
+        try:
+            until(lambda: server.is_silent, 150)
+            dbt = children(process)
+            time.sleep(1)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 143
+            assert time.monotonic() - began < 11
+        finally:
+            process.kill()
+            server.close()
+    assert last_report(built)["outcome"] == "interrupted"
+    until(lambda: not any(each.is_running() for each in dbt), 15)
+
+
+@pytest.mark.only("postgres", because="the warehouse has no part in it")
+def test_a_step_that_takes_too_long_ends_the_run(built):
+    """As when dbt is stopped."""
+    with built.start("loader", "run", "--run-date", DAY, LOADER_STEP_SECONDS="20") as process:
+        try:
+            until(lambda: children(process))
+            dbt = children(process)[0]
+            dbt.suspend()
+            assert process.wait(120) == 1
+            assert not dbt.is_running()
+        finally:
+            process.kill()
+    report = last_report(built)
+    assert any("parse took longer than 20 seconds" in said for said in report["said"])
+    assert runs(built)[-1] == (report["run_id"], "failed")
+
+
+def test_a_lease_is_not_waited_for_longer_than_it_may_take(new_pipeline, monkeypatch):
+    """Renewing it fails when the warehouse does not answer, so that the run notices its loss."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 2)
+    pipeline = new_pipeline(TABLES)
+    server, setting = hanging(pipeline, "warehouse")
+    with pipeline.inside(**{setting: str(server.port)}):
+        session = open_session(None)
+    claim = Claim(run_id="mine", start_date=None, end_date=None, now=now())
+    mine = Lease(claim, session.warehouse, Stop())
+    mine.take(print)
+    mine.renew()
+    server.silent_at = b"update "
+    with pytest.raises(LandingError, match="has not answered within 2 seconds"):
+        mine.renew()
+    began = time.monotonic()
+    with pytest.raises(LandingError):
+        mine.renew()  # where connecting hangs already
+    assert time.monotonic() - began < 10
+    server.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Connections that are ended from another thread: by a deadline, or because a run is to end.
+
+A driver waits for its server as long as that takes, psycopg2 without any setting for it, and a
+thread that waits hears of no signal. [PostgreSQL: libpq, "Database Connection Control Functions"]
+"""
+
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from math import inf
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+_LOOK_SECONDS = 0.5
+_opened = WeakKeyDictionary[Any, float]()
+_lock = threading.Lock()
+
+
+def keep(connection: Any) -> None:
+    """Remember a driver's connection, so that `end_all` ends it."""
+    with _lock:
+        _opened[connection] = time.monotonic()
+
+
+def end(connection: Any) -> None:
+    """Shut a connection's socket: whoever waits on it gets an error, and the server rolls back."""
+    with suppress(Exception):
+        line = getattr(connection, "_usock", None) or getattr(connection, "_sock", connection)
+        with socket.socket(fileno=os.dup(line.fileno())) as shared:
+            shared.shutdown(socket.SHUT_RDWR)
+
+
+def end_all(opened_before: float = inf) -> None:
+    """End every connection, or those that were opened before an instant of the monotonic clock."""
+    with _lock:
+        found = [each for each, at in _opened.items() if at < opened_before]
+    for each in found:
+        end(each)
+
+
+class Deadline:
+    """Ends a connection whose server takes too long to answer; used with `with` while it is asked.
+
+    Attributes:
+        has_passed: whether it did.
+    """
+
+    def __init__(self, connection: Any, seconds: float) -> None:
+        self.has_passed = False
+        self._connection = connection
+        self._seconds = seconds
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.go_on()
+        threading.Thread(target=self._watch, name="deadline", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def pause(self) -> None:
+        """Wait for something else than the server."""
+        self._until = inf
+
+    def go_on(self) -> None:
+        """Give the server its time from now on."""
+        self._until = time.monotonic() + self._seconds
+
+    def _watch(self) -> None:
+        while not self._over.wait(min(self._seconds, _LOOK_SECONDS)):
+            if time.monotonic() >= self._until:
+                self.has_passed = True
+                end(self._connection)
+                return
