@@ -88,10 +88,14 @@
 
 {% macro check_landed() %}
 
-    {%- set missing = [] -%}
+    {#- What is deferred to another target is landed there. -#}
+    {%- set read, missing = [], [] -%}
+    {%- for unique_id in selected_resources if unique_id in graph.nodes -%}
+        {%- do read.extend(graph.nodes[unique_id].depends_on.nodes) -%}
+    {%- endfor -%}
     {%- for source in graph.sources.values() if source.source_name == 'raw_data' -%}
         {%- set relation = adapter.get_relation(source.database, source.schema, source.identifier) -%}
-        {%- if relation is none -%}
+        {%- if relation is none and (source.unique_id in read or not invocation_args_dict.get('defer')) -%}
             {%- do missing.append(source.schema ~ '.' ~ source.identifier) -%}
         {%- endif -%}
     {%- endfor -%}

@@ -7,14 +7,14 @@
         The published table is never dropped or renamed: in one transaction its rows are deleted
         and the candidate's inserted, so that grants stay and views that read it go on working.
 
-        While it is checked the candidate bears the run's own name, so that no other run can put
-        its rows in between.
+        The candidate is a temporary table: no other run can touch it, and a run that dies leaves
+        none. Only a rejected one is kept, for a look.
     -#}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set rejected = target_relation.incorporate(path={'identifier': this.identifier ~ '__candidate'}) -%}
-    {%- set candidate = rejected.incorporate(
-        path={'identifier': rejected.identifier ~ '_' ~ invocation_id[:8]}
-    ) -%}
+    {%- set candidate = rejected.incorporate(path={
+        'database': none, 'schema': none, 'identifier': rejected.identifier ~ '_' ~ invocation_id[:8]
+    }) -%}
     {%- set published = load_cached_relation(this) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -24,23 +24,19 @@
         parents, only_tag='input_check', skip_passed=true
     ), published, none) -%}
 
-    {%- for left in list_relations_without_caching(this.without_identifier()).rows -%}
-        {%- if left['name'].startswith(rejected.identifier) -%}
-            {{ drop_relation_if_exists(rejected.incorporate(path={'identifier': left['name']})) }}
-        {%- endif -%}
-    {%- endfor -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {%- call statement('main') -%}
-        {{ get_create_table_as_sql(False, candidate, sql) }}
+        drop table if exists {{ rejected }};
+        {{ get_create_table_as_sql(True, candidate, sql) }}
     {%- endcall -%}
-    {%- do create_indexes(candidate) -%}
     {%- do adapter.commit() -%}
 
     {%- set failed = run_checks({model.unique_id: candidate}) -%}
     {%- if failed -%}
         {%- call statement('reject') -%}
-            alter table {{ candidate }} rename to {{ quoted(rejected.identifier) }}
+            drop table if exists {{ rejected }};
+            {{ get_create_table_as_sql(False, rejected, 'select * from ' ~ candidate) }}
         {%- endcall -%}
         {%- do adapter.commit() -%}
         {%- do refuse_if_failed(failed, published, candidate, rejected) -%}
@@ -51,10 +47,7 @@
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {%- do adapter.commit() -%}
 
-    {%- if published is not none -%}
-        {{ drop_relation_if_exists(candidate) }}
-        {%- do drop_old_versions(target_relation) -%}
-    {%- endif -%}
+    {%- do drop_old_versions(target_relation) -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
 
     {{ return({'relations': [target_relation]}) }}
@@ -101,8 +94,8 @@
             {%- endif -%}
             create schema if not exists {{ quoted(generate_schema_name('archive') | trim) }};
         {%- endcall -%}
-        {%- do create_publish_lock() -%}
         {%- do adapter.commit() -%}
+        {%- do create_lock(publications) -%}
     {%- endif -%}
 
 {% endmacro %}
@@ -135,15 +128,19 @@
 {% endmacro %}
 
 
-{% macro input_relations(node) %}
+{% macro input_relations(node, deferred=false) %}
 
-    {#- What a model reads, by unique id: its parents, and theirs where a parent is a view. -#}
+    {#-
+        What a model reads, by unique id: its parents, and theirs where a parent is a view. What a
+        deferred view reads is deferred as well.
+    -#}
     {%- set found = {} -%}
     {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes -%}
         {%- set parent = graph.nodes[unique_id] -%}
-        {%- do found.update({unique_id: node_relation(parent)}) -%}
+        {%- set relation = read_relation(parent, deferred) -%}
+        {%- do found.update({unique_id: relation}) -%}
         {%- if parent.config.materialized == 'view' -%}
-            {%- do found.update(input_relations(parent)) -%}
+            {%- do found.update(input_relations(parent, relation != node_relation(parent))) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}
@@ -156,5 +153,27 @@
     {{ return(api.Relation.create(
         database=node.database, schema=node.schema, identifier=node.alias or node.identifier
     )) }}
+
+{% endmacro %}
+
+
+{% macro read_relation(node, deferred=false) %}
+
+    {#-
+        What ref() of a node means in this run, for nodes that the model does not name itself: under
+        `--defer` that is the other target's where this one has none.
+    -#}
+    {%- set own = node_relation(node) -%}
+    {%- set other = node.defer_relation if invocation_args_dict.get('defer') -%}
+    {%- if other and (
+        deferred
+        or (invocation_args_dict.get('favor_state') and node.unique_id not in selected_resources)
+        or load_cached_relation(own) is none
+    ) -%}
+        {{ return(api.Relation.create(
+            database=other.database, schema=other.schema, identifier=other.alias
+        )) }}
+    {%- endif -%}
+    {{ return(own) }}
 
 {% endmacro %}

@@ -8,6 +8,8 @@
     {%- if execute and (is_building() or flags.WHICH in ['seed', 'snapshot']) -%}
         {%- set group = var('analysts') -%}
         {%- if group_exists(group) -%}
+            {#- PostgreSQL ends one of two that grant the same in the same instant. -#}
+            {%- call statement('hold') -%}{{ hold(publications_relation()) }}{%- endcall -%}
             {%- call statement('grants') -%}
                 {{ grants_sql(group_grantee(group)) }}
             {%- endcall -%}
@@ -30,13 +32,34 @@
         {%- set schema = quoted(generate_schema_name(name) | trim) %}
         create schema if not exists {{ schema }};
         grant usage on schema {{ schema }} to {{ grantee }};
-        grant select on all tables in schema {{ schema }} to {{ grantee }};
+        {{ grant_select_sql(generate_schema_name(name) | trim, grantee) }}
         alter default privileges in schema {{ schema }} grant select on tables to {{ grantee }};
     {%- endfor %}
     {%- set adhoc = quoted(generate_schema_name('adhoc') | trim) %}
     create schema if not exists {{ adhoc }};
     grant create, usage on schema {{ adhoc }} to {{ grantee }};
 
+{% endmacro %}
+
+
+{% macro grant_select_sql(schema, grantee) %}
+    {{ adapter.dispatch('grant_select_sql')(schema, grantee) }}
+{% endmacro %}
+
+{#- A grant on a table whose definition another run is changing would fail, so no needless one. -#}
+{% macro default__grant_select_sql(schema, grantee) %}
+    {%- set found = run_query(
+        'select relname from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace'
+        ~ " where nspname = " ~ text_literal(schema) ~ " and relkind in ('r', 'p', 'v', 'm', 'f')"
+        ~ ' and not has_table_privilege(' ~ text_literal(var('analysts')) ~ ", pg_class.oid, 'select')"
+    ) -%}
+    {%- for row in found.rows %}
+        grant select on {{ quoted(schema) }}.{{ quoted(row[0]) }} to {{ grantee }};
+    {%- endfor %}
+{% endmacro %}
+
+{% macro redshift__grant_select_sql(schema, grantee) %}
+    grant select on all tables in schema {{ quoted(schema) }} to {{ grantee }};
 {% endmacro %}
 
 

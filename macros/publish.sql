@@ -7,7 +7,7 @@
         What changes anything goes out as one call, because dbt-redshift may repeat a single call
         on a new connection, where the transaction's first half would be lost.
 
-        rows: the table that holds the new rows; the first time it becomes the published one.
+        rows: the table that holds the new rows.
         restored: the version that they are, if they are an earlier one.
         returns: {version, displaced}; displaced is the version that was kept, or none.
     -#}
@@ -31,7 +31,7 @@
 
     {%- call statement('publish') -%}
         {%- if is_first -%}
-            alter table {{ rows }} rename to {{ quoted(published.identifier) }};
+            {{ get_create_table_as_sql(False, published, 'select * from ' ~ rows) }}
         {%- else -%}
             {%- if displaced and not (current and current.kept) -%}
                 create table {{ version_relation(published, displaced) }} as
@@ -41,6 +41,9 @@
         {%- endif -%}
         {{ record_publication(published, version, moment) }}
     {%- endcall -%}
+    {%- if is_first -%}
+        {%- do create_indexes(published) -%}
+    {%- endif -%}
     {{ return({'version': version, 'displaced': displaced}) }}
 
 {% endmacro %}
@@ -81,7 +84,7 @@
         {%- if run_id() %}
             lock {{ leases_relation('_lock_') }};
         {%- endif %}
-        lock {{ publish_lock() }};
+        lock {{ lock_relation(publications_relation()) }};
     {%- endcall -%}
 {% endmacro %}
 
@@ -115,21 +118,4 @@
         identifier=prefix ~ '_leases'
     )) }}
 
-{% endmacro %}
-
-
-{% macro publish_lock() %}
-
-    {{ return(publications_relation().incorporate(path={'identifier': '_lock__publications'})) }}
-
-{% endmacro %}
-
-
-{#- Make the table that Redshift locks, before anything is published. -#}
-{% macro create_publish_lock() %}{{ adapter.dispatch('create_publish_lock')() }}{% endmacro %}
-
-{% macro default__create_publish_lock() %}{% endmacro %}
-
-{% macro redshift__create_publish_lock() %}
-    {%- do run_query('create table if not exists ' ~ publish_lock() ~ ' (held integer)') -%}
 {% endmacro %}

@@ -32,9 +32,9 @@
             info=true
         ) -%}
     {%- else -%}
-        {%- do create_publish_lock() -%}
         {#- What has been read is no part of the publish's transaction. -#}
         {%- do adapter.commit() -%}
+        {%- do create_lock(publications_relation()) -%}
         {%- set done = publish(published, chosen.kept, restored=chosen.version) -%}
         {%- do adapter.commit() -%}
         {{ drop_relation_if_exists(chosen.kept) }}

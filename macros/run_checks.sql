@@ -83,7 +83,7 @@
         {{ return(value) }}
     {%- endif -%}
     {%- for node in graph.nodes.values() if node.name == written.group(1) and node.resource_type in ['model', 'seed', 'snapshot'] -%}
-        {{ return(node_relation(node)) }}
+        {{ return(read_relation(node)) }}
     {%- endfor -%}
     {{ exceptions.raise_compiler_error('a test names ref(' ~ written.group(1) ~ '), which is not in the project.') }}
 

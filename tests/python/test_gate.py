@@ -266,3 +266,52 @@ def test_views_of_others_stay_when_a_view_is_built_again(built):
     before = built.query("select visits from public.visits")
     built.build("run", "--select", "sessions", "pipeline_health")
     assert built.query("select visits from public.visits") == before
+
+
+@pytest.mark.deep(because="what keeps the damage away is always tried")
+def test_a_key_with_two_open_versions_is_found_and_goes_as_the_docs_say(built):
+    built.build("snapshot", "--select", "nps_history")
+    built.query("insert into analytics.nps_history select * from analytics.nps_history limit 7")
+    said = built.build_fails("test", "--select", "nps_history")
+    assert "FAIL 7 unique_nps_history_response_id" in said
+    text = (ROOT / "docs" / "how-it-works.md").read_text()
+    (repair,) = re.findall(r"(?s)```sql\n(begin;.*?)```", text)
+    built.query(repair)
+    built.build("test", "--select", "nps_history")
+
+
+@pytest.mark.deep(because="no table is without columns unless somebody drops it meanwhile")
+def test_a_relation_without_columns_is_refused(built):
+    gone = "{{ column_types(api.Relation.create(schema='analytics', identifier='gone')) | length }}"
+    said = built.build_fails("compile", "--inline", f"select {gone}")
+    assert "has no columns, or is not there any more" in said
+
+
+@pytest.mark.deep(because="it is what the docs tell, and not what anybody wants")
+@pytest.mark.only("postgres", because="it is PostgreSQL whose catalog is read as of now")
+def test_only_a_reader_of_an_old_snapshot_sees_more_than_rows_change(changed):
+    """What "What readers see" in how-it-works.md tells of a change that begins a table anew."""
+    replace_in(
+        changed,
+        "marts/nps_summary.sql",
+        "select * from scored",
+        "select answered_on, responses, cast(promoters as numeric(12, 1)) as promoters, passives, "
+        "detractors, excluded_answers, nps, nps_margin, is_low_sample from scored",
+    )
+    count = f"select count(*), count(promoters) from {MART}"
+    core = "select count(*) > 0 from analytics.nps"
+    with changed.warehouse_connection() as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        connection.set_session(isolation_level="REPEATABLE READ")
+        cursor.execute("select 1 from pg_class limit 1")
+        changed.build("run", "--select", "nps_summary")
+        changed.build("run", "--select", "nps", "--full-refresh")
+        cursor.execute(count)
+        assert cursor.fetchall() == [(730, 0)]
+        cursor.execute(core)
+        assert cursor.fetchall() == [(False,)]
+        connection.rollback()
+        cursor.execute(count)
+        assert cursor.fetchall() == [(730, 730)]
+        cursor.execute(core)
+        assert cursor.fetchall() == [(True,)]

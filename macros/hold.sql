@@ -1,0 +1,63 @@
+{% macro hold(relation) %}
+
+    {#-
+        The statement that begins a transaction which writes a relation: a second one that writes
+        it waits until the first has ended, and then reads what that has written. Readers do not
+        wait. It comes first in its transaction, because what is read before it is as of then.
+        [Redshift: Isolation levels; PostgreSQL: Explicit Locking]
+
+        A clone writes nothing of its own, and is a view on another target's table.
+    -#}
+    {%- if execute and flags.WHICH != 'clone' -%}
+        {{ adapter.dispatch('hold')(relation) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{#-
+    dbt-postgres leaves BEGIN to the driver, which sends it once: after the first commit every call
+    would be a transaction of its own. What is not there yet is not locked: of two that create it
+    one fails.
+-#}
+{% macro default__hold(relation) %}
+    {%- set found = load_cached_relation(relation) -%}
+    begin;
+    {%- if found is not none and found.is_table %}
+        lock table {{ found }} in share row exclusive mode;
+    {%- endif %}
+{% endmacro %}
+
+{#- LOCK has readers wait, so a table of its own is locked, which nobody reads. [Redshift: LOCK] -#}
+{% macro redshift__hold(relation) %}
+    {%- do create_lock(relation) -%}
+    lock {{ lock_relation(relation) }}
+{% endmacro %}
+
+
+{% macro create_lock(relation) %}{{ adapter.dispatch('create_lock')(relation) }}{% endmacro %}
+
+{% macro default__create_lock(relation) %}{% endmacro %}
+
+{% macro redshift__create_lock(relation) %}
+    {%- set lock = lock_relation(relation) -%}
+    {%- if load_relation(lock) is none -%}
+        {%- call statement('create_lock') -%}
+            create schema if not exists {{ quoted(lock.schema) }};
+            create table if not exists {{ lock }} (held integer)
+        {%- endcall -%}
+        {%- do adapter.commit() -%}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro lock_relation(relation) %}
+    {{ return(archive_relation(relation).incorporate(
+        path={'identifier': '_lock_' ~ relation.identifier}
+    )) }}
+{% endmacro %}
+
+
+{#- TRUNCATE would commit, and end the lock; a seed has few rows to delete. [Redshift: TRUNCATE] -#}
+{% macro redshift__truncate_relation(relation) %}
+    {%- call statement('truncate_relation') -%}delete from {{ relation }}{%- endcall -%}
+{% endmacro %}
