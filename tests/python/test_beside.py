@@ -96,6 +96,24 @@ def test_the_second_of_two_waits_and_adds_nothing(made, command, table, key):
     assert pipeline.value("select count(*) from pg_tables where tablename like '%candidate%'") == 0
 
 
+@pytest.mark.only("redshift", because="PostgreSQL's default is READ COMMITTED")
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_of_two_publishes_into_an_empty_summary_one_set_of_rows_is_left(made, isolation):
+    """SNAPSHOT, which is PostgreSQL's REPEATABLE READ, lets two inserts pass side by side."""
+    pipeline, forked = made
+    database = f"alter database {pipeline.warehouse}"
+    pipeline.query(f"delete from analytics.{SUMMARY}")
+    pipeline.query(f"{database} set default_transaction_isolation = '{isolation}'")
+    try:
+        twice_at_once(pipeline, forked, f"analytics.{SUMMARY}", "run", "--select", SUMMARY, *SCALE)
+    finally:
+        pipeline.query(f"{database} reset default_transaction_isolation")
+    ((rows, days),) = pipeline.query(
+        f"select count(*), count(distinct answered_on) from analytics.{SUMMARY}"
+    )
+    assert rows == days > 0
+
+
 @pytest.fixture
 def jane(made, tmp_path):
     """Run dbt in a target without a table, beside production; it must succeed or fail."""

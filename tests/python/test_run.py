@@ -616,12 +616,14 @@ def test_a_publish_of_a_run_that_has_lost_its_lease_changes_nothing(built, monke
     monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
     take(built, "mine")
     built.query("update raw_data.a set v = 10")
-    lock = {"redshift": "_lock__publications", "postgres": "a_summary"}[built.kind]
+    lock = {"redshift": "archive._lock__publications", "postgres": "analytics.a_summary"}[
+        built.kind
+    ]
     with built.warehouse_connection() as holder, holder.cursor() as cursor:
-        cursor.execute(f"begin; lock analytics.{lock} in share mode")
+        cursor.execute(f"begin; lock {lock} in share mode")
         command = ("dbt", "run", "--select", "a_summary")
         with built.start(*command, LOADER_RUN_ID="mine") as publishing:
-            until(lambda: waiting(built, f"analytics.{lock}"), 150)
+            until(lambda: waiting(built, lock), 150)
             expire(built)
             with pytest.raises(LeaseHeldError):
                 take(built, "other")
