@@ -73,8 +73,9 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
         return Check(
             what,
             False,
-            f"no index of {table.database}.{table.source} begins with {table.cursor}, "
-            "so every window would read the whole table",
+            f"no index of {table.database}.{table.source} that reads may use (an invisible or "
+            f"ignored one is not) begins with {table.cursor}, so every window would read the whole "
+            "table",
             f"Create one: create index {table.cursor} on {table.source} ({table.cursor})",
         )
     if description.engine.lower() not in ("innodb", ""):

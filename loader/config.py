@@ -14,6 +14,7 @@ LOCAL_ENV = Path(".local/local.env")
 
 KEEP = ("never", "on_failure", "always")
 TLS = ("auto", "verify", "off")
+MYSQL_TLS = ("auto", "verify", "verify-ca", "off")
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 _OLD = re.compile("LOADER_(SLACK_WEBHOOK|EMAIL_TO|SMTP_.*)")
 _SECRET_LENGTH = 16
@@ -32,7 +33,9 @@ SETTINGS: dict[str, Setting] = {
     "LOADER_MYSQL_PORT": Setting("its port", "3306"),
     "LOADER_MYSQL_USER": Setting("a user that may SELECT from the declared tables"),
     "LOADER_MYSQL_PASSWORD": Setting("that user's password"),
-    "LOADER_MYSQL_TLS": Setting("verify, off, or auto: verify unless it is this machine", "auto"),
+    "LOADER_MYSQL_TLS": Setting(
+        "verify, verify-ca, off, or auto: verify unless it is this machine", "auto"
+    ),
     "LOADER_MYSQL_TLS_CA": Setting("file of the authority that signed the certificate", ""),
     "LOADER_S3_BUCKET": Setting("bucket that the files are staged in"),
     "LOADER_S3_PREFIX": Setting("folder in that bucket", "mysql_to_redshift"),
@@ -62,7 +65,7 @@ class MySQLSettings:
     port: int
     user: str
     password: str = field(repr=False)
-    tls: bool
+    tls: str
     tls_ca: str
     answer_seconds: int
 
@@ -152,15 +155,7 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
 
     answer_seconds = _positive("LOADER_ANSWER_SECONDS", value("LOADER_ANSWER_SECONDS"))
     return Settings(
-        mysql=MySQLSettings(
-            host=value("LOADER_MYSQL_HOST"),
-            port=_positive("LOADER_MYSQL_PORT", value("LOADER_MYSQL_PORT")),
-            user=value("LOADER_MYSQL_USER"),
-            password=value("LOADER_MYSQL_PASSWORD"),
-            tls=_tls("LOADER_MYSQL", value),
-            tls_ca=value("LOADER_MYSQL_TLS_CA"),
-            answer_seconds=answer_seconds,
-        ),
+        mysql=_mysql(value, answer_seconds),
         stage=StageSettings(
             bucket=value("LOADER_S3_BUCKET"),
             prefix=value("LOADER_S3_PREFIX").strip("/"),
@@ -209,10 +204,27 @@ def _addresses(env: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(addresses)
 
 
-def _tls(prefix: str, value: Callable[[str], str]) -> bool:
-    """Whether a connection is to be encrypted and its certificate verified."""
-    tls = _one_of(f"{prefix}_TLS", value(f"{prefix}_TLS"), TLS)
-    return tls == "verify" or (tls == "auto" and value(f"{prefix}_HOST") not in THIS_MACHINE)
+def _mysql(value: Callable[[str], str], answer_seconds: int) -> MySQLSettings:
+    host, authority = value("LOADER_MYSQL_HOST"), value("LOADER_MYSQL_TLS_CA")
+    tls = _one_of("LOADER_MYSQL_TLS", value("LOADER_MYSQL_TLS"), MYSQL_TLS)
+    if tls == "auto":
+        tls = "off" if host in THIS_MACHINE else "verify"
+    if tls == "verify-ca" and not authority:
+        raise ConfigError(
+            "LOADER_MYSQL_TLS is verify-ca without LOADER_MYSQL_TLS_CA, so that whoever has a "
+            "certificate of any known authority would be sent the password.",
+            "Set LOADER_MYSQL_TLS_CA to the authority that signed the server's certificate, such "
+            "as ca.pem of MySQL's data folder; or LOADER_MYSQL_TLS to verify.",
+        )
+    return MySQLSettings(
+        host=host,
+        port=_positive("LOADER_MYSQL_PORT", value("LOADER_MYSQL_PORT")),
+        user=value("LOADER_MYSQL_USER"),
+        password=value("LOADER_MYSQL_PASSWORD"),
+        tls=tls,
+        tls_ca=authority,
+        answer_seconds=answer_seconds,
+    )
 
 
 def _positive(name: str, text: str) -> int:

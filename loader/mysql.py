@@ -1,8 +1,8 @@
 """Reading MySQL: connect, describe, count, and stream the rows of a window.
 
 The source is production: one snapshot per table, no locks, no writes, and predicates on the bare
-cursor column, so that its index serves them. The statements are few and plain, so that MySQL 5.7,
-8.0, 8.4 and MariaDB 10.6 and newer run them alike.
+cursor column, so that its index serves them. The statements are few and plain, so that MySQL 5.7
+to 9.7 and MariaDB 10.6 and newer run them alike.
 """
 
 import ssl
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pymysql
 
-from loader import lines, wire
+from loader import lines, tls, wire
 from loader.config import MySQLSettings
 from loader.copytext import SEPARATOR
 from loader.errors import SourceError
@@ -24,15 +24,22 @@ Source: TypeAlias = wire.Source
 _CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
 _DENIED = (1044, 1142, 1143)  # of a database, table or column [MySQL: Server Error Messages]
 _NOT_THERE = (1049, 1146)  # a database, a table
-# Too many connections, shutting down, a lock's time or a deadlock; no connection, or a lost one.
+# Too many connections, in all or of this user, shutting down, a lock's time or a deadlock, a table
+# that was changed meanwhile; no connection, or a lost one.
 # [MySQL: Server Error Messages, Client Error Messages]
-_TRANSIENT = (1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 2002, 2003, 2006, 2013, 2055)
+_TRANSIENT = (
+    1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1412, 2002, 2003, 2006, 2013, 2055,
+)  # fmt: skip
 _CONNECT_SECONDS = 10
-_TLS_REMEDY = (
-    "Set LOADER_MYSQL_TLS_CA to the authority that signed the server's certificate, and "
-    "LOADER_MYSQL_HOST to a name that stands in it; or LOADER_MYSQL_TLS to off, where nobody "
-    "else is on the wire."
-)
+# It reads the same everywhere, waits for a reader who waits for S3, ends no statement, and counts
+# rows now. MariaDB skips MySQL's comments of 50700 to 99999. [MariaDB: Comment Syntax]
+_SESSION = """
+    set session time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600
+    /*!50708 , max_execution_time = 0 */ /*!80003 , information_schema_stats_expiry = 0 */
+    /*M! , max_statement_time = 0 */
+"""
+# Whether reads may use an index: MySQL's may be invisible, MariaDB's ignored.
+_IS_USED = "1 /*!80000 and is_visible = 'YES' */ /*M!100600 and ignored = 'NO' */"
 
 
 @contextmanager
@@ -44,7 +51,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
     """
     where = f"MySQL at {settings.host}:{settings.port}"
     try:
-        context = _verifying(settings.tls_ca) if settings.tls else None
+        context = tls.context(settings)
         connection = pymysql.connect(
             host=settings.host,
             port=settings.port,
@@ -60,21 +67,16 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         )
         lines.keep(connection)
     except (pymysql.err.OperationalError, ssl.SSLError, OSError) as error:
-        reason = error.args[-1] if error.args else error
+        code, reason = (error.args[0], str(error.args[-1])) if error.args else (0, str(error))
         raise SourceError(
             f"Cannot connect to {where} as {settings.user}: {reason}",
-            _TLS_REMEDY
-            if "SSL" in str(reason)
-            else "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up.",
-            transient=bool(error.args) and error.args[0] in _TRANSIENT and "SSL" not in str(reason),
+            tls.remedy(settings, code, reason),
+            transient=code in _TRANSIENT and "SSL" not in reason,
         ) from None
     try:
         connection._read_timeout = settings.answer_seconds  # type: ignore[attr-defined]
         with connection.cursor() as cursor:
-            # The server waits for a reader who waits for S3; its default is a minute.
-            cursor.execute(
-                "set session time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600"
-            )
+            cursor.execute(_SESSION)
             cursor.execute("set session transaction isolation level repeatable read")
         yield connection
     except pymysql.err.Error as error:
@@ -86,15 +88,6 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         raise SourceError(f"{where}: {error.args[-1]}", remedy, transient=lost) from error
     finally:
         wire.hang_up(connection)
-
-
-def _verifying(authority: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=authority or None)
-    except (ssl.SSLError, OSError) as error:
-        raise SourceError(
-            f"LOADER_MYSQL_TLS_CA {authority!r}: {error}.", "Set it to a file of certificates."
-        ) from None
 
 
 @contextmanager
@@ -151,7 +144,7 @@ def describe(connection: Source, table: Table) -> Description:
             for name, data_type, column_type, length, precision, scale, charset, nullable in cursor
         )
         cursor.execute(
-            "select index_name, non_unique, column_name, nullable "
+            f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
             "from information_schema.statistics "
             "where table_schema = %s and table_name = %s order by index_name, seq_in_index",
             place,
@@ -179,18 +172,22 @@ def describe(connection: Source, table: Table) -> Description:
 
 
 def keys_of(
-    parts: Sequence[tuple[str, int, str | None, str]],
+    parts: Sequence[tuple[str, int, str | None, str, int]],
 ) -> tuple[tuple[frozenset[str], ...], frozenset[str]]:
     """Tell from the parts of all indexes which columns are unique, and which begin an index.
 
-    A part without a column is an expression: the index says nothing of the columns alone.
+    What reads may not use finds no row, but no row is there twice either. A part without a column
+    is an expression: the index says nothing of the columns alone.
     [MySQL: CREATE INDEX, "Functional Key Parts"]
 
-    >>> keys_of([("PRIMARY", 0, "ID", ""), ("u", 0, None, ""), ("u", 0, "b", "")])
+    >>> keys_of([("PRIMARY", 0, "ID", "", 1), ("u", 0, None, "", 1), ("i", 1, "b", "", 0)])
     ((frozenset({'id'}),), frozenset({'id'}))
     """
     indexes: dict[str, list[tuple[str, bool]]] = {}
-    for index, non_unique, column, nullable in parts:
+    leading = set[str]()
+    for index, non_unique, column, nullable, is_used in parts:
+        if is_used and index not in indexes:
+            leading.add((column or "").lower())
         is_unique = not non_unique and column is not None and nullable != "YES"
         indexes.setdefault(index, []).append(((column or "").lower(), is_unique))
     unique = tuple(
@@ -198,12 +195,13 @@ def keys_of(
         for columns in indexes.values()
         if all(is_unique for _, is_unique in columns)
     )
-    return unique, frozenset(columns[0][0] for columns in indexes.values()) - {""}
+    return unique, frozenset(leading - {""})
 
 
 def version(connection: Source) -> str:
-    """Name the server and its version."""
-    return _scalar(connection, "select concat(@@version_comment, ' ', @@version)")
+    """Name the server and its version; its own comment on that may be anything."""
+    told = _scalar(connection, "select version()")
+    return f"{'MariaDB' if 'mariadb' in told.lower() else 'MySQL'} {told}"
 
 
 def check_cursor(connection: Source, table: Table, reading: Reading) -> None:

@@ -19,6 +19,7 @@ _REMEDY = (
     "With Docker: `docker compose up -d mysql`, then SAMPLE_MYSQL=127.0.0.1:33306 make demo. "
     f"One that is unpacked somewhere: {GIVEN}=/path/of/mysqld make demo."
 )
+_NO_TLS = "--loose-auto-generate-certs=0"  # nobody else is on the wire
 _USER = ["--user=root"] if os.geteuid() == 0 else []
 
 
@@ -57,7 +58,7 @@ def start(
         "--loose-mysqlx=0", "--skip-name-resolve", "--local-infile=1", "--skip-log-bin",
         f"--innodb-buffer-pool-size={cache_mb}M", "--innodb-flush-log-at-trx-commit=0",
         "--innodb-fast-shutdown=2", "--innodb-buffer-pool-dump-at-shutdown=0",
-        f"--tmpdir={scratch}", "--loose-auto-generate-certs=0", *_USER,
+        f"--tmpdir={scratch}", _NO_TLS, "--max-allowed-packet=16M", *_USER,
     ]  # fmt: skip
     registry.start("mysql", command, port, home / "log", {})
     return port
@@ -70,7 +71,8 @@ def _data(home: Path, server: str) -> tuple[Path, Path]:
     scratch.mkdir(exist_ok=True)
     if not (data / "mysql").exists():
         shutil.rmtree(data, ignore_errors=True)
-        run([*install(server, data), f"--tmpdir={scratch}"], home / "install.log")
+        command = [*install(server, data), f"--tmpdir={scratch}", _NO_TLS]
+        run(command, home / "install.log")
     elif is_mariadb(server) != (data / "aria_log_control").exists():
         raise ConfigError(
             f"{server} cannot open what is in {data}: MySQL and MariaDB read only their own data.",

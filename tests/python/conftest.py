@@ -84,17 +84,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Find the MySQL that `make test-mysql` is to run on; the workers inherit the setting."""
     if not config.getoption("mysql"):
         return
-    found = os.environ.get(mysql.GIVEN) or shutil.which("mysqld") or ""
-    if not shutil.which(found) or mysql.is_mariadb(found):
+    path = f"{os.environ['PATH']}:/usr/sbin:/usr/local/mysql/bin:/opt/homebrew/opt/mysql/bin"
+    found = shutil.which(os.environ.get(mysql.GIVEN) or "mysqld", path=path)
+    if not found or mysql.is_mariadb(found):
         raise pytest.UsageError(
-            f"There is no MySQL of Oracle's here: set {mysql.GIVEN} to the path of its mysqld."
+            f"There is no MySQL of Oracle's here ({found or 'no mysqld'} is not it): set "
+            f"{mysql.GIVEN} to the path of its mysqld, such as that of an unpacked archive of "
+            "MySQL (…/bin/mysqld); it need not be installed beside MariaDB."
         )
     os.environ[mysql.GIVEN] = found
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a test marked `only` cannot run on, and what five minutes do not hold.
+    """Leave out what a marked test cannot run on (`only`, `reads`), and what takes too long.
 
     The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does. What
     takes one process longest comes first, or the others would wait for it at the end.
@@ -102,17 +105,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = []
     everywhere = config.getoption("everywhere")
     for item in items:
-        only, deep = item.get_closest_marker("only"), item.get_closest_marker("deep")
-        if not all(marker.kwargs.get("because") for marker in (only, deep) if marker):
+        only, deep, reads = map(item.get_closest_marker, ("only", "deep", "reads"))
+        if not all(marker.kwargs.get("because") for marker in (only, deep, reads) if marker):
             raise pytest.UsageError(f"{item.nodeid}: say why it does not always run")
         params = item.callspec.params if hasattr(item, "callspec") else {}
         kind = params.get("warehouse_kind")
         again = kind == "redshift" and not only and item.path.name not in ON_BOTH
-        if (only and kind not in (None, only.args[0])) or ((deep or again) and not everywhere):
+        elsewhere = only and kind not in (None, only.args[0])
+        elsewhere = elsewhere or (reads and (reads.args[0] == "mariadb") != is_on_mariadb())
+        if elsewhere or ((deep or again) and not everywhere):
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: _scope_of(item.nodeid) not in LONGEST)
+
+
+@cache
+def is_on_mariadb() -> bool:
+    """Whether the server that tests read from is MariaDB."""
+    log = ROOT / ".local" / "test" / "apt.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return mysql.is_mariadb(mysql.find_server(log, print))
 
 
 def pytest_collection_finish() -> None:

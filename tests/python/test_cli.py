@@ -162,6 +162,7 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline):
     lines = done.stdout.splitlines()
     assert len(lines) == 5
     assert all(line.startswith("ok ") for line in lines)
+    assert re.search(r" (MySQL|MariaDB) \d+\.\d+\.\S+$", lines[1]), lines[1]
     assert pipeline.query("select 1 from pg_namespace where nspname = 'raw_data'") == []
     assert pipeline.staged() == []
 
@@ -170,6 +171,10 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline):
     ("statements", "changes", "finding", "remedy"),
     [
         (["alter table t drop key updated_at"], {}, "no index of", "create index"),
+        (
+            ["alter table t alter index updated_at /*!80000 invisible */ /*M! ignored */"],
+            {}, "an invisible or ignored one", "create index",
+        ),
         (["alter table t drop primary key"], {}, "no primary or unique key", "primary_key: []"),
         (
             ["alter table t modify updated_at datetime", "insert into t values (9, null)"],

@@ -174,9 +174,9 @@ def test_a_setting_that_means_nothing_is_named(name, value):
 
 
 def test_tls_is_verified_unless_the_server_is_this_machine():
-    assert load_settings(SETTINGS_THAT_WORK, "redshift").mysql.tls
+    assert load_settings(SETTINGS_THAT_WORK, "redshift").mysql.tls == "verify"
     here = {**SETTINGS_THAT_WORK, "LOADER_MYSQL_HOST": "127.0.0.1"}
-    assert not load_settings(here, "local").mysql.tls
+    assert load_settings(here, "local").mysql.tls == "off"
 
 
 def test_no_secret_is_in_what_settings_print():

@@ -394,8 +394,8 @@ def test_rows_left_out_are_not_missed_and_the_cursors_index_still_serves(new_pip
         if statement.startswith("select count(*)") and DAY_1 in statement
     )
     assert "not coalesce((at is null), false)" in counted
-    ((_, _, _, access, _, index, *_),) = pipeline.mysql(f"explain {counted}")
-    assert (access, index) == ("range", "at")
+    (how,) = pipeline.mysql(f"explain format=traditional {counted}")
+    assert {"range", "at"} <= set(how)
 
 
 def test_a_condition_that_mysql_refuses_is_named(new_pipeline):
@@ -574,7 +574,8 @@ def test_a_column_whose_name_is_the_loaders_own_can_be_left_out(new_pipeline):
     table = {"name": "t", "primary_key": ["id"]}
     pipeline = new_pipeline([table])
     pipeline.mysql(
-        "create table t (id int primary key, _load_id int, v uuid)", "insert into t (id) values (1)"
+        "create table t (id int primary key, _load_id int, v point)",
+        "insert into t (id) values (1)",
     )
     assert "declare `exclude: true` for it" in pipeline.fails()
     left_out = [column(name, exclude=True) for name in ("_load_id", "v")]

@@ -67,6 +67,12 @@ def test_ci_calls_what_the_readme_tells_people_to_call():
     assert set(re.findall(r"\bmake ([a-z-]+)", readme)) <= targets
 
 
+def test_ci_may_read_and_nothing_else():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in workflow["jobs"].values())
+
+
 def test_ci_publishes_the_site_and_the_report():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["check"]["steps"]

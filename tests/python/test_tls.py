@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 from certificates import Encrypting, make_certificate
@@ -25,8 +26,14 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encrypted_mysql(certificate, tmp_path_factory):
-    """The port of a MariaDB that speaks TLS."""
-    folder = tmp_path_factory.mktemp("mysql")
+    """The port of a MySQL or MariaDB that speaks nothing but TLS."""
+    own = [f"--ssl-cert={certificate[0]}", f"--ssl-key={certificate[1]}"]
+    with serving(tmp_path_factory.mktemp("mysql"), *own) as port:
+        yield port
+
+
+@contextmanager
+def serving(folder, *options):
     server, data = mysql.find_server(folder / "apt.log", print), folder / "data"
     subprocess.run(mysql.install(server, data), check=True, capture_output=True)
     init, port = folder / "init.sql", free_port()
@@ -39,33 +46,74 @@ def encrypted_mysql(certificate, tmp_path_factory):
         [
             server, "--no-defaults", f"--datadir={data}", f"--port={port}",
             "--bind-address=127.0.0.1", "--socket=mysql.sock", f"--init-file={init}",
-            "--skip-name-resolve", "--skip-log-bin", f"--ssl-cert={certificate[0]}",
-            f"--ssl-key={certificate[1]}", *(["--user=root"] if os.geteuid() == 0 else []),
+            "--skip-name-resolve", "--skip-log-bin", "--require-secure-transport=1",
+            "--loose-mysqlx=0", *options, *(["--user=root"] if os.geteuid() == 0 else []),
         ],
         stdout=subprocess.DEVNULL, stderr=log,
     ) as process:  # fmt: skip
         wait_until(lambda: is_listening(port), "mysql", folder / "log")
-        yield port
-        process.terminate()
+        try:
+            yield port
+        finally:
+            process.terminate()
+
+
+def to(port, **changes):
+    return {
+        "LOADER_MYSQL_HOST": "localhost", "LOADER_MYSQL_PORT": str(port),
+        "LOADER_MYSQL_PASSWORD": "hunter2", "LOADER_MYSQL_TLS": "verify", **changes,
+    }  # fmt: skip
 
 
 @ONLY_MYSQL
 def test_mysql_must_show_a_certificate_that_an_authority_signed(
-    new_pipeline, encrypted_mysql, certificate
+    new_pipeline, encrypted_mysql, certificate, tmp_path
 ):
     pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
-    changes = {
-        "LOADER_MYSQL_HOST": "localhost", "LOADER_MYSQL_PORT": str(encrypted_mysql),
-        "LOADER_MYSQL_PASSWORD": "hunter2", "LOADER_MYSQL_TLS": "verify",
-    }  # fmt: skip
-    said = pipeline.fails(**changes)
+    said = pipeline.fails(**to(encrypted_mysql))
     assert "CERTIFICATE_VERIFY_FAILED" in said
     assert "Set LOADER_MYSQL_TLS_CA to the authority" in said
-    changes["LOADER_MYSQL_TLS_CA"] = str(certificate[0])
-    assert pipeline.load(**changes)["t"]["landed_rows"] == 1
-    said = pipeline.fails(**{**changes, "LOADER_MYSQL_HOST": "127.0.0.1"})
+    known = {"LOADER_MYSQL_TLS_CA": str(certificate[0])}
+    assert pipeline.load(**to(encrypted_mysql, **known))["t"]["landed_rows"] == 1
+    said = pipeline.fails(**to(encrypted_mysql, **known, LOADER_MYSQL_HOST="127.0.0.1"))
     assert "IP address mismatch" in said
+    assert "LOADER_MYSQL_TLS to verify-ca, if it names no host" in said
     assert "hunter2" not in said
+
+
+@ONLY_MYSQL
+def test_mysql_may_be_known_by_its_authority_alone(
+    new_pipeline, encrypted_mysql, certificate, tmp_path
+):
+    pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
+    elsewhere = to(encrypted_mysql, LOADER_MYSQL_HOST="127.0.0.1", LOADER_MYSQL_TLS="verify-ca")
+    known = {"LOADER_MYSQL_TLS_CA": str(certificate[0])}
+    assert pipeline.load(**elsewhere, **known)["t"]["landed_rows"] == 1
+    other = {"LOADER_MYSQL_TLS_CA": str(make_certificate(tmp_path)[0])}
+    assert "CERTIFICATE_VERIFY_FAILED" in pipeline.fails(**elsewhere, **other)
+    done = pipeline.loader("load", **elsewhere)
+    assert done.returncode == 1
+    assert "verify-ca without LOADER_MYSQL_TLS_CA" in done.stderr
+
+
+@ONLY_MYSQL
+@pytest.mark.reads("mysql", because="MariaDB 10.11 makes no certificate by itself")
+def test_the_certificate_that_mysql_makes_by_itself_is_verified(new_pipeline, tmp_path):
+    pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
+    with serving(tmp_path) as port:
+        asked = to(port, LOADER_MYSQL_TLS_CA=str(tmp_path / "data" / "ca.pem"))
+        assert "verify-ca, if it names no host" in pipeline.fails(**asked)
+        landed = pipeline.load(**{**asked, "LOADER_MYSQL_TLS": "verify-ca"})
+    assert landed["t"]["landed_rows"] == 1
+
+
+@ONLY_MYSQL
+def test_a_mysql_that_wants_tls_says_how_to_set_it(new_pipeline, encrypted_mysql):
+    pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
+    said = pipeline.fails(**to(encrypted_mysql, LOADER_MYSQL_TLS="off"))
+    assert re.search("insecure transport are prohibited|Access denied", said)
+    assert re.search("[Ss]et LOADER_MYSQL_TLS to verify", said)
+    assert re.search("verify-ca and its _TLS_CA|verify-ca, if it names no host", said)
 
 
 @ONLY_MYSQL

@@ -596,7 +596,10 @@ def test_mysql_reads_an_index_alone_and_one_snapshot(pipeline, monkeypatch):
         drill.mysql, "fetch", lambda on, asked: statements.append(asked) or fetch(on, asked)
     )
     assert agrees(pipeline)
-    ((plan, *_),) = pipeline.mysql(f"explain format=json {statements[0]}")
+    ((plan, *_),) = pipeline.mysql(
+        "set @form = 1 /*!80300 , explain_json_format_version = 1 */",
+        f"explain format=json {statements[0]}",
+    )
     (table,) = find_all(json.loads(plan), "table")
     assert (table["key"], table["using_index"]) == ("updated_at", True)
 

@@ -44,6 +44,49 @@ def read_of(pipeline, source, name="t", dialect=POSTGRES):
     return reading(table, description, WHOLE, session.settings.zone, dialect)
 
 
+def test_a_session_reads_as_long_as_it_takes_and_counts_what_is_there_now(pipeline):
+    """Whatever the server ends others' statements after, and remembers of a table."""
+    limit = "set global /*!50708 max_execution_time = {0} */ /*M! max_statement_time = {0} / 1e3 */"
+    pipeline.mysql(
+        "drop table if exists t", "create table t (id int primary key)",
+        "select table_rows from information_schema.tables where table_schema = database()",
+        "insert into t select seq from seq_1_to_50000",
+    )  # fmt: skip
+    with mysql_administrator(pipeline.endpoints) as administrator:
+        administrator.execute(limit.format(1))
+        try:
+            assert pipeline.load("--select", "t")["t"]["landed_rows"] == 50_000
+            assert pipeline.loader("verify", "--select", "t").returncode == 0
+        finally:
+            administrator.execute(limit.format(0))
+    with source_of(pipeline) as source, pipeline.inside():
+        table = open_session(None).tables["t"]
+        assert mysql.describe(source, table).rows > 40_000
+
+
+def test_what_a_server_refuses_for_a_moment_is_tried_again(pipeline):
+    pipeline.mysql("drop table if exists t", "create table t (id int primary key)")
+    with mysql_administrator(pipeline.endpoints) as administrator:
+        administrator.execute("alter user loader@'%' with max_user_connections 1")
+        try:
+            with pytest.raises(SourceError) as refused, source_of(pipeline), source_of(pipeline):
+                pass
+        finally:
+            administrator.execute("alter user loader@'%' with max_user_connections 0")
+    assert refused.value.transient
+    changed = f"select * from {pipeline.database}.t"
+    with pytest.raises(SourceError) as refused, source_of(pipeline) as source:
+        altered_meanwhile(pipeline, source, changed)
+    assert "definition has changed" in refused.value.fact
+    assert refused.value.transient
+
+
+def altered_meanwhile(pipeline, source, statement):
+    mysql.fetch(source, "start transaction with consistent snapshot")
+    pipeline.mysql("alter table t engine = InnoDB")
+    mysql.fetch(source, statement)
+
+
 def by_cursor(source, statement):
     return list(wire._fetched_rows(source, statement))
 
