@@ -28,10 +28,15 @@
     {%- endif %}
 {% endmacro %}
 
-{#- LOCK has readers wait, so a table of its own is locked, which nobody reads. [Redshift: LOCK] -#}
+{#-
+    LOCK has readers wait, so a table of its own is locked, which nobody reads. dbt may have begun
+    to look things up: that transaction's snapshot would be older than the lock. [Redshift: LOCK]
+-#}
 {% macro redshift__hold(relation) %}
     {%- do create_lock(relation) -%}
-    lock {{ lock_relation(relation) }}
+    commit;
+    begin;
+    lock {{ lock_relation(relation) }};
 {% endmacro %}
 
 

@@ -81,6 +81,8 @@
 -#}
 {% macro redshift__hold_published(published, is_first) %}
     {%- call statement('hold') -%}
+        commit;
+        begin;
         {%- if run_id() %}
             lock {{ leases_relation('_lock_') }};
         {%- endif %}

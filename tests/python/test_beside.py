@@ -43,8 +43,14 @@ def answer(pipeline):
     )
 
 
-def twice_at_once(pipeline, forked, table, *command):
-    """Run a command twice, both up to where they would write a table, then both on."""
+def twice_at_once(pipeline, forked, table, *command, isolation="repeatable read"):
+    """Run a command twice, both up to where they would write a table, then both on.
+
+    Redshift's SNAPSHOT is PostgreSQL's REPEATABLE READ, which lets two inserts pass side by side.
+    """
+    setting = f"alter database {pipeline.warehouse} set default_transaction_isolation"
+    if pipeline.standin:
+        pipeline.query(f"{setting} = '{isolation}'")
     statuses = []
     run = {"command": ("dbt", *command)}
     runs = threading.Thread(target=lambda: statuses.extend(forked.run_at_once(run, run)))
@@ -61,6 +67,7 @@ def twice_at_once(pipeline, forked, table, *command):
             time.sleep(0.1)
         connection.commit()
     runs.join()
+    pipeline.query(f"{setting} to default")
     assert statuses == [0, 0], "".join(forked.said)
 
 
@@ -99,15 +106,10 @@ def test_the_second_of_two_waits_and_adds_nothing(made, command, table, key):
 @pytest.mark.only("redshift", because="PostgreSQL's default is READ COMMITTED")
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 def test_of_two_publishes_into_an_empty_summary_one_set_of_rows_is_left(made, isolation):
-    """SNAPSHOT, which is PostgreSQL's REPEATABLE READ, lets two inserts pass side by side."""
     pipeline, forked = made
-    database = f"alter database {pipeline.warehouse}"
     pipeline.query(f"delete from analytics.{SUMMARY}")
-    pipeline.query(f"{database} set default_transaction_isolation = '{isolation}'")
-    try:
-        twice_at_once(pipeline, forked, f"analytics.{SUMMARY}", "run", "--select", SUMMARY, *SCALE)
-    finally:
-        pipeline.query(f"{database} reset default_transaction_isolation")
+    run = ("run", "--select", SUMMARY, *SCALE)
+    twice_at_once(pipeline, forked, f"analytics.{SUMMARY}", *run, isolation=isolation)
     ((rows, days),) = pipeline.query(
         f"select count(*), count(distinct answered_on) from analytics.{SUMMARY}"
     )

@@ -52,7 +52,8 @@ def kept(pipeline):
     return [
         name.removeprefix(f"{NAME}__")
         for (name,) in pipeline.query(
-            "select tablename from pg_tables where schemaname = 'archive' order by 1"
+            "select tablename from pg_tables where schemaname = 'archive' "
+            f"and tablename like '{NAME}\\_\\_%' order by 1"
         )
     ]
 
