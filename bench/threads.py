@@ -15,6 +15,7 @@ ROLES = {
     "load": "reading: receiving, cutting, escaping, checking, compressing",
     "load-land": "landing: reading parts back, decompressing, COPY",
     "upload": "S3's client, made while MySQL answers; then uploads",
+    "deadline": "ending statements of the warehouse that take too long",
     "MainThread": "main: imports, plans, and the end",
 }
 

@@ -1,9 +1,8 @@
 """What landing is, whatever the warehouse: lock, replace a window, prove it, commit."""
 
-import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,8 +12,6 @@ from loader.errors import LandingError, StageError
 from loader.ledger import (
     LEASES,
     LEDGER,
-    LEDGER_COLUMNS,
-    LEDGERS,
     REPAIR,
     Load,
     compare_counts,
@@ -23,8 +20,8 @@ from loader.reading import LOCK
 from loader.stop import lease_lost
 from loader.tables import Table
 from loader.types import Landed
-from loader.warehouse.columns import RawTables
 from loader.warehouse.landing import Landing
+from loader.warehouse.ledgers import Ledgers
 from loader.warehouse.replacing import keys_replaced, keys_twice, window_replaced
 from loader.warehouse.session import QUERY_CANCELED, Session, is_transient, sqlstate
 
@@ -34,7 +31,7 @@ RETRY_SECONDS = (1, 5, 15)
 """How long a landing waits before each time that it tries again."""
 
 
-class Warehouse(RawTables):
+class Warehouse(Ledgers):
     """A warehouse that tables are landed in.
 
     Subclasses say what differs: COPY, the lock, how a column is widened, what a table is made with.
@@ -69,77 +66,6 @@ class Warehouse(RawTables):
     def _after_copy(self, landing: Landing) -> list[str]:
         """Write the statements that make the new rows whole, and old ones quick to find."""
         return []
-
-    # -- the ledger ------------------------------------------------------------------------------
-
-    @property
-    def owner(self) -> str:
-        """A few characters that tell this warehouse's loads from another one's in one bucket."""
-        place = f"{self.profile.place}/{self.schema}"
-        return hashlib.sha256(place.encode()).hexdigest()[:6]
-
-    def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
-        """Make sure of the raw schema and of the loader's own tables, by name.
-
-        Raises:
-            LandingError: no right to create them.
-        """
-        for table, columns in tables.items():
-            try:
-                with self.transaction():
-                    self.make_own_table(table, columns)
-            except LandingError:
-                # Another run may have made them at the same time.
-                if columns.keys() - self.raw_columns(table):
-                    raise
-
-    def check_rights(self) -> None:
-        """See whether the target's user may create what landing creates.
-
-        Raises:
-            LandingError: no connection, or no right to create.
-        """
-        with self.transaction():
-            allowed = self.execute(
-                "select case when exists (select 1 from pg_namespace where nspname = %s) "
-                "then has_schema_privilege(current_user, %s, 'create') "
-                "else has_database_privilege(current_user, current_database(), 'create') end",
-                (self.schema, self.schema),
-            )[0][0]
-        if not allowed:
-            raise LandingError(
-                f"This user may not create in schema {self.schema} of {self.profile.place}.",
-                f"As an administrator: grant create, usage on schema {self.schema} to the user; "
-                "or, for a schema that is not there yet, grant create on the database.",
-            )
-
-    def loads(self, table: str | None = None) -> list[Load]:
-        """Read the ledger, oldest load first; empty where nothing was ever loaded."""
-        with self.transaction():
-            existing = self.raw_columns(LEDGER)
-            if not existing:
-                return []
-            names = [name for name in LEDGER_COLUMNS if name in existing]
-            condition = "where table_name = %s" if table else ""
-            rows = self.execute(
-                f"select {', '.join(names)} from {self.relation(LEDGER)} {condition} "
-                "order by load_id",
-                (table,) if table else (),
-            )
-        return [Load(**dict(zip(names, row, strict=True))) for row in rows]
-
-    def record(self, load: Load) -> None:
-        """Write a failed load into the ledger."""
-        with self.transaction():
-            self._insert(load)
-
-    def _insert(self, load: Load) -> None:
-        self.insert(LEDGER, {name: getattr(load, name) for name in LEDGER_COLUMNS})
-
-    def insert(self, ledger: str, row: Mapping[str, object]) -> None:
-        """Write a row into a ledger, within the caller's transaction."""
-        into, places = f"{self.relation(ledger)} ({', '.join(row)})", ", ".join(["%s"] * len(row))
-        self.execute(f"insert into {into} values ({places})", list(row.values()))
 
     # -- landing ---------------------------------------------------------------------------------
 

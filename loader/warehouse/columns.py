@@ -10,6 +10,7 @@ from loader.errors import LandingError
 from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.tables import Table
 from loader.types import Dialect, Landed
+from loader.warehouse.catalog import type_name
 from loader.warehouse.profile import Profile
 from loader.warehouse.session import Session, literal, quote
 from loader.widening import widens
@@ -118,7 +119,7 @@ class RawTables(Session, ABC):
             "order by attnum",
             (self.schema, table),
         )
-        return {name: _type_name(kind) for name, kind in rows}
+        return {name: type_name(kind) for name, kind in rows}
 
     def make_own_table(self, table: str, columns: Mapping[str, str]) -> None:
         """Create a table of the loader's own, or add the columns that an older loader had not.
@@ -292,17 +293,3 @@ def land_anew(relation: str, table: Table) -> str:
         f"Drop it (drop table {relation} cascade), land it whole (loader load "
         f"--full-refresh --select {shlex.quote(table.name)}) and build (dbt build --full-refresh)."
     )
-
-
-_SHORT = {
-    "character": "char",
-    "character varying": "varchar",
-    "binary varying": "varbyte",
-    "timestamp without time zone": "timestamp",
-}
-
-
-def _type_name(formatted: str) -> str:
-    """Write a type of the catalog as the loader does."""
-    name, bracket, sizes = formatted.partition("(")
-    return _SHORT.get(name, name) + bracket + sizes

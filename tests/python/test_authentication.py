@@ -108,7 +108,7 @@ def test_the_loader_connects_to_postgresql_with_what_dbt_does(monkeypatch, keys)
     }  # fmt: skip
     output = {key: value for key, value in output.items() if value is not None}
     profile = LoaderProfile(target="t", type="postgres", schema="s", output=output)
-    connecting.connect(profile)
+    connecting.connect(profile, answer_seconds=60)
     connecting._open_by_adapter(profile)
     ours, theirs = asked
     assert ours == theirs
