@@ -44,31 +44,45 @@ def answer(pipeline):
 
 
 def twice_at_once(pipeline, forked, table, *command, isolation="repeatable read"):
-    """Run a command twice, both up to where they would write a table, then both on.
+    """Run a command up to where it would write a table, then again, then let both go on.
 
     Redshift's SNAPSHOT is PostgreSQL's REPEATABLE READ, which lets two inserts pass side by side.
     """
     setting = f"alter database {pipeline.warehouse} set default_transaction_isolation"
     if pipeline.standin:
         pipeline.query(f"{setting} = '{isolation}'")
-    statuses = []
-    run = {"command": ("dbt", *command)}
-    runs = threading.Thread(target=lambda: statuses.extend(forked.run_at_once(run, run)))
+    statuses, ended = [], threading.Event()
+    first = threading.Thread(target=lambda: statuses.append(forked.run("dbt", *command)))
+    with pipeline.warehouse_connection() as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute(f"lock table {table} in share mode")  # they may read, and not write
+
+        def let_go():
+            until_waiting(pipeline, 2, ended.is_set)
+            connection.commit()
+
+        first.start()
+        until_waiting(pipeline, 1, lambda: not first.is_alive())
+        letting_go = threading.Thread(target=let_go)
+        letting_go.start()
+        try:
+            pipeline.build(*command)
+        finally:
+            ended.set()
+            letting_go.join()
+            first.join()
+            pipeline.query(f"{setting} to default")
+    assert statuses == [0], "".join(forked.said)
+
+
+def until_waiting(pipeline, count, is_over):
+    """Wait until so many sessions wait for a lock, or nothing is left to wait for."""
     waiting = (
         "select count(*) from pg_stat_activity "
         "where wait_event_type = 'Lock' and datname = current_database()"
     )
-    with pipeline.warehouse_connection() as connection, connection.cursor() as cursor:
-        connection.autocommit = False
-        cursor.execute(f"lock table {table} in share mode")  # they may read, and not write
-        runs.start()
-        while pipeline.value(waiting) < 2:
-            assert runs.is_alive(), "".join(forked.said)
-            time.sleep(0.1)
-        connection.commit()
-    runs.join()
-    pipeline.query(f"{setting} to default")
-    assert statuses == [0, 0], "".join(forked.said)
+    while pipeline.value(waiting) < count and not is_over():
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
