@@ -18,13 +18,15 @@
 {#-
     dbt-postgres leaves BEGIN to the driver, which sends it once: after the first commit every call
     would be a transaction of its own. What is not there yet is not locked: of two that create it
-    one fails.
+    one fails. A full refresh drops the table that it replaced after its last commit, so what waited
+    for that commit may find it still there, under the name that its own full refresh needs.
 -#}
 {% macro default__hold(relation) %}
     {%- set found = load_cached_relation(relation) -%}
     begin;
     {%- if found is not none and found.is_table %}
         lock table {{ found }} in share row exclusive mode;
+        drop table if exists {{ make_backup_relation(relation, 'table') }} cascade;
     {%- endif %}
 {% endmacro %}
 
