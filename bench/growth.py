@@ -16,8 +16,8 @@ from bench.distance import far_away
 from bench.measure import Cost, WayError, measured
 from bench.place import CORE, SCHEMA, TABLES_PROJECT, Place, program
 from bench.tables import HEAVY, connection, fill, numbers
+from loader.declared.windows import DAY
 from loader.local import sample
-from loader.windows import DAY
 
 JULY, AUGUST = date(2026, 7, 1), date(2026, 8, 1)
 _JULY_DAYS = ("--start-date", str(JULY), "--end-date", str(AUGUST))

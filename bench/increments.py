@@ -14,7 +14,7 @@ from bench.peers import merges, peers
 from bench.place import CORE, Place, program
 from bench.tables import DATABASE, Table, connection
 from bench.ways import Way, python, ways
-from loader.windows import DAY
+from loader.declared.windows import DAY
 
 FIRST = date(2026, 9, 1)
 """The first day of changes, later than any that the tables are filled with."""

@@ -13,8 +13,8 @@ from bench.measure import Cost, measured
 from bench.place import FOLDER, Place
 from bench.tables import DATABASE, Table, connection
 from bench.ways import Way
+from loader.declared.windows import DAY
 from loader.local.processes import write_secret
-from loader.windows import DAY
 
 _INSTALL_SECONDS = 600
 

@@ -23,7 +23,7 @@ def main() -> None:
     except LoaderError as error:
         _end(error)
     except Exception as error:
-        from loader.load import unexpected
+        from loader.load.job import unexpected
 
         _end(unexpected(error, "what had been landed or published before stays"))
 

@@ -11,13 +11,13 @@ import click
 
 from loader.cli import options
 from loader.cli.session import Session, open_session
-from loader.windows import Dates
+from loader.declared.windows import Dates
 
 if TYPE_CHECKING:
-    from loader.load import Job, Route, Watcher
-    from loader.tables import Table
+    from loader.declared.tables import Table
+    from loader.declared.windows import Window
+    from loader.load.job import Job, Route, Watcher
     from loader.warehouse import Warehouse
-    from loader.windows import Window
 
 
 @click.command(
@@ -87,9 +87,9 @@ def plan(
     A table that could not be landed is shown with what would stop it; the exit status is then 1.
     """
     session = open_session(target)
-    from loader import console
-    from loader.load import Outcome
-    from loader.plan import previews
+    from loader.cli import console
+    from loader.load.job import Outcome
+    from loader.load.plan import previews
 
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
@@ -104,9 +104,9 @@ def plan(
 
 def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool) -> dict[str, Any]:
     """Land jobs and show how they go on; returns the machine-readable report."""
-    from loader import report
-    from loader.jobs import run_jobs
-    from loader.load import unwatched
+    from loader.load.job import unwatched
+    from loader.load.jobs import run_jobs
+    from loader.run import report
 
     with unwatched() if as_json else _shown(jobs) as watcher:
         outcomes = []
@@ -116,7 +116,7 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
     ok = not any(outcome.error for outcome in outcomes)
     told: dict[str, Any] = {"ok": ok, "said": list(watcher.said), "loads": report.loads(outcomes)}
     if not as_json:
-        from loader import console
+        from loader.cli import console
 
         console.show_totals(told["loads"])
     return told
@@ -124,7 +124,7 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
 
 def _shown(jobs: "Sequence[Job]") -> AbstractContextManager["Watcher"]:
     """Show how jobs go on; rich takes as long to import as MySQL to begin."""
-    from loader import console
+    from loader.cli import console
 
     return console.progress(jobs)
 
@@ -136,7 +136,7 @@ def jobs_of(
     dates: Dates,
 ) -> "Sequence[Job]":
     """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
-    from loader.jobs import jobs_for
+    from loader.load.jobs import jobs_for
 
     tables, requested = asked_for(session, names, dates)
     return list(jobs_for(tables, requested, dates.mode, warehouse, session.settings))
@@ -150,9 +150,9 @@ def asked_for(
     Raises:
         CommandLineError: one of them is not there, or makes no sense.
     """
-    from loader.jobs import today_in
-    from loader.tables import select_tables
-    from loader.windows import requested_window
+    from loader.declared.tables import select_tables
+    from loader.declared.windows import requested_window
+    from loader.load.jobs import today_in
 
     tables = select_tables(session.tables, names)
     return tables, requested_window(dates, today=lambda: today_in(session.settings))
@@ -165,9 +165,9 @@ def route_of(session: Session, stopping: Event | None = None, rate: int | None =
         stopping: set when the run is to end before its time.
         rate: how many rows a second may be read; None for as many as come.
     """
-    from loader import s3
-    from loader.brake import Brake
-    from loader.load import Route
+    from loader.load.job import Route
+    from loader.source.brake import Brake
+    from loader.stage import s3
 
     stopping = stopping or Event()
     return Route(

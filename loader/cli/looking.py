@@ -24,9 +24,9 @@ from loader.cli.session import open_session
 def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     """Show what the ledger knows: last window, rows, age, failures, missing days."""
     session = open_session(target)
-    from loader import console
-    from loader.status import table_status
-    from loader.tables import select_tables
+    from loader.cli import console
+    from loader.declared.tables import select_tables
+    from loader.load.status import table_status
 
     tables = select_tables(session.tables, names)
     with closing(session.warehouse()) as warehouse:
@@ -53,9 +53,9 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
 def check(names: tuple[str, ...], target: str | None) -> None:
     """Test everything that a first load needs, one line each, with the remedy."""
     session = open_session(target)
-    from loader import console
-    from loader.check import checks
-    from loader.tables import select_tables
+    from loader.cli import console
+    from loader.declared.tables import select_tables
+    from loader.load.check import checks
 
     tables = select_tables(session.tables, names)
     passed = True
@@ -90,7 +90,7 @@ def report(file: Path, target: str | None) -> None:
     published tables at one instant.
     """
     session = open_session(target)
-    from loader.load import now
+    from loader.load.job import now
     from report.page import write_page
     from report.reading import read_summaries
 

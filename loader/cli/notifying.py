@@ -20,7 +20,7 @@ from loader.errors import ConfigError
 def notify(target: str | None) -> None:
     """Send a test message to everybody in LOADER_NOTIFY, and say what became of it."""
     session = open_session(target)
-    from loader.notify import Message, send
+    from loader.run.notify import Message, send
 
     if not session.settings.notify:
         raise ConfigError(

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from loader.declared.windows import Dates
 from loader.errors import CommandLineError, LoaderError
-from loader.windows import Dates
 
 Command = Callable[..., Any]
 _FEWEST, _MOST = 4, 8  # tables at a time: a load mostly waits, and the source is in production
@@ -23,7 +23,7 @@ def examples(*lines: str) -> str:
 
 def _declared(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """Complete a table's name in the shell; in silence, where there is no project."""
-    from loader.tables import read_tables
+    from loader.declared.tables import read_tables
 
     with suppress(LoaderError):
         return [name for name in read_tables(Path.cwd())[1] if name.startswith(begun)]

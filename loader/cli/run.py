@@ -11,13 +11,13 @@ import click
 from loader.cli import options
 from loader.cli.landing import asked_for, route_of
 from loader.cli.session import open_session
+from loader.declared.windows import Dates
 from loader.errors import CommandLineError
-from loader.windows import Dates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loader.load import Job, Watcher
+    from loader.load.job import Job, Watcher
 
 
 @click.command(
@@ -66,12 +66,13 @@ def run(
             "Give --start-date and --end-date with it.",
         )
     session = open_session(target)
-    from loader import console, report
-    from loader.backlog import Order
-    from loader.jobs import is_under_way
-    from loader.load import now, unwatched
-    from loader.run import Run
-    from loader.stop import Stop, asked_by_signals, ends_in_time
+    from loader.cli import console
+    from loader.load.backlog import Order
+    from loader.load.job import now, unwatched
+    from loader.load.jobs import is_under_way
+    from loader.run import report
+    from loader.run.daily import Run
+    from loader.warehouse.stop import Stop, asked_by_signals, ends_in_time
 
     tables, requested = asked_for(session, names, dates)
     folder = session.settings.run.reports

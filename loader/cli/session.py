@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from loader.config import Settings
-    from loader.tables import Table
+    from loader.declared.profile import Profile
+    from loader.declared.settings import Settings
+    from loader.declared.tables import Table
     from loader.warehouse import Warehouse
-    from loader.warehouse.profile import Profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ def open_session(target: str | None) -> Session:
     Raises:
         ConfigError: one of them is wrong.
     """
-    from loader.config import environment, load_settings
-    from loader.tables import read_tables
-    from loader.warehouse.profile import load_profile, target_name
+    from loader.declared.profile import load_profile, target_name
+    from loader.declared.settings import environment, load_settings
+    from loader.declared.tables import read_tables
 
     project_dir = Path.cwd()
     name = target_name(project_dir, target)

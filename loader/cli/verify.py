@@ -8,7 +8,7 @@ import click
 from loader.cli import options
 from loader.cli.landing import asked_for, land_all, route_of
 from loader.cli.session import open_session
-from loader.windows import Dates
+from loader.declared.windows import Dates
 
 
 @click.command(
@@ -41,8 +41,8 @@ def verify(
     difference yet. Ends with status 1 if anything differs and was not repaired.
     """
     session = open_session(target)
-    from loader import console
-    from loader.verify import compared, repair_jobs
+    from loader.cli import console
+    from loader.verify.tables import compared, repair_jobs
 
     tables, window = asked_for(session, names, dates)
     width = max(len(table.name) for table in tables)

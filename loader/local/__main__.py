@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from loader.declared.windows import DAY
 from loader.errors import ConfigError, LoaderError
 from loader.local import demo, sample, services
-from loader.windows import DAY
 
 FOLDER = Path(".local")
 CONSOLE = Console(highlight=False, soft_wrap=True)

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
+from loader.declared.windows import DAY
 from loader.errors import LandingError
 from loader.local import postgres, sample
 from loader.local.services import Endpoints
-from loader.windows import DAY
 
 _LOAD = (
     "loader", "load",

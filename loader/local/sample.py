@@ -16,7 +16,7 @@ from random import Random
 import pymysql
 from pymysql.cursors import Cursor
 
-from loader.windows import DAY
+from loader.declared.windows import DAY
 
 FIRST_DAY = date(2024, 8, 1)
 LAST_DAY = date(2026, 7, 31)

@@ -1,10 +1,10 @@
 """Landing in the warehouse: one class per adapter behind one small base."""
 
-from loader.config import Settings
+from loader.declared.profile import Profile, render_schema
+from loader.declared.settings import Settings
 from loader.warehouse.base import Warehouse
 from loader.warehouse.landing import Landing
 from loader.warehouse.postgres import Postgres
-from loader.warehouse.profile import Profile, render_schema
 from loader.warehouse.redshift import Redshift
 
 __all__ = ["Landing", "Warehouse", "open_warehouse"]

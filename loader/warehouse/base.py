@@ -7,23 +7,23 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from loader.copytext import Form
+from loader.declared.tables import Table
 from loader.errors import LandingError, StageError
-from loader.ledger import (
+from loader.source.copytext import Form
+from loader.source.reading import LOCK
+from loader.source.types import Landed
+from loader.warehouse.landing import Landing
+from loader.warehouse.ledger import (
     LEASES,
     LEDGER,
     REPAIR,
     Load,
     compare_counts,
 )
-from loader.reading import LOCK
-from loader.stop import lease_lost
-from loader.tables import Table
-from loader.types import Landed
-from loader.warehouse.landing import Landing
 from loader.warehouse.ledgers import Ledgers
 from loader.warehouse.replacing import keys_replaced, keys_twice, window_replaced
 from loader.warehouse.session import QUERY_CANCELED, Session, is_transient, sqlstate
+from loader.warehouse.stop import lease_lost
 
 LOCK_SECONDS = 60
 """How long a load waits for another one of the same table before it gives up."""

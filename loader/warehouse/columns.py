@@ -5,15 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
-from loader.config import Settings
+from loader.declared.profile import Profile
+from loader.declared.settings import Settings
+from loader.declared.tables import Table
 from loader.errors import LandingError
-from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
-from loader.tables import Table
-from loader.types import Dialect, Landed
+from loader.source.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
+from loader.source.types import Dialect, Landed
 from loader.warehouse.catalog import type_name
-from loader.warehouse.profile import Profile
 from loader.warehouse.session import Session, literal, quote
-from loader.widening import widens
+from loader.warehouse.widening import widens
 
 LOADER_COLUMNS = (
     # In this order at the end of a staged line, as far as it has to bring them.

@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
+from loader.declared.profile import Profile
 from loader.errors import ConfigError, LandingError
-from loader.transience import is_transient_text
-from loader.warehouse.profile import Profile
+from loader.warehouse.transience import is_transient_text
 
 CONNECT_SECONDS = 60
 """How long connecting may take, whatever the profile says."""

@@ -5,15 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loader.copytext import Form, fields_of
+from loader.declared.tables import Table
 from loader.errors import LandingError, StageError
-from loader.ledger import Load
-from loader.tables import Table
-from loader.types import Landed
+from loader.source.copytext import Form, fields_of
+from loader.source.types import Landed
+from loader.warehouse.ledger import Load
 from loader.warehouse.session import quote
 
 if TYPE_CHECKING:
-    from loader.parts import PartsReader
+    from loader.stage.parts import PartsReader
 
 
 @dataclass(frozen=True, kw_only=True)

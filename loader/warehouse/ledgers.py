@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 
 from loader.errors import LandingError
-from loader.ledger import LEDGER, LEDGER_COLUMNS, LEDGERS, Load
 from loader.warehouse.columns import RawTables
+from loader.warehouse.ledger import LEDGER, LEDGER_COLUMNS, LEDGERS, Load
 
 
 class Ledgers(RawTables):

@@ -6,16 +6,16 @@ from contextlib import closing
 from itertools import chain
 from typing import Any
 
+from loader.declared.tables import Table
 from loader.errors import LandingError
-from loader.ledger import LEDGERS, REPAIR
 from loader.lines import Deadline
-from loader.parts import PartsReader
-from loader.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
-from loader.tables import Table
-from loader.types import POSTGRES, Landed
+from loader.source.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
+from loader.source.types import POSTGRES, Landed
+from loader.stage.parts import PartsReader
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS
 from loader.warehouse.landing import Landing, refused
+from loader.warehouse.ledger import LEDGERS, REPAIR
 from loader.warehouse.session import one_line, quote
 
 _LINE = re.compile(r", \S+ (\d+)")  # "COPY t, line 7, column c: ...", in the server's language

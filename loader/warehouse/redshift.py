@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 
-from loader.config import Settings
-from loader.copytext import Form
+from loader.declared.profile import Profile
+from loader.declared.settings import Settings
+from loader.declared.tables import Table
 from loader.errors import ConfigError, LandingError
-from loader.reading import WIDER
-from loader.tables import Table
-from loader.types import REDSHIFT, Landed
+from loader.source.copytext import Form
+from loader.source.reading import WIDER
+from loader.source.types import REDSHIFT, Landed
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS, land_anew
 from loader.warehouse.landing import Landing, refused
-from loader.warehouse.profile import Profile
 from loader.warehouse.session import is_transient, literal, quote
 
 

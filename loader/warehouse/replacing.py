@@ -1,7 +1,7 @@
 """What becomes of older rows when new ones have been copied in, and the count that proves it."""
 
-from loader.ledger import Load
-from loader.tables import Table
+from loader.declared.tables import Table
+from loader.warehouse.ledger import Load
 from loader.warehouse.session import quote
 
 

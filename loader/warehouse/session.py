@@ -6,11 +6,11 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar
 
 from loader import lines
+from loader.declared.profile import Profile
 from loader.errors import LandingError
 from loader.lines import Deadline
-from loader.transience import is_conflict
 from loader.warehouse.connecting import connect
-from loader.warehouse.profile import Profile
+from loader.warehouse.transience import is_conflict
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _FETCHED = 1_000  # rows at a time: a cluster of one node gives out no more [Redshift: FETCH]

@@ -16,7 +16,10 @@ from dbt.adapters.factory import load_plugin
 from dbt.adapters.sql.connections import SQLConnectionManager
 from dbt.cli.main import dbtRunner
 
-from loader import chain, cli, mysql, s3, staging
+from loader import cli
+from loader.load import chain
+from loader.source import mysql
+from loader.stage import s3, staging
 from loader.warehouse.base import Warehouse
 from loader.warehouse.postgres import Postgres
 from loader.warehouse.redshift import Redshift

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 from pipeline import Forked, Pipeline
 
-from loader.ledger import Load
+from loader.warehouse.ledger import Load
 
 FIRST = date(2026, 7, 1)
 DAYS = 6

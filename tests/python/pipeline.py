@@ -22,11 +22,11 @@ from standin.relay import ROLE, Standin
 
 from loader import cli
 from loader.cli.session import open_session
-from loader.ledger import Load
 from loader.local import sample
 from loader.local.s3 import BUCKET
 from loader.local.services import Endpoints
 from loader.warehouse.base import Warehouse
+from loader.warehouse.ledger import Load
 from loader.warehouse.postgres import Postgres
 from loader.warehouse.redshift import Redshift
 

@@ -21,12 +21,13 @@ from dbt_common.exceptions import DbtBaseException
 from jinja2.exceptions import SecurityError, UndefinedError
 from standin.relay import Standin
 
-from loader.config import environment
+from loader.declared import jinja
+from loader.declared.profile import Profile as LoaderProfile
+from loader.declared.profile import load_profile
+from loader.declared.settings import environment
 from loader.errors import ConfigError
-from loader.warehouse import connecting, jinja
+from loader.warehouse import connecting
 from loader.warehouse.connecting import adapter_credentials
-from loader.warehouse.profile import Profile as LoaderProfile
-from loader.warehouse.profile import load_profile
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 PROFILES = {

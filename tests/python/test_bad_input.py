@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from pipeline import copy_project
 
-from loader import mysql
+from loader.source import mysql
 
 DAY = "2026-07-01"
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at"}

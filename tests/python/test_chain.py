@@ -7,12 +7,15 @@ from datetime import date
 import pytest
 from pipeline import DAYS, another_load, two_days
 
-from loader import chain, jobs, load, mysql, staging
 from loader.cli.landing import route_of
 from loader.cli.session import open_session
+from loader.declared.windows import DAY, Window
 from loader.errors import LandingError, SourceError
+from loader.load import chain, jobs
+from loader.load import job as load
+from loader.source import mysql
+from loader.stage import staging
 from loader.warehouse import base
-from loader.windows import DAY, Window
 
 DAY_1, DAY_2, _ = DAYS
 

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 from pipeline import BIN, ROOT
 from rich.console import Console
 
-from loader import console
-from loader.cli import loader
+from loader.cli import console, loader
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}

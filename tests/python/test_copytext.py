@@ -5,8 +5,17 @@ import io
 
 import pytest
 
-from loader.copytext import CHANGED, NULL, REFUSED, SEPARATOR, Form, cut, fields_of, to_copy_text
 from loader.errors import SourceError
+from loader.source.copytext import (
+    CHANGED,
+    NULL,
+    REFUSED,
+    SEPARATOR,
+    Form,
+    cut,
+    fields_of,
+    to_copy_text,
+)
 
 TEXT = Form()
 COLUMNS = ("id", "name")

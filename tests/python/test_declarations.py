@@ -6,10 +6,10 @@ import pytest
 import yaml
 from pipeline import ROOT, write_sources
 
-from loader import yaml_file
-from loader.config import SETTINGS, environment, load_settings
+from loader.declared import yaml_file
+from loader.declared.settings import SETTINGS, environment, load_settings
+from loader.declared.tables import read_tables, select_tables
 from loader.errors import CommandLineError, ConfigError
-from loader.tables import read_tables, select_tables
 
 GOOD = {"name": "nps", "primary_key": ["id"], "cursor": "updated_at"}
 SETTINGS_THAT_WORK = {

@@ -10,8 +10,8 @@ import pytest
 from pipeline import ROOT, copy_project, write_sources
 from receivers import Webhook, serving
 
-from loader import chain
-from loader.reading import check_declaration
+from loader.load import chain
+from loader.source.reading import check_declaration
 
 DAY_1, DAY_2 = "2026-07-01", "2026-07-02"
 TABLE = {"primary_key": ["id"], "cursor": "updated_at"}

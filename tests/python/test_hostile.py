@@ -10,10 +10,10 @@ import re
 import pytest
 from pipeline import mysql_administrator, write_sources
 
+from loader.declared.tables import Table, read_tables
 from loader.errors import ConfigError, SourceError
-from loader.reading import Description, check_declaration
-from loader.tables import Table, read_tables
-from loader.types import POSTGRES, REDSHIFT, Column
+from loader.source.reading import Description, check_declaration
+from loader.source.types import POSTGRES, REDSHIFT, Column
 
 DAY = "2026-07-01"
 NAMES = (

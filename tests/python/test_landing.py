@@ -13,12 +13,15 @@ import pytest
 from cutting import Cutting
 from pipeline import DAYS, administer, another_load, two_days
 
-from loader import chain, jobs, load, mysql, s3
+from loader.declared.tables import Table
+from loader.declared.windows import DAY, WHOLE, parse_zone
 from loader.errors import SourceError
+from loader.load import chain, jobs
+from loader.load import job as load
 from loader.local.s3 import BUCKET
-from loader.tables import Table
+from loader.source import mysql
+from loader.stage import s3
 from loader.warehouse import base, postgres, session
-from loader.windows import DAY, WHOLE, parse_zone
 
 DAY_1, DAY_2, DAY_3 = DAYS
 

@@ -17,10 +17,10 @@ from pipeline import ROOT
 from receivers import Answer, MailServer, Webhook, serving
 from reports import NOT_NULL, failed, node, report
 
-from loader.config import SETTINGS, load_settings
+from loader.declared.settings import SETTINGS, load_settings
 from loader.errors import ConfigError
 from loader.local.processes import free_port
-from loader.notify import failing, notify
+from loader.run.notify import failing, notify
 
 SECRET, PASSWORD = "hunter2", "correct%20horse"
 NEEDED = {name: "x" for name, setting in SETTINGS.items() if setting.default is None}
@@ -284,7 +284,7 @@ def test_a_password_is_sent_over_verified_tls_only(certificate, monkeypatch):
 def test_a_receiver_that_answers_byte_by_byte_delays_neither_the_others_nor_the_end(webhook):
     program = """if True:
         import json, sys
-        from loader import notify
+        from loader.run import notify
         notify.SECONDS = 9
         print(notify.notify(json.loads(sys.stdin.read()), None, sys.argv[1:]))
         """

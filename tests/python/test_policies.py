@@ -12,10 +12,10 @@ import yaml
 from cutting import Cutting
 from pipeline import ROOT, write_sources
 
-from loader.config import load_settings
+from loader.declared.settings import load_settings
+from loader.declared.tables import read_tables
 from loader.errors import ConfigError
-from loader.ledger import LEDGER_COLUMNS, Load, changed_columns
-from loader.tables import read_tables
+from loader.warehouse.ledger import LEDGER_COLUMNS, Load, changed_columns
 
 SALT = "pepper-of-the-tests-and-of-nobody"
 SALTED = {"LOADER_MASK_SALT": SALT}
@@ -236,7 +236,9 @@ def test_a_masked_key_tells_rows_apart_and_brings_their_versions_together(new_pi
 
 
 def test_a_missing_or_short_salt_is_named_before_anything_is_read(watched, monkeypatch):
-    monkeypatch.setattr("loader.mysql.count_window", lambda *_: pytest.fail("rows were counted"))
+    monkeypatch.setattr(
+        "loader.source.mysql.count_window", lambda *_: pytest.fail("rows were counted")
+    )
     pipeline = watched.pipeline
     for command in (["load", "--run-date", DAY_1], ["plan", "--run-date", DAY_1], ["check"]):
         done = pipeline.loader(*command, "--select", "accounts")
@@ -423,7 +425,9 @@ def test_a_condition_that_mysql_refuses_is_named(new_pipeline):
 
 
 def test_a_personal_column_without_a_policy_is_not_read(new_pipeline, monkeypatch):
-    monkeypatch.setattr("loader.mysql.count_window", lambda *_: pytest.fail("rows were counted"))
+    monkeypatch.setattr(
+        "loader.source.mysql.count_window", lambda *_: pytest.fail("rows were counted")
+    )
     plainly = {"name": "phone", "meta": {"pii": True}}
     pipeline = new_pipeline(
         [{"name": "t", "primary_key": ["id"], "columns": [column("email", pii=True), plainly]}]

@@ -13,7 +13,7 @@ from pipeline import ROOT
 from test_cli import is_command
 from test_commands import ALIKE, COMMANDS
 
-from loader.config import SETTINGS
+from loader.declared.settings import SETTINGS
 
 TOP_LEVEL = {
     "loader", "models", "macros", "tests", "seeds", "snapshots", "docs", "dbt_project.yml",

@@ -17,12 +17,9 @@ from cutting import Cutting
 from pipeline import ROOT, administer, copy_database
 from standin.relay import Fault, conflict
 
-from loader import lease
-from loader import report as written
-from loader.backlog import may_pass
-from loader.build import Build, Dbt, build_arguments
 from loader.cli.landing import route_of
 from loader.cli.session import open_session
+from loader.declared.windows import WHOLE, Dates, Window
 from loader.errors import (
     ConfigError,
     LandingError,
@@ -31,11 +28,14 @@ from loader.errors import (
     RunError,
     StoppedError,
 )
-from loader.jobs import run_jobs
-from loader.lease import Claim, Lease
-from loader.load import Job, Watcher, now
-from loader.stop import Stop
-from loader.windows import WHOLE, Dates, Window
+from loader.load.backlog import may_pass
+from loader.load.job import Job, Watcher, now
+from loader.load.jobs import run_jobs
+from loader.run import lease
+from loader.run import report as written
+from loader.run.build import Build, Dbt, build_arguments
+from loader.run.lease import Claim, Lease
+from loader.warehouse.stop import Stop
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
 DAYS = [DAY, NEXT_DAY, "2026-07-03", "2026-07-04"]

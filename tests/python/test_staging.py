@@ -9,11 +9,11 @@ import psutil
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from loader import s3
 from loader.cli.session import open_session
 from loader.errors import StageError
 from loader.local.s3 import BUCKET
-from loader.staging import Staging
+from loader.stage import s3
+from loader.stage.staging import Staging
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 ROWS = 60_000

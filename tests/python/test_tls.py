@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import pytest
 from certificates import Encrypting, make_certificate
 
+from loader.declared.profile import load_profile
 from loader.errors import ConfigError
 from loader.local import mysql
 from loader.local.processes import free_port, is_listening, wait_until
-from loader.warehouse.profile import load_profile
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 ONLY_MYSQL = pytest.mark.only("postgres", because="it ends before the warehouse")

@@ -22,11 +22,11 @@ from round_trips import (
     table_statements,
 )
 
-from loader import mysql
-from loader.copytext import SEPARATOR
 from loader.errors import SourceError
-from loader.types import POSTGRES, REDSHIFT, Column, landed
-from loader.widening import widens
+from loader.source import mysql
+from loader.source.copytext import SEPARATOR
+from loader.source.types import POSTGRES, REDSHIFT, Column, landed
+from loader.warehouse.widening import widens
 
 DAY = "2026-07-01"
 NASTY = "tab\there, line\nbreak, return\r, back\\slash, quote ' \" and \U0001f600 é 漢"

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from pipeline import ROOT
 
-from loader import chain, differences, drill, mysql, s3, types
 from loader.cli.session import open_session
-from loader.compare import compare
-from loader.jobs import run_jobs
-from loader.load import Route, unwatched
-from loader.verify import repair_jobs
+from loader.load import chain
+from loader.load.job import Route, unwatched
+from loader.load.jobs import run_jobs
+from loader.source import mysql, types
+from loader.stage import s3
+from loader.verify import differences, drill
+from loader.verify.compare import compare
+from loader.verify.tables import repair_jobs
 from loader.warehouse import postgres, redshift, session
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}

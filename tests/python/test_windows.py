@@ -5,9 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from loader.errors import CommandLineError, ConfigError
-from loader.ledger import Load, covered_end, missing_days
-from loader.windows import (
+from loader.declared.windows import (
     DAY,
     FIRST_CHANGE,
     LAST_CHANGE,
@@ -19,6 +17,8 @@ from loader.windows import (
     parse_zone,
     requested_window,
 )
+from loader.errors import CommandLineError, ConfigError
+from loader.warehouse.ledger import Load, covered_end, missing_days
 
 TODAY = date(2026, 7, 31)
 

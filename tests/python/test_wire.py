@@ -10,13 +10,13 @@ import pytest
 from pipeline import mysql_administrator, with_sequences
 from round_trips import ROUND_TRIPS, table_statements
 
-from loader import mysql, wire
 from loader.cli.session import open_session
-from loader.copytext import SEPARATOR
+from loader.declared.windows import WHOLE
 from loader.errors import SourceError
-from loader.reading import reading
-from loader.types import POSTGRES, REDSHIFT
-from loader.windows import WHOLE
+from loader.source import mysql, wire
+from loader.source.copytext import SEPARATOR
+from loader.source.reading import reading
+from loader.source.types import POSTGRES, REDSHIFT
 
 pytestmark = pytest.mark.only("postgres", because="no warehouse is asked")
 TABLE = {"name": "t", "primary_key": ["id"]}

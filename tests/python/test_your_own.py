@@ -7,8 +7,8 @@ import pytest
 from pipeline import ROOT, mysql_administrator
 from project import your_own
 
-from loader.config import SETTINGS
-from loader.tables import read_tables
+from loader.declared.settings import SETTINGS
+from loader.declared.tables import read_tables
 
 ACTIONS = {
     "upload_fileobj": {"s3:PutObject", "s3:AbortMultipartUpload"},  # boto3 aborts what it began

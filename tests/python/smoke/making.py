@@ -11,10 +11,10 @@ from pathlib import Path
 from project import ROOT, copy_project
 
 from loader.cli.session import open_session
-from loader.config import SETTINGS
+from loader.declared.settings import SETTINGS
+from loader.declared.windows import DAY
 from loader.local import mysql, sample, services
 from loader.local.processes import Registry
-from loader.windows import DAY
 from smoke.place import Place
 
 FIRST_DAY = sample.LAST_DAY - DAY

@@ -14,10 +14,11 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 from dbt.cli.main import dbtRunner
 
-from loader import cli, s3
+from loader import cli
 from loader.cli.session import Session as CommandSession
 from loader.errors import LoaderError
 from loader.local import sample
+from loader.stage import s3
 from loader.warehouse.session import Session, quote
 
 _SOURCES = Path("models", "sources", "_raw_data__sources.yml")

@@ -7,7 +7,7 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError
 
-from loader.config import SETTINGS
+from loader.declared.settings import SETTINGS
 from loader.errors import ConfigError
 
 _PROFILE = Path(__file__).parents[3] / "profiles.yml.example"

@@ -10,7 +10,7 @@ from unittest.mock import patch
 from round_trips import ROUND_TRIPS, arrives, fits_redshift, landed_columns, table_statements
 
 from loader.local import sample
-from loader.staging import Staging
+from loader.stage.staging import Staging
 from loader.warehouse.redshift import Redshift
 from loader.warehouse.session import Session
 from smoke.making import FIRST_DAY

@@ -16,15 +16,15 @@ import boto3
 from dbt.cli.main import dbtRunner
 from pipeline import Pipeline, administer
 
-from loader.config import environment, load_settings
-from loader.ledger import Load
+from loader.declared.profile import load_profile
+from loader.declared.settings import environment, load_settings
+from loader.declared.tables import read_tables
 from loader.local import services
 from loader.local.services import Endpoints
-from loader.reading import RUN_DATE
-from loader.tables import read_tables
-from loader.types import REDSHIFT, Column, landed
+from loader.source.reading import RUN_DATE
+from loader.source.types import REDSHIFT, Column, landed
 from loader.warehouse import Landing, open_warehouse
-from loader.warehouse.profile import load_profile
+from loader.warehouse.ledger import Load
 from standin import strict
 from standin.relay import Standin
 

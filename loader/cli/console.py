@@ -1,0 +1,269 @@
+"""What a person sees: progress, tables, colours on a terminal and plain lines elsewhere."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table as Grid
+from rich.text import Text
+
+from loader.errors import printable
+from loader.load.check import Check
+from loader.load.job import Job, Outcome, Watcher
+from loader.load.plan import Preview
+from loader.load.status import TableStatus
+from loader.run.report import loads, window
+from loader.verify.differences import Finding
+from loader.verify.totals import bytes_text, totals
+from loader.warehouse.ledger import REPAIR, Load
+
+_WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
+# Names and values may look like rich's markup, so there is none.
+OUT = Console(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
+ERR = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+_SHOWN = 3
+_DAYS_SHOWN = 31
+
+
+class _Rate(ProgressColumn):
+    """Rows a second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Write it as wide for few as for many."""
+        return Text(f"{task.speed or 0:>9,.0f}/s")
+
+
+@contextmanager
+def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
+    """Show a bar per table on a terminal; elsewhere a line per table when it is done."""
+    width = max([len(job.table.name) for job in jobs], default=0)
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(20),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        _Rate(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=OUT,
+        transient=True,
+        disable=not OUT.is_terminal,
+    ) as bars:
+        tasks = dict[str, TaskID]()
+
+        def rows(table: str, done: int, total: int) -> None:
+            if table not in tasks:
+                tasks[table] = bars.add_task(f"{table:{width}}", total=total)
+            bars.update(tasks[table], completed=done, total=total, visible=True)
+
+        def done(outcome: Outcome) -> None:
+            # Hidden and not removed: the table's next window may be under way already.
+            if (task := tasks.get(outcome.job.table.name)) is not None:
+                bars.update(task, visible=False)
+            if outcome.load:
+                OUT.print(load_line(outcome.load, width))
+            if outcome.error:
+                name = f"{outcome.job.table.name:{width}}"
+                ERR.print(_told((f"{name}  failed", "red"), f": {outcome.error.fact}"), end="\n\n")
+                ERR.print(outcome.error.remedy)
+
+        yield Watcher(rows=rows, say=lambda told: OUT.print(printable(told)), done=done)
+
+
+def tell(as_json: bool) -> Callable[[str], None]:
+    """Make what prints a run's sentences and commands; nothing where a report is to be printed."""
+
+    def printed(sentence: str) -> None:
+        OUT.print(printable(sentence))
+        sys.stdout.flush()  # dbt writes to the same place
+
+    return (lambda _: None) if as_json else printed
+
+
+def show_run(report: Mapping[str, Any], file: Path) -> None:
+    """Print what a run landed, how it ended, why, and where its report is."""
+    show_totals(report["loads"])
+    for step in report["steps"]:
+        if not step["ok"]:
+            ERR.print()
+            ERR.print(_told((f"{step['name']}  failed", "red"), f": {step['error']}"), end="\n\n")
+            ERR.print(step["remedy"])
+    for each in report["freshness"]:
+        if each["status"] != "ok":
+            age = "never landed" if each["age_seconds"] is None else _age(each["age_seconds"])
+            OUT.print(_told((f"{each['table']} is old", "yellow"), f": {age}"))
+    began, ended = (datetime.fromisoformat(report[each]) for each in ("started_at", "ended_at"))
+    seconds = (ended - began).total_seconds()
+    OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
+
+
+def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
+    """Print what several loads landed altogether; one says it all by itself."""
+    if len(loads) > 1:
+        OUT.print()
+        OUT.print(totals(loads))
+
+
+def load_line(load: Load, width: int) -> str:
+    """One landed load as a line that a person can read."""
+    changed = f"  values changed: {_changes(load)}" if load.changed_values else ""
+    landed = REPAIR if load.mode == REPAIR else str(load.window)
+    return (
+        f"{load.table_name:{width}}  {landed:24}  {load.landed_rows or 0:>12,} rows"
+        f"  {bytes_text(load.staged_bytes or 0):>8}  {load.seconds:6.1f} s{changed}"
+    )
+
+
+def as_json(preview: Preview | Outcome) -> dict[str, Any]:
+    """One preview, or what would stop the load; machine-readable."""
+    if isinstance(preview, Outcome):
+        return loads([preview])[0]
+    return {
+        "table_name": preview.job.table.name,
+        "mode": preview.job.mode,
+        **window(preview.job),
+        "source_rows": preview.source_rows,
+        "files": preview.files,
+        "changes": preview.changes,
+        "statements": preview.statements,
+    }
+
+
+def show_previews(previews: Sequence[Preview | Outcome]) -> None:
+    """Print what would happen, with the SQL, or what would stop it; nothing was touched."""
+    for preview in previews:
+        heading = (preview.job.table.name, "bold"), f"  {preview.job.window}  "
+        if isinstance(preview, Outcome):
+            failure = as_json(preview)
+            OUT.print(_told(*heading, ("would fail", "red"), f": {failure['error']}"))
+            OUT.print(f"  {failure['remedy']}\n")
+            continue
+        rows = f"{preview.source_rows:,} rows, about {preview.files} file(s)"
+        OUT.print(_told(*heading, rows))
+        for change in preview.changes:
+            OUT.print(f"  {printable(change)}")
+        for statement in preview.statements:
+            OUT.print("\n".join(f"  {printable(line)}" for line in f"{statement};".split("\n")))
+        OUT.print()
+    OUT.print("Nothing was touched." if previews else "Nothing to do.")
+
+
+def show_status(statuses: Sequence[TableStatus]) -> None:
+    """Print the ledger's state, a line per table."""
+    headings = (
+        "table", "last window", "rows", "landed", "changed values", "failures since",
+        "missing days", "beyond today",
+    )  # fmt: skip
+    rows = [_status_row(status) for status in statuses]
+    grid = Grid(box=None, pad_edge=False)
+    filled = [place for place in range(len(headings)) if any(row[place] for row in rows)]
+    for place in filled:
+        align: Literal["left", "right"] = "right" if headings[place] == "rows" else "left"
+        grid.add_column(headings[place], no_wrap=place <= 1, justify=align)
+    for row in rows:
+        grid.add_row(*(row[place] for place in filled))
+    OUT.print(grid)
+    for status in statuses:
+        if status.error:
+            OUT.print()
+            OUT.print(_told((status.table, "red"), f": {status.error}"))
+
+
+def _status_row(status: TableStatus) -> tuple[str, ...]:
+    last, missing = status.last, status.missing_days
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    return (
+        status.table,
+        str(last.window) if last else "never landed",
+        f"{last.landed_rows:,}" if last else "",
+        _age(status.age.total_seconds()) if status.age is not None else "",
+        printable(_changes(last)) if last else "",
+        str(status.failures or ""),
+        ", ".join(str(day) for day in missing[:_SHOWN]) + more,
+        f"{last.future_rows:,} rows" if last and last.future_rows else "",
+    )
+
+
+def show_finding(finding: Finding, width: int) -> None:
+    """Print what the comparison of one table has found, as one line."""
+    name = f"{finding.table:{width}}"
+    if finding.error:
+        ERR.print(_told((f"{name}  failed", "red"), f": {finding.error.fact}"), end="\n\n")
+        ERR.print(finding.error.remedy)
+        return
+    if not finding.is_landed:
+        OUT.print(f"{name}  not landed yet, so there is nothing to compare")
+        return
+    verdict = (f"{finding.differing:,} differ", "red") if finding.days else "agree"
+    pending = f"  {finding.pending:,} pending" if finding.pending else ""
+    pending += f", {finding.future:,} of them beyond today" if finding.future else ""
+    rows, seconds = f"{name}  {finding.rows:>12,} rows  ", f"  {finding.seconds:6.1f} s{pending}"
+    OUT.print(_told(rows, verdict, seconds))
+    if finding.left_out:
+        OUT.print(f"{name}  not compared: {', '.join(finding.left_out)}")
+
+
+def show_differences(findings: Sequence[Finding]) -> None:
+    """Print the days on which something differs."""
+    if not any(finding.days for finding in findings):
+        return
+    counts = ("source rows", "warehouse rows", "missing", "extra", "stale")
+    grid = Grid("table", "day", box=None)
+    for name in counts:
+        grid.add_column(name, justify="right")
+    for finding in findings:
+        for day in finding.days[:_DAYS_SHOWN]:
+            numbers = (day.source_rows, day.warehouse_rows, day.missing, day.extra, day.stale)
+            grid.add_row(finding.table, str(day.day or ""), *(f"{number:,}" for number in numbers))
+        if (more := len(finding.days) - _DAYS_SHOWN) > 0:
+            grid.add_row(finding.table, f"and {more} more")
+    OUT.print()
+    OUT.print(grid)
+
+
+def show_check(check: Check) -> None:
+    """Print one check: what, and either the finding or the fact with its remedy."""
+    told = f"{check.what}: {check.finding}"
+    if check.passed:
+        OUT.print(_told(("ok", "green"), f"    {told}"))
+    else:
+        OUT.print(_told(("wrong", "red"), f" {told}"))
+        OUT.print(f"      {printable(check.remedy)}")
+
+
+def _told(*parts: str | tuple[str, str]) -> Text:
+    """One line of parts, some with a colour; no sign of them reaches the terminal as its own."""
+    return Text.assemble(
+        *(
+            printable(part) if isinstance(part, str) else (printable(part[0]), part[1])
+            for part in parts
+        )
+    )
+
+
+def _changes(load: Load) -> str:
+    """How many values a policy changed, and in which columns, as a person reads it."""
+    shown = [f"{column} {values:,}" for column, values in load.changes.items()]
+    shown[_SHOWN:] = [f"{len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+    where = f" ({', '.join(shown)})" if shown else ""
+    return f"{load.changed_values:,}{where}" if load.changed_values else ""
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,1 @@
+"""What a person has declared: sources, settings, the dbt profile, windows, policies."""

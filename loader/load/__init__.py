@@ -1,0 +1,1 @@
+"""One window of one table end to end, and what a catch-up or a range consists of."""

@@ -1,0 +1,109 @@
+"""What a load is asked for, what it needs, and what becomes of it."""
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event
+from typing import TYPE_CHECKING
+
+from loader.declared.settings import Settings
+from loader.declared.tables import Table
+from loader.declared.windows import Window
+from loader.errors import LoaderError
+from loader.load.repair import Repair
+from loader.source.brake import Brake
+from loader.warehouse import Warehouse
+from loader.warehouse.ledger import Load
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+THREAD_NAME = "load"
+"""What the names of threads begin with that read and land."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One table and the window of it that is to be landed; or of a repair, its keys' days."""
+
+    table: Table
+    window: Window
+    mode: str
+    repair: Repair | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job: its ledger row, and the error if it failed."""
+
+    job: Job
+    load: Load | None
+    error: LoaderError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where rows come from, are staged and land; threads share it.
+
+    Attributes:
+        stage: gives the client of S3.
+        new_warehouse: makes a warehouse with a connection of its own.
+        stopping: set when the run is to end before its time.
+        brake: what reading the source is slowed down by; None for nothing.
+        landing: the warehouses of the loads that are under way.
+    """
+
+    settings: Settings
+    stage: "Callable[[], S3Client]"
+    new_warehouse: Callable[[], Warehouse]
+    stopping: Event = field(default_factory=Event)
+    brake: Brake | None = None
+    landing: set[Warehouse] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how a load goes on.
+
+    Attributes:
+        rows: called with a table's name, the rows read so far and the rows there are.
+        say: called with a sentence, such as a column that was added.
+        done: called with what became of a job.
+        said: what was said, if it is kept for a report.
+    """
+
+    rows: Callable[[str, int, int], None]
+    say: Callable[[str], None]
+    done: Callable[[Outcome], None]
+    said: Sequence[str] = ()
+
+
+@contextmanager
+def unwatched() -> Iterator[Watcher]:
+    """Show nothing, and keep what is said."""
+    said = list[str]()
+    yield Watcher(rows=lambda *_: None, say=said.append, done=lambda _: None, said=said)
+
+
+def unexpected(
+    error: Exception, left: str = "nothing was landed", table: Table | None = None
+) -> LoaderError:
+    """A fault of the loader's own; its text is not shown, because nobody knows what it holds.
+
+    Args:
+        left: what stays as it was.
+        table: the table that was being read, landed or compared.
+    """
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{table.name}: " if table else ""
+    return LoaderError(
+        f"{where}{type(error).__name__} at {at.filename}:{at.lineno}; {left}.",
+        "This is a fault of the loader; please report it.",
+    )
+
+
+def now() -> datetime:
+    """The ledger's own time: UTC, as the warehouse's columns without a zone hold it."""
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,1 @@
+"""The daily job: lease, land, `dbt build`, verify, report, notify."""

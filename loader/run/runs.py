@@ -1,0 +1,74 @@
+"""What the report of a run says, and the ledger `raw_data._runs` that keeps its counts."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from loader.warehouse import Warehouse
+from loader.warehouse.ledger import RUNS
+
+Report = Mapping[str, Any]
+"""What `loader run` writes of a run, as JSON."""
+
+
+def record_run(warehouse: Warehouse, report: Report) -> None:
+    """Write a run's row into the ledger; a run that is written again replaces its row.
+
+    Raises:
+        LandingError: the warehouse could not be reached, or refused.
+    """
+    row = run_row(report)
+    warehouse.prepare()
+    with warehouse.transaction():
+        warehouse.execute(
+            f"delete from {warehouse.relation(RUNS)} where run_id = %s", (row["run_id"],)
+        )
+        warehouse.insert(RUNS, row)
+
+
+def run_row(report: Report) -> dict[str, object]:
+    """Count what a run found; its columns are described in the dbt source YAML."""
+    return {
+        "run_id": report["run_id"],
+        "started_at": instant(report["started_at"]).replace(tzinfo=None),
+        "ended_at": instant(report["ended_at"]).replace(tzinfo=None),
+        "outcome": report["outcome"],
+        "failed_step": next((step["name"] for step in failed_steps(report)), None),
+        "dbt_failures": len(nodes(report, "failures")),
+        "dbt_warnings": len(nodes(report, "warnings")),
+        "verify_findings": sum(
+            table["missing"] + table["extra"] + table["stale"] for table in differing(report)
+        ),
+        "stale_tables": len(stale(report)),
+    }
+
+
+def failed_steps(report: Report) -> list[Report]:
+    """The steps that failed, in the order in which they ran."""
+    return [step for step in report.get("steps", []) if not step["ok"]]
+
+
+def nodes(report: Report, kind: str) -> list[Report]:
+    """What dbt says of its nodes: its `failures` or its `warnings`."""
+    found: list[Report] = report.get("dbt", {}).get(kind, [])
+    return found
+
+
+def differing(report: Report) -> list[Report]:
+    """The tables of which verify found rows that differ."""
+    return [
+        table
+        for table in report.get("verify", [])
+        if table["missing"] or table["extra"] or table["stale"]
+    ]
+
+
+def stale(report: Report) -> list[Report]:
+    """The tables that are older than their freshness allows."""
+    return [table for table in report.get("freshness", []) if table["status"] != "ok"]
+
+
+def instant(text: str) -> datetime:
+    """Read one of a report's times, which are UTC if they do not say otherwise."""
+    time = datetime.fromisoformat(text)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,300 @@
+"""Reading MySQL: connect, describe, count, and stream the rows of a window.
+
+The source is production: one snapshot per table, no locks, no writes, and predicates on the bare
+cursor column, so that its index serves them. The statements are few and plain, so that MySQL 5.7
+to 9.7 and MariaDB 10.6 and newer run them alike.
+"""
+
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+import pymysql
+
+from loader import lines
+from loader.declared.settings import MySQLSettings
+from loader.declared.tables import Table
+from loader.errors import SourceError
+from loader.source import tls, wire
+from loader.source.copytext import SEPARATOR
+from loader.source.reading import Description, Reading
+from loader.source.types import Column, quote_mysql
+
+Source: TypeAlias = wire.Source
+_CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
+_DENIED, _NOT_THERE = (1044, 1142, 1143), (1049, 1146)  # a database, a table, a column
+# Too many connections, in all or of this user, shutting down, a lock's time or a deadlock, a table
+# that was changed meanwhile; no connection, or a lost one.
+# [MySQL: Server Error Messages, Client Error Messages]
+_TRANSIENT = (
+    1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1412, 2002, 2003, 2006, 2013, 2055,
+)  # fmt: skip
+_CONNECT_SECONDS = 10
+# It reads the same everywhere, waits for a reader who waits for S3, ends no statement, and counts
+# rows now. MariaDB skips MySQL's comments of 50700 to 99999. [MariaDB: Comment Syntax]
+_SESSION = """
+    set session time_zone = '+00:00', sql_mode = '', net_write_timeout = 3600
+    /*!50708 , max_execution_time = 0 */ /*!80003 , information_schema_stats_expiry = 0 */
+    /*M! , max_statement_time = 0 */
+"""
+# Whether reads may use an index: MySQL's may be invisible, MariaDB's ignored.
+_IS_USED = "1 /*!80000 and is_visible = 'YES' */ /*M!100600 and ignored = 'NO' */"
+
+
+@contextmanager
+def connect(settings: MySQLSettings) -> Iterator[Source]:
+    """Connect with a session that reads the same everywhere: UTC, utf8mb4, plain SQL mode.
+
+    Raises:
+        SourceError: no connection, or whatever MySQL answers to a statement later.
+    """
+    where = f"MySQL at {settings.host}:{settings.port}"
+    try:
+        context = tls.context(settings)
+        connection = pymysql.connect(
+            host=settings.host,
+            port=settings.port,
+            user=settings.user,
+            password=settings.password.encode(),  # PyMySQL itself would take it for latin1
+            charset="utf8mb4",
+            ssl=context,
+            ssl_disabled=context is None,
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_CONNECT_SECONDS,  # or a server that hangs would never greet
+            write_timeout=settings.answer_seconds,
+            autocommit=True,
+        )
+        lines.keep(connection)
+    except (pymysql.err.OperationalError, ssl.SSLError, OSError) as error:
+        code, reason = (error.args[0], str(error.args[-1])) if error.args else (0, str(error))
+        raise SourceError(
+            f"Cannot connect to {where} as {settings.user}: {reason}",
+            tls.remedy(settings, code, reason),
+            transient=code in _TRANSIENT and "SSL" not in reason,
+        ) from None
+    try:
+        connection._read_timeout = settings.answer_seconds  # type: ignore[attr-defined]
+        with connection.cursor() as cursor:
+            cursor.execute(_SESSION)
+            cursor.execute("set session transaction isolation level repeatable read")
+        yield connection
+    except pymysql.err.Error as error:
+        denied = error.args[0] in _DENIED
+        remedy = "Grant it: grant select on ... to the user." if denied else "Nothing was landed."
+        if "timed out" in str(error.args[-1]):
+            remedy += " LOADER_ANSWER_SECONDS says how long the server may take to answer."
+        lost = error.args[0] in _TRANSIENT
+        raise SourceError(f"{where}: {error.args[-1]}", remedy, transient=lost) from error
+    finally:
+        wire.hang_up(connection)
+
+
+@contextmanager
+def snapshot(connection: Source, table: Table) -> Iterator[None]:
+    """Everything read inside sees the table, and its columns, as they were at one instant.
+
+    The table is named before anything is read, so that from then on no ALTER of it, nor of what a
+    view reads, goes through; the snapshot is that of the first read. [MySQL: Metadata Locking;
+    Consistent Nonlocking Reads]
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("start transaction read only")
+        try:
+            cursor.execute(
+                f"select 1 from {quote_mysql(table.database)}.{quote_mysql(table.source)} limit 0"
+            )
+        except pymysql.err.Error as error:
+            if error.args[0] not in (*_DENIED, *_NOT_THERE):  # `describe` says it better
+                raise
+        yield
+        cursor.execute("rollback")
+
+
+def describe(connection: Source, table: Table) -> Description:
+    """Read what MySQL knows of a table.
+
+    Raises:
+        SourceError: the table is not there, or this user may not read it.
+    """
+    place = (table.database, table.source)
+    with suppress(pymysql.err.Error):  # what is missing is said below
+        # Without one, all that MySQL says of a function it lacks is "No database selected".
+        connection.select_db(table.database)
+    with connection.cursor() as cursor:
+        # Read by position, because MySQL 8 heads these columns in upper case.
+        cursor.execute(
+            "select column_name, data_type, column_type, character_maximum_length, "
+            "numeric_precision, numeric_scale, character_set_name, is_nullable "
+            "from information_schema.columns "
+            "where table_schema = %s and table_name = %s order by ordinal_position",
+            place,
+        )
+        columns = tuple(
+            Column(
+                name=name,
+                data_type=data_type.lower(),
+                column_type=column_type.lower(),
+                length=length,
+                precision=precision,
+                scale=scale,
+                charset=charset,
+                nullable=nullable == "YES",
+            )
+            for name, data_type, column_type, length, precision, scale, charset, nullable in cursor
+        )
+        cursor.execute(
+            f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
+            "from information_schema.statistics "
+            "where table_schema = %s and table_name = %s order by index_name, seq_in_index",
+            place,
+        )
+        unique_keys, leading = keys_of(list(cursor))
+        cursor.execute(
+            "select engine, table_rows, avg_row_length from information_schema.tables "
+            "where table_schema = %s and table_name = %s",
+            place,
+        )
+        engine, rows, row_bytes = cursor.fetchone() or (None, 0, 0)
+    if not columns:
+        raise SourceError(
+            f"MySQL has no table {table.database}.{table.source}, or this user may not read it.",
+            f"Check `source` of table {table.name} in the dbt source YAML, and the user's grants.",
+        )
+    return Description(
+        columns=columns,
+        unique_keys=unique_keys,
+        leading=leading,
+        engine=engine or "",
+        rows=rows or 0,
+        row_bytes=row_bytes or 0,
+    )
+
+
+def keys_of(
+    parts: Sequence[tuple[str, int, str | None, str, int]],
+) -> tuple[tuple[frozenset[str], ...], frozenset[str]]:
+    """Tell from the parts of all indexes which columns are unique, and which begin an index.
+
+    What reads may not use finds no row, but no row is there twice either. A part without a column
+    is an expression: the index says nothing of the columns alone.
+    [MySQL: CREATE INDEX, "Functional Key Parts"]
+
+    >>> keys_of([("PRIMARY", 0, "ID", "", 1), ("u", 0, None, "", 1), ("i", 1, "b", "", 0)])
+    ((frozenset({'id'}),), frozenset({'id'}))
+    """
+    indexes: dict[str, list[tuple[str, bool]]] = {}
+    leading = set[str]()
+    for index, non_unique, column, nullable, is_used in parts:
+        if is_used and index not in indexes:
+            leading.add((column or "").lower())
+        is_unique = not non_unique and column is not None and nullable != "YES"
+        indexes.setdefault(index, []).append(((column or "").lower(), is_unique))
+    unique = tuple(
+        frozenset(column for column, _ in columns)
+        for columns in indexes.values()
+        if all(is_unique for _, is_unique in columns)
+    )
+    return unique, frozenset(leading - {""})
+
+
+def version(connection: Source) -> str:
+    """Name the server and its version; its own comment on that may be anything."""
+    told = _scalar(connection, "select version()")
+    return f"{'MariaDB' if 'mariadb' in told.lower() else 'MySQL'} {told}"
+
+
+def check_cursor(connection: Source, table: Table, reading: Reading) -> None:
+    """Refuse what no window of a table could be read with.
+
+    Raises:
+        SourceError: MySQL refuses `exclude_rows`, or does not know the time zone; or the table
+            has rows that every window would miss: says how many.
+    """
+    _try_exclusion(connection, table, reading)
+    if reading.zone and _scalar(connection, reading.zone) == "None":
+        raise SourceError(
+            "MySQL does not know the time zone that LOADER_TIMEZONE names: its time zone tables "
+            "are empty.",
+            "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
+            "LOADER_TIMEZONE to an offset such as +09:00.",
+        )
+    missed = int(_scalar(connection, reading.missed)) if reading.missed else 0
+    if missed:
+        raise SourceError(
+            f"{missed:,} rows of {table.database}.{table.source} have no day in the cursor column "
+            f"{table.cursor} (NULL or a zero date), so every window would miss them.",
+            f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
+            "declaration to copy the table whole.",
+        )
+
+
+def _try_exclusion(connection: Source, table: Table, reading: Reading) -> None:
+    try:
+        if reading.trial:
+            _scalar(connection, reading.trial)
+    except pymysql.err.Error as error:
+        if error.args[0] in _CLIENT_ERRORS:
+            raise
+        told = " ".join(str(error.args[-1]).split())
+        raise SourceError(
+            f"{table.database}.{table.source}: MySQL refuses exclude_rows "
+            f"{table.exclude_rows!r}: {told}. No row was read.",
+            f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
+        ) from None
+
+
+def count_window(connection: Source, table: Table, reading: Reading) -> int:
+    """Count the window's rows.
+
+    Raises:
+        SourceError: the table has rows which no window holds.
+    """
+    check_cursor(connection, table, reading)
+    return int(_scalar(connection, reading.count))
+
+
+def fetch(connection: Source, statement: str) -> list[tuple[Any, ...]]:
+    """Run a statement whose answer is small."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def _scalar(connection: Source, statement: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return str((cursor.fetchone() or ("",))[0])
+
+
+def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
+    """Read a window's rows in batches of a quarter of a megabyte, whatever the table's size.
+
+    The batches depend on the rows alone, so that equal rows are staged as equal bytes.
+
+    Yields:
+        Rows, each its fields joined by SEPARATOR.
+
+    Raises:
+        SourceError: the server could not join a row.
+    """
+    some_too_long = False
+    try:
+        for batch in wire.joined_rows(connection, reading.rows):
+            rows = batch if all(batch) else [row for row in batch if row is not None]
+            some_too_long = some_too_long or len(rows) < len(batch)
+            yield rows  # type: ignore[misc]
+            del batch, rows  # one row may be many megabytes
+        for fields in wire.rows(connection, reading.long_rows) if some_too_long else ():
+            present = [field for field in fields if field is not None]
+            if len(present) < len(fields):
+                raise SourceError(
+                    "A value is longer than MySQL's max_allowed_packet lets it build.",
+                    "Raise max_allowed_packet on the server.",
+                )
+            joined = [SEPARATOR.join(present)]
+            del fields, present  # the row is not held beside its parts
+            yield joined
+    except BaseException:
+        wire.hang_up(connection)
+        raise

@@ -1,0 +1,276 @@
+"""What MySQL says of a table, and the statements that count and read one window of it."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from loader.declared.policies import Policy, check_consent
+from loader.declared.tables import Table
+from loader.declared.windows import Window, Zone
+from loader.errors import SourceError
+from loader.source.copytext import NULL, REFUSED, SEPARATOR
+from loader.source.days import converted, day_of, where, within
+from loader.source.texts import hash_text, is_padded
+from loader.source.types import (
+    REDSHIFT,
+    Column,
+    Dialect,
+    Landed,
+    as_bytes,
+    landed,
+    marker,
+    quote_mysql,
+)
+
+LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
+RUN_DATE, LOAD_ID, LOADED_AT, DELETED_AT = LOADER_NAMES
+"""The columns that every raw table has besides its source's."""
+WIDER = "_wider"
+"""What Redshift calls a column while it is being widened."""
+LOCK = "_lock_"
+"""What precedes a raw table's name in that of the table that Redshift locks instead."""
+_SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
+# [PostgreSQL: System Columns; Redshift: Names and identifiers, "System column names"]
+# Before these are zero dates only. A constant outside a type's own range would not do: MySQL 8
+# takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
+_FIRST = {"date": "1000-01-01", "datetime": "1000-01-01", "timestamp": "1970-01-01 00:00:01"}
+_HASH = "char(64)"
+"""The raw type of a hash. No other column has it, and it is no wider type of any other, so
+hashes never land beside values that were landed as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A declared table as MySQL has it.
+
+    Attributes:
+        columns: in the table's order, invisible and generated ones included.
+        unique_keys: the column lists of its primary and unique keys without a NULL.
+        leading: the columns that an index begins with.
+        engine: the storage engine; only InnoDB reads from a snapshot.
+        rows: the engine's estimate.
+        row_bytes: the engine's estimate of one row.
+    """
+
+    columns: tuple[Column, ...]
+    unique_keys: tuple[frozenset[str], ...]
+    leading: frozenset[str]
+    engine: str
+    rows: int
+    row_bytes: int
+
+    def column(self, name: str) -> Column | None:
+        """Look a column up; MySQL's column names do not differ by case."""
+        return next((each for each in self.columns if each.name.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How one window of one table is counted and read.
+
+    Attributes:
+        columns: how each column of the table lands that is not left out.
+        fields: the names of the fields of a row: the columns, and `_run_date` with a cursor.
+        hashed: those of them that MySQL answers a hash of, which wants the salt yet.
+        unpadded: those of the hashed that an older loader hashed as MySQL shows them.
+        kept: the condition of a row that the declaration does not leave out, for every statement
+            on the table; empty where none is.
+        trial: the statement that MySQL refuses if that condition is wrong; empty without.
+        count: the one that counts the window's rows.
+        missed: the one that counts the rows that no window holds; empty without a cursor.
+        zone: the one that asks whether MySQL knows the time zone; empty if it need not.
+        rows: the one that reads the rows, each as one string.
+        long_rows: the one that reads those as fields that are too long for one string.
+    """
+
+    columns: tuple[Landed, ...]
+    fields: tuple[str, ...]
+    hashed: tuple[str, ...]
+    unpadded: tuple[str, ...]
+    kept: str
+    trial: str
+    count: str
+    missed: str
+    zone: str
+    rows: str
+    long_rows: str
+
+
+def check_declaration(
+    table: Table,
+    description: Description,
+    dialect: Dialect,
+    held: Callable[[str], Collection[str]],
+) -> None:
+    """Compare a declaration with what MySQL has, and its names with what the warehouse takes.
+
+    Args:
+        held: asks the warehouse for a raw table's columns: one that is left out may be gone.
+
+    Raises:
+        ConfigError: a column is personal, and nothing says how its values may land.
+        SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
+            a name is none that the warehouse takes, or no column is left to read.
+    """
+    where = f"{table.database}.{table.source}"
+    check_consent(where, table.policies)
+    if not (read := read_columns(table, description)):
+        raise SourceError(
+            f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
+        )
+    _check_names(table, [column.name for column in read], dialect)
+    named = [*table.primary_key, *filter(None, (table.cursor, table.deleted))]
+    named += [name for name, policy in table.policies.items() if policy != Policy()]
+    for name in named:
+        if description.column(name) is None and not (
+            table.policy(name).is_left_out and name in held(table.name)
+        ):
+            raise SourceError(
+                f"{where} has no column {name}; it has "
+                f"{', '.join(column.name for column in description.columns)}.",
+                f"Correct the declaration of table {table.name} in the dbt source YAML.",
+            )
+    key = frozenset(name.lower() for name in table.primary_key)
+    if key and not any(unique <= key for unique in description.unique_keys):
+        raise SourceError(
+            f"{where} has no primary or unique key on ({', '.join(table.primary_key)}), "
+            "so two rows could share it.",
+            "Declare the columns of its primary key, or `primary_key: []` without a cursor "
+            "to copy the table whole.",
+        )
+    cursor = description.column(table.cursor) if table.cursor else None
+    if cursor and cursor.data_type not in _FIRST:
+        raise SourceError(
+            f"{where}: the cursor column {cursor.name} is {cursor.column_type}.",
+            f"Use a column of one of the types {', '.join(_FIRST)}, or none.",
+        )
+
+
+def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
+    """See whether the warehouse takes the names that the table and its columns have.
+
+    [Redshift: Names and identifiers: "only UTF-8 printable characters"]
+    """
+    longest = dialect.name_bytes - len(LOCK)
+    if len(table.name.lower().encode()) > longest:
+        raise SourceError(
+            f"The name of table {table.name} is longer than {longest} bytes.",
+            "Give it a shorter one in the dbt source YAML; `source` says what MySQL calls it.",
+        )
+    lower = [name.lower() for name in columns]
+    for name, folded in zip(columns, lower, strict=True):
+        if folded in (*LOADER_NAMES, WIDER):
+            why = "is the loader's own"
+        elif folded in _SYSTEM_COLUMNS or (folded == "oid" and dialect == REDSHIFT):
+            why = f"is a system column's of {dialect.name}"
+        elif len(folded.encode()) > dialect.name_bytes:
+            why = f"is longer than the {dialect.name_bytes} bytes that {dialect.name} takes"
+        elif not name.isprintable():
+            why = "holds a character that cannot be printed"
+        elif lower.count(folded) > 1:
+            why = "is another one's in lower case"
+        else:
+            continue
+        raise SourceError(
+            f"{table.database}.{table.source}: the name of column {name} {why}.",
+            "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
+        )
+
+
+def reading(
+    table: Table, description: Description, window: Window, zone: Zone, dialect: Dialect
+) -> Reading:
+    """Write the statements for a window.
+
+    No expression yields NULL: where MySQL answers NULL because a string would pass
+    max_allowed_packet, the reader sees it. So rows are joined by CONCAT, which is NULL if one of
+    its arguments is, and not by CONCAT_WS, which leaves that argument out.
+
+    Raises:
+        SourceError: a column's type has no equal in the warehouse; names table and column.
+    """
+    read = read_columns(table, description)
+    columns = [_landed(table, column, dialect) for column in read]
+    source = f"{quote_mysql(table.database)}.{quote_mysql(table.source)}"
+    expressions = [
+        f"if({quote_mysql(column.name)} is null, {marker(NULL)}, {lands.text})"
+        if column.nullable
+        else lands.text
+        for lands, column in zip(columns, read, strict=True)
+    ]
+    fields = [lands.name for lands in columns]
+    hashed = tuple(name for name in fields if table.policy(name).is_hashed)
+    # A condition that is neither true nor false leaves no row out.
+    kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
+    days, missed = "", ""
+    if table.cursor and (cursor := description.column(table.cursor)):
+        quoted = quote_mysql(cursor.name)
+        expressions.append(day_of(cursor, zone))
+        fields.append(RUN_DATE)
+        days = _within(cursor, window, zone)
+        no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
+        missed = f"select count(*) from {source}{where(no_day, kept)}"
+    joined = _joined(expressions)
+    return Reading(
+        columns=tuple(columns),
+        fields=tuple(fields),
+        hashed=hashed,
+        unpadded=tuple(
+            each.name for each in read if each.name.lower() in hashed and is_padded(each)
+        ),
+        kept=kept,
+        trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
+        count=f"select count(*) from {source}{where(days, kept)}",
+        missed=missed,
+        zone="select " + converted("'2026-01-01'", zone) if zone.changes else "",
+        rows=f"select {joined} from {source}{where(days, kept)}",
+        long_rows=f"select {', '.join(map(as_bytes, expressions))} from {source}"
+        + where(days, kept, f"{joined} is null"),
+    )
+
+
+def _joined(expressions: Sequence[str]) -> str:
+    """Write a row as one string of bytes.
+
+    One binary string makes bytes of all that it is joined to, in less of MySQL's time than a cast
+    of each would take. Most rows have one, among their marks.
+    """
+    fields = f", 0x{SEPARATOR.hex()}, ".join(expressions)
+    binary = as_bytes("''")
+    return f"concat({fields})" if "as binary)" in fields else f"concat({binary}, {fields})"
+
+
+def read_columns(table: Table, description: Description) -> list[Column]:
+    """Leave out the columns that the declaration does."""
+    return [each for each in description.columns if not table.policy(each.name).is_left_out]
+
+
+def _landed(table: Table, column: Column, dialect: Dialect) -> Landed:
+    policy = table.policy(column.name)
+    if policy.is_hashed:
+        return _hashed(column)
+    try:
+        lands = landed(column, dialect, policy.on_unrepresentable)
+    except SourceError as error:
+        where = f"{table.database}.{table.source}"
+        raise SourceError(f"{where}: {error.fact}", error.remedy) from None
+    is_key = lands.name in {name.lower() for name in table.primary_key}
+    if is_key and dialect == REDSHIFT and lands.type.startswith("varchar"):
+        # Another key may differ by blanks at its end alone, and Redshift would take the two for
+        # one. In MySQL a binary text has no such blanks. [Redshift: "Significance of trailing
+        # blanks"; MySQL: The CHAR and VARCHAR Types]
+        text, refused = as_bytes(lands.text), f"concat({marker(REFUSED)}, {lands.text})"
+        return replace(lands, text=f"if(right({text}, 1) = 0x20, {refused}, {lands.text})")
+    return lands
+
+
+def _hashed(column: Column) -> Landed:
+    """Read a hash instead of the value."""
+    text = as_bytes(f"sha2({hash_text(column)}, 256)")
+    return Landed(name=column.name.lower(), type=_HASH, value=text, text=text)
+
+
+def _within(cursor: Column, window: Window, zone: Zone) -> str:
+    """Write the window as a condition; none for the whole table."""
+    if window.is_whole:
+        return ""
+    return within(quote_mysql(cursor.name), cursor.data_type == "date", window, zone)

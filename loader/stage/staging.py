@@ -1,0 +1,249 @@
+"""Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up.
+
+Parts are uploaded while rows are still being read, and can be read back while more are to come.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
+from threading import Condition
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import zstandard
+
+from loader.declared.settings import StageSettings
+from loader.errors import StageError
+from loader.stage.parts import Part, PartsReader, nth_row, pieces
+from loader.stage.s3 import explained, folder_of, remove, sweep
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+# With tables that a core's first cache holds: faster than the level's own by a seventh.
+_COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
+    1, window_log=17, hash_log=12, write_checksum=True
+)
+_SMALLEST_PART = 1_000_000  # [Redshift: COPY, "Loading data files": 1 MB to 1 GB each]
+_IN_PIECES = 64_000_000
+_TEXT_AT_ONCE = 1 << 18
+
+
+class Staging:
+    """The folder of one load: `prefix/table/load_id/`.
+
+    Used with `with`: on the way out it removes its files, or leaves them as the setting says.
+
+    Args:
+        client: gives the client of S3; asked in another thread, because making one takes longer
+            than MySQL takes to answer.
+        owner: the end of this warehouse's load ids; what killed loads of it have left of the table
+            is swept away first. The caller holds the table's lock.
+
+    Attributes:
+        parts: those that are uploaded, in order.
+        rows_to_come: how many rows there will be in all, as soon as that is known; parts are
+            then alike, and their number is a multiple of the slices.
+    """
+
+    def __init__(
+        self,
+        client: "Callable[[], S3Client]",
+        settings: StageSettings,
+        table: str,
+        load_id: str,
+        owner: str = "",
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self.folder = folder_of(settings, table, load_id)
+        self.parts: list[Part] = []
+        self.rows_to_come = 0
+        self._extra: dict[str, Any] = {}
+        if settings.kms_key_id:
+            self._extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
+        self._written: list[str] = []
+        # One upload at a time, while the next part is read.
+        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="upload")
+        self._uploading: Future[None] | None = None
+        if owner:
+            self._uploading = self._uploads.submit(self._sweep, table, owner)
+        self._closed: list[Part] = []
+        self._changed = Condition()
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._open_part()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._uploads.shutdown(wait=True, cancel_futures=True)
+        keep = self._settings.keep
+        kept = keep == "always" or (keep == "on_failure" and kind is not None)
+        if kept or not self._written:
+            return
+        # A file left behind is no reason to fail a load that has landed.
+        with contextlib.suppress(StageError), explained(self._settings.bucket):
+            remove(self._client(), self._settings.bucket, self._written)
+
+    def write(self, text: bytes, rows: int) -> None:
+        """Add whole rows to the open part, and hand it over once it is large enough.
+
+        Raises:
+            StageError: an upload failed.
+        """
+        # A piece at a time: all of a long row would be compressed beside the part, then copied.
+        view = memoryview(text)
+        for at in range(0, len(text), _TEXT_AT_ONCE):
+            self._data += self._compressor.compress(view[at : at + _TEXT_AT_ONCE])
+        self._rows += rows
+        self._text_bytes += len(text)
+        if self._is_full():
+            self._close_part()
+            self._open_part()
+
+    def finish(self) -> str:
+        """Upload what is left, then the manifest.
+
+        Every entry is mandatory: COPY fails when one is missing. [Redshift: Using a manifest to
+        specify data files]
+
+        Returns:
+            The manifest's `s3://` address.
+
+        Raises:
+            StageError: an upload failed.
+        """
+        if self._rows or not self._closed:
+            self._close_part()
+        self._wait()
+        self._open_part()  # and let go of the last one: the load may have to wait until it lands
+        self._end()
+        entries = [
+            {
+                "url": f"s3://{self._settings.bucket}/{part.key}",
+                "mandatory": True,
+                "meta": {"content_length": part.bytes},
+            }
+            for part in self.parts
+        ]
+        key = f"{self.folder}/manifest.json"
+        self._upload(key, json.dumps({"entries": entries}, indent=1).encode())
+        return self.manifest
+
+    @property
+    def manifest(self) -> str:
+        """The manifest's `s3://` address."""
+        return f"s3://{self._settings.bucket}/{self.folder}/manifest.json"
+
+    def fail(self, error: BaseException) -> None:
+        """Tell whoever reads the parts that there will be no more."""
+        self._failure = error
+        self._end()
+
+    def uploaded(self) -> Iterator[Part]:
+        """Wait for the parts, and give each out in order, as often as asked.
+
+        Raises:
+            BaseException: what `fail` was told.
+        """
+        for number in count():
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended or number < len(self.parts))  # noqa: B023
+                if self._failure:
+                    raise self._failure
+                if number == len(self.parts):
+                    return
+            yield self.parts[number]
+
+    def reader(self) -> "PartsReader":
+        """Read the staged rows back, those that are still to come too."""
+        return PartsReader(self._client(), self._settings.bucket, self.uploaded())
+
+    def row(self, number: int) -> bytes:
+        """Find a staged row by its number, counted from 1.
+
+        Raises:
+            StageError: it cannot be read.
+        """
+        return nth_row(self._client(), self._settings.bucket, self.parts, number)
+
+    def _sweep(self, table: str, owner: str) -> None:
+        sweep(self._client(), self._settings, table, owner)
+
+    def _is_full(self) -> bool:
+        """Whether the open part has its share of the rows that are left for it and the next ones.
+
+        The share follows from what a row has taken so far, so every part corrects the estimate.
+        """
+        size, largest = len(self._data), self._settings.part_bytes
+        if size < min(_SMALLEST_PART, largest):
+            return False
+        rows = sum(part.rows for part in self._closed) + self._rows
+        row_bytes = (sum(part.bytes for part in self._closed) + size) / rows
+        left = self._rows + max(self.rows_to_come - rows, 0)
+        parts = max(round(left * row_bytes / largest), 1)
+        parts += -(len(self._closed) + parts) % self._settings.slices
+        return size >= 2 * largest or self._rows >= left / parts
+
+    def _open_part(self) -> None:
+        self._data, self._rows, self._text_bytes = bytearray(), 0, 0
+        compressor = zstandard.ZstdCompressor(compression_params=_COMPRESSION)
+        self._compressor = compressor.compressobj()
+
+    def _close_part(self) -> None:
+        self._data += self._compressor.flush()
+        part = Part(
+            key=f"{self.folder}/part-{len(self._closed):04}.zst",
+            rows=self._rows,
+            bytes=len(self._data),
+            text_bytes=self._text_bytes,
+        )
+        self._closed.append(part)
+        self._wait()
+        self._uploading = self._uploads.submit(self._upload_part, part, self._data)
+
+    def _wait(self) -> None:
+        if self._uploading:
+            self._uploading.result()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _upload_part(self, part: Part, data: bytearray) -> None:
+        self._upload(part.key, data)
+        with self._changed:
+            self.parts.append(part)
+            self._changed.notify_all()
+
+    def _upload(self, key: str, data: bytes | bytearray) -> None:
+        self._written.append(key)
+        bucket = self._settings.bucket
+        with explained(bucket):
+            if len(data) < _IN_PIECES:
+                self._client().put_object(Body=data, Bucket=bucket, Key=key, **self._extra)  # type: ignore[arg-type]
+            else:
+                # boto3 aborts the upload when one of the pieces fails.
+                self._client().upload_fileobj(io.BytesIO(data), bucket, key, ExtraArgs=self._extra)
+
+
+def check_access(client: "S3Client", settings: StageSettings) -> None:
+    """Write, read and remove a file in the staging prefix.
+
+    Raises:
+        StageError: one of them was refused.
+    """
+    with Staging(lambda: client, replace(settings, keep="never"), "_check", "access") as staging:
+        staging.write(b"check\n", 1)
+        staging.finish()
+        for part in staging.parts:
+            next(pieces(client, settings.bucket, part))

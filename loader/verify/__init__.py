@@ -1,0 +1,1 @@
+"""Both sides compared by digests, and what differs."""
