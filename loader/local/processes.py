@@ -13,7 +13,7 @@ import psutil
 
 from loader.errors import ConfigError
 
-_OUTLIVING: list[subprocess.Popen[bytes]] = []  # kept, because dropping one warns that it runs
+STARTED: list[subprocess.Popen[bytes]] = []  # kept, because dropping one warns that it runs
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 
@@ -77,7 +77,7 @@ class Registry:
                 cwd="/",
                 start_new_session=True,
             )
-        _OUTLIVING.append(process)
+        STARTED.append(process)
         self.remember(name, process.pid, port)
         wait_until(lambda: is_listening(port), name, log, process)
 
@@ -99,7 +99,7 @@ class Registry:
             time.sleep(0.02)
             if time.monotonic() > deadline:
                 process.kill()
-        for started in _OUTLIVING:
+        for started in STARTED:
             started.poll()  # one that is known to have ended does not warn that it runs
         return True
 

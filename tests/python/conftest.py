@@ -6,8 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -19,6 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.loaders import JSONFileLoader
 from certificates import make_certificate
+from ending import ends_servers
 from pipeline import (
     KINDS,
     ROOT,
@@ -32,7 +31,7 @@ from pipeline import (
 from standin.relay import Standin
 from xdist.scheduler import LoadScopeScheduling
 
-from loader.local import mysql, sample, services
+from loader.local import mysql, processes, sample, services
 from loader.local.services import Endpoints
 
 BUILT = (
@@ -146,11 +145,12 @@ def endpoints() -> Iterator[Endpoints]:
     A process of its own ends them, because a worker that is killed could not.
     """
     folder = ROOT / ".local" / "test" / os.environ.get("PYTEST_XDIST_WORKER", "main")
-    ending = [sys.executable, str(Path(__file__).with_name("ending.py")), str(folder)]
-    with subprocess.Popen(ending, stdin=subprocess.PIPE, start_new_session=True):
+    with ends_servers(folder):
         services.down(folder)
         shutil.rmtree(folder, ignore_errors=True)
         yield services.up(folder, print)
+    for process in processes.STARTED:
+        process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,26 @@
-"""End a test worker's servers once the worker has ended, however it did: `python ending.py FOLDER`.
+"""End servers once the tests that started them have ended, however they did.
 
-The worker holds the other end of the standard input; a signal to the tests does not reach this.
+`python ending.py FOLDER` waits for the end of its standard input, whose other end a test worker
+holds, and then ends the servers of FOLDER and removes it. A signal to the tests does not reach it.
 """
 
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from loader.local import services
+
+
+@contextmanager
+def ends_servers(folder: Path) -> Iterator[None]:
+    """End the servers that are started in a folder, even if this process is killed before."""
+    command = [sys.executable, __file__, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        yield
+
 
 if __name__ == "__main__":
     sys.stdin.read()

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from click.testing import CliRunner
+from ending import ends_servers
 from pipeline import BIN, DBT_FILES, ROOT, mysql_administrator
 
 from loader.errors import ConfigError
@@ -65,12 +66,10 @@ def demo(tmp_path_factory):
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
-    try:
+    with ends_servers(folder / ".local"):
         done = type_in(folder, "python", "-m", "loader.local", "demo")
         assert done.returncode == 0, done.stdout + done.stderr
         yield folder, done.stdout
-    finally:
-        type_in(folder, "python", "-m", "loader.local", "down")
 
 
 def type_in(folder, *words, **changes):
@@ -244,12 +243,13 @@ def test_servers_end_with_the_tests_however_those_end(tmp_path):
     registry = processes.Registry(folder)
     with subprocess.Popen(["sleep", "60"]) as server:
         registry.remember("mysql", server.pid, 1)
-        ending = [sys.executable, str(ROOT / "tests/python/ending.py"), str(folder)]
-        worker = "import subprocess, sys, os, time; p = subprocess.Popen(sys.argv[1:], stdin=-1, "
-        worker += "start_new_session=True); print(p.pid, flush=True); time.sleep(60)"
+        worker = "import sys, time; from pathlib import Path; from ending import ends_servers\n"
+        worker += "with ends_servers(Path(sys.argv[1])): print(1, flush=True); time.sleep(60)"
         with subprocess.Popen(
-            [sys.executable, "-c", worker, *ending], stdout=subprocess.PIPE, text=True
-        ) as killed:
+            [sys.executable, "-c", worker, str(folder)],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": "tests/python"},
+            stdout=subprocess.PIPE, text=True,
+        ) as killed:  # fmt: skip
             assert killed.stdout.readline()
             assert server.poll() is None
             killed.kill()

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 from certificates import Encrypting, make_certificate
+from ending import ends_servers
 
 from loader.declared.profile import load_profile
 from loader.errors import ConfigError
 from loader.local import mysql
-from loader.local.processes import free_port, is_listening, wait_until
+from loader.local.processes import Registry, free_port, is_listening, wait_until
 
 TABLE = {"name": "t", "primary_key": ["id"]}
 ONLY_MYSQL = pytest.mark.only("postgres", because="it ends before the warehouse")
@@ -51,11 +52,10 @@ def serving(folder, *options):
         ],
         stdout=subprocess.DEVNULL, stderr=log,
     ) as process:  # fmt: skip
-        wait_until(lambda: is_listening(port), "mysql", folder / "log")
-        try:
+        Registry(folder).remember("mysql", process.pid, port)
+        with ends_servers(folder):
+            wait_until(lambda: is_listening(port), "mysql", folder / "log")
             yield port
-        finally:
-            process.terminate()
 
 
 def to(port, **changes):
