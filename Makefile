@@ -8,7 +8,7 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test test-everywhere test-mysql test-airflow soak bench smoke-redshift lint \
+.PHONY: help demo up play down clean test test-everywhere test-rest test-mysql test-airflow soak bench smoke-redshift lint \
 	audit site docs lock
 
 help:  ## list the targets
@@ -31,6 +31,9 @@ test: .venv/installed-dev  ## run every test on PostgreSQL, and Redshift's on it
 
 test-everywhere: .venv/installed-dev  ## run every test on both warehouses
 	@.venv/bin/python -m pytest --everywhere
+
+test-rest: .venv/installed-dev  ## run what `make test-everywhere` does and `make test` does not
+	@.venv/bin/python -m pytest --rest
 
 test-mysql: .venv/installed-dev  ## run what `make test` does on Oracle's MySQL (LOADER_TEST_MYSQLD)
 	@.venv/bin/python -m pytest --mysql

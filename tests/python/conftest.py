@@ -74,8 +74,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what `make test-everywhere` gives."""
+    """Add what the Makefile's targets give."""
     parser.addoption("--everywhere", action="store_true", help="every test on every warehouse")
+    parser.addoption("--rest", action="store_true", help="only what --everywhere adds")
     parser.addoption("--mysql", action="store_true", help="on Oracle's MySQL, not on MariaDB")
 
 
@@ -102,7 +103,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     takes one process longest comes first, or the others would wait for it at the end.
     """
     left_out = []
-    everywhere = config.getoption("everywhere")
+    everywhere, rest = config.getoption("everywhere"), config.getoption("rest")
     for item in items:
         only, deep, reads = map(item.get_closest_marker, ("only", "deep", "reads"))
         if not all(marker.kwargs.get("because") for marker in (only, deep, reads) if marker):
@@ -112,7 +113,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         again = kind == "redshift" and not only and item.path.name not in ON_BOTH
         elsewhere = only and kind not in (None, only.args[0])
         elsewhere = elsewhere or (reads and (reads.args[0] == "mariadb") != is_on_mariadb())
-        if elsewhere or ((deep or again) and not everywhere):
+        if elsewhere or (not everywhere and bool(deep or again) != rest):
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
