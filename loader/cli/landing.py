@@ -166,7 +166,7 @@ def route_of(session: Session, stopping: Event | None = None, rate: int | None =
         rate: how many rows a second may be read; None for as many as come.
     """
     from loader.load.job import Route
-    from loader.source.brake import Brake
+    from loader.source.rate_limit import RateLimit
     from loader.stage import s3
 
     stopping = stopping or Event()
@@ -175,5 +175,5 @@ def route_of(session: Session, stopping: Event | None = None, rate: int | None =
         stage=s3.shared(session.settings.stage),
         new_warehouse=session.warehouse,
         stopping=stopping,
-        brake=Brake(rate, stopping) if rate else None,
+        rate_limit=RateLimit(rate, stopping) if rate else None,
     )

@@ -17,7 +17,14 @@ from loader.source import mysql
 from loader.source.copytext import to_copy_text
 from loader.source.keys import key_columns
 from loader.source.masking import check_salt, masking, salt_id
-from loader.source.reading import LOAD_ID, LOADED_AT, RUN_DATE, Reading, check_declaration, reading
+from loader.source.read_plan import (
+    LOAD_ID,
+    LOADED_AT,
+    RUN_DATE,
+    ReadPlan,
+    check_declaration,
+    plan_read,
+)
 from loader.stage.staging import Staging
 from loader.verify.due import future_rows
 from loader.warehouse import Landing, Warehouse
@@ -153,7 +160,7 @@ class Chain:
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
             window = WHOLE if job.repair else job.window
-            read = reading(table, description, window, settings.zone, warehouse.dialect)
+            read = plan_read(table, description, window, settings.zone, warehouse.dialect)
             # What cannot be done stops here, before anything is read.
             mask = masking(table, read, settings.mask_salt)
             loading.load = load = replace(load, salt_id=salt_id(read, settings.mask_salt))
@@ -206,8 +213,8 @@ class Chain:
 def _until(route: Route, ended: Event, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
     """Read on until the run is interrupted or landing has failed."""
     for batch in batches:
-        if route.brake:
-            route.brake.passed(len(batch))
+        if route.rate_limit:
+            route.rate_limit.wait(len(batch))
         if route.stopping.is_set():
             raise SourceError("The run was interrupted; nothing was landed.", "Run it again.")
         if ended.is_set():
@@ -218,7 +225,7 @@ def _until(route: Route, ended: Event, batches: Iterator[list[bytes]]) -> Iterat
 
 def _stage(
     landing: Landing,
-    read: Reading,
+    read: ReadPlan,
     batches: Iterator[list[bytes]],
     staging: Staging,
     watch: Callable[[str, int, int], None],

@@ -9,7 +9,7 @@ from loader.declared.windows import WHOLE
 from loader.errors import LoaderError
 from loader.source import mysql
 from loader.source.masking import masking
-from loader.source.reading import check_declaration, reading
+from loader.source.read_plan import check_declaration, plan_read
 from loader.stage import s3
 from loader.stage.staging import check_access
 from loader.verify.due import future_rows
@@ -59,7 +59,7 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
         with mysql.connect(settings.mysql) as source:
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-            read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
+            read = plan_read(table, description, WHOLE, settings.zone, warehouse.dialect)
             masking(table, read, settings.mask_salt)
             mysql.check_cursor(source, table, read)
             future = future_rows(source, table, description, read, settings.zone)

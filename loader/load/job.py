@@ -13,7 +13,7 @@ from loader.declared.tables import Table
 from loader.declared.windows import Window
 from loader.errors import LoaderError
 from loader.load.repair import Repair
-from loader.source.brake import Brake
+from loader.source.rate_limit import RateLimit
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load
 
@@ -51,7 +51,7 @@ class Route:
         stage: gives the client of S3.
         new_warehouse: makes a warehouse with a connection of its own.
         stopping: set when the run is to end before its time.
-        brake: what reading the source is slowed down by; None for nothing.
+        rate_limit: keeps reading the source below a rate; None for no limit.
         landing: the warehouses of the loads that are under way.
     """
 
@@ -59,7 +59,7 @@ class Route:
     stage: "Callable[[], S3Client]"
     new_warehouse: Callable[[], Warehouse]
     stopping: Event = field(default_factory=Event)
-    brake: Brake | None = None
+    rate_limit: RateLimit | None = None
     landing: set[Warehouse] = field(default_factory=set)
 
 

@@ -8,7 +8,7 @@ from loader.errors import LoaderError
 from loader.load.job import Job, Outcome, now
 from loader.source import mysql
 from loader.source.masking import check_salt, masking, salt_id
-from loader.source.reading import Description, check_declaration, reading
+from loader.source.read_plan import Description, check_declaration, plan_read
 from loader.stage import s3
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.ledger import Load
@@ -54,7 +54,7 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
         description = mysql.describe(source, table)
         check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-        read = reading(table, description, job.window, settings.zone, warehouse.dialect)
+        read = plan_read(table, description, job.window, settings.zone, warehouse.dialect)
         masking(table, read, settings.mask_salt)
         rows = mysql.count_window(source, table, read)
     load = Load(
@@ -79,7 +79,7 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
         files=_estimated_files(rows, description, settings),
         changes=[sentence for sentence, _ in changes],
         statements=[
-            *filter(None, (read.missed, read.count, read.rows)),
+            *filter(None, (read.count_without_cursor, read.count, read.rows)),
             *(statement for _, statements in changes for statement in statements),
             *warehouse.landing_statements(landing),
         ],

@@ -8,7 +8,7 @@ from loader.declared.tables import Table
 from loader.source import mysql
 from loader.source.copytext import NULL, SEPARATOR
 from loader.source.keys import KeyColumns
-from loader.source.reading import DELETED_AT, Reading
+from loader.source.read_plan import DELETED_AT, ReadPlan
 from loader.verify.differences import Difference, Differences, Key
 
 _EPOCH = datetime(1970, 1, 1)
@@ -39,7 +39,7 @@ class RepairRows:
 
     repair: Repair
     table: Table
-    read: Reading
+    read: ReadPlan
     keys: KeyColumns
     at: datetime
 

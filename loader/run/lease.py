@@ -14,7 +14,7 @@ from datetime import date, datetime
 from threading import Event, Thread
 
 from loader.errors import LandingError, LeaseHeldError, LoaderError, StoppedError
-from loader.source.reading import LOCK
+from loader.source.read_plan import LOCK
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import LEASES
 from loader.warehouse.session import QUERY_CANCELED, sqlstate

@@ -9,9 +9,9 @@ from loader.declared.windows import Zone
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.days import day_of, where
-from loader.source.reading import Description, Reading, read_columns
+from loader.source.read_plan import Description, ReadPlan, read_columns
 from loader.source.texts import is_binary, is_number
-from loader.source.types import Column, Landed, as_bytes, quote_mysql
+from loader.source.types import Column, RawColumn, as_bytes, quote_mysql
 from loader.verify.differences import Key
 from loader.verify.digest import any_of
 
@@ -26,7 +26,7 @@ class KeyColumns:
         day: the expression of the day that a row belongs to; empty without a cursor.
     """
 
-    columns: tuple[tuple[Column, Landed], ...]
+    columns: tuple[tuple[Column, RawColumn], ...]
     source: str
     kept: str
     day: str
@@ -73,7 +73,7 @@ class KeyColumns:
         return {key: day for key, day in found if key in wanted}
 
 
-def key_columns(table: Table, description: Description, read: Reading, zone: Zone) -> KeyColumns:
+def key_columns(table: Table, description: Description, read: ReadPlan, zone: Zone) -> KeyColumns:
     """Find a table's key columns."""
     by_name = {
         lands.name: (column, lands)
@@ -88,10 +88,10 @@ def key_columns(table: Table, description: Description, read: Reading, zone: Zon
     )
 
 
-def plain(column: Landed, text: str) -> str:
+def plain(column: RawColumn, text: str) -> str:
     """Write an instant's text without closing zeros, which the two sides show differently.
 
-    >>> plain(Landed(name="at", type="timestamp"), "2026-07-01 08:00:00.500")
+    >>> plain(RawColumn(name="at", type="timestamp"), "2026-07-01 08:00:00.500")
     '2026-07-01 08:00:00.5'
     """
     return text.rstrip("0").rstrip(".") if column.type == "timestamp" and "." in text else text

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from loader.declared.tables import Table
 from loader.errors import ConfigError
 from loader.source.copytext import NULL, SEPARATOR
-from loader.source.reading import Reading
+from loader.source.read_plan import ReadPlan
 from loader.warehouse.ledger import Load
 
 SETTING = "LOADER_MASK_SALT"
 Masking = Callable[[Iterable[list[bytes]]], Iterator[list[bytes]]]
 
 
-def masking(table: Table, reading: Reading, salt: str) -> Masking:
+def masking(table: Table, read: ReadPlan, salt: str) -> Masking:
     """Make the step that puts the salt into a table's hashes, batch by batch.
 
     Rows of a table without any pass as they are, at no cost.
@@ -29,16 +29,16 @@ def masking(table: Table, reading: Reading, salt: str) -> Masking:
     Raises:
         ConfigError: there is no salt; names table, columns and setting.
     """
-    if not reading.hashed:
+    if not read.hashed:
         return iter
     if not salt:
         raise ConfigError(
             f"{table.database}.{table.source}: {SETTING} is not set, and `mask: hash` is declared "
-            f"for {', '.join(reading.hashed)}. No row was read.",
+            f"for {', '.join(read.hashed)}. No row was read.",
             f"Set {SETTING} to a secret of 16 characters or more, always the same one.",
         )
-    key, width = _bytes(salt), len(reading.fields)
-    places = [reading.fields.index(name) for name in reading.hashed]
+    key, width = _bytes(salt), len(read.fields)
+    places = [read.fields.index(name) for name in read.hashed]
 
     def mask(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
         for batch in batches:
@@ -65,13 +65,13 @@ def _keyed(key: bytes, value: bytes) -> bytes:
     return hmac.digest(key, value, "sha256").hex().encode()
 
 
-def salt_id(reading: Reading, salt: str) -> str | None:
+def salt_id(read: ReadPlan, salt: str) -> str | None:
     """Tell one salt from another without telling the salt; None where it is not used.
 
     Nor are hashes alike of a column that an older loader hashed as MySQL shows it.
     """
-    what = b"salt_id, unpadded" if reading.unpadded else b"salt_id"
-    return _keyed(_bytes(salt), what)[:16].decode() if reading.hashed else None
+    what = b"salt_id, unpadded" if read.unpadded else b"salt_id"
+    return _keyed(_bytes(salt), what)[:16].decode() if read.hashed else None
 
 
 def check_salt(load: Load, earlier: Sequence[Load]) -> None:

@@ -18,7 +18,7 @@ from loader.declared.tables import Table
 from loader.errors import SourceError
 from loader.source import tls, wire
 from loader.source.copytext import SEPARATOR
-from loader.source.reading import Description, Reading
+from loader.source.read_plan import Description, ReadPlan
 from loader.source.types import Column, quote_mysql
 
 Source: TypeAlias = wire.Source
@@ -204,22 +204,22 @@ def version(connection: Source) -> str:
     return f"{'MariaDB' if 'mariadb' in told.lower() else 'MySQL'} {told}"
 
 
-def check_cursor(connection: Source, table: Table, reading: Reading) -> None:
+def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
     """Refuse what no window of a table could be read with.
 
     Raises:
         SourceError: MySQL refuses `exclude_rows`, or does not know the time zone; or the table
             has rows that every window would miss: says how many.
     """
-    _try_exclusion(connection, table, reading)
-    if reading.zone and _scalar(connection, reading.zone) == "None":
+    _try_exclusion(connection, table, read)
+    if read.zone and _scalar(connection, read.zone) == "None":
         raise SourceError(
             "MySQL does not know the time zone that LOADER_TIMEZONE names: its time zone tables "
             "are empty.",
             "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
             "LOADER_TIMEZONE to an offset such as +09:00.",
         )
-    missed = int(_scalar(connection, reading.missed)) if reading.missed else 0
+    missed = int(_scalar(connection, read.count_without_cursor or "select 0"))
     if missed:
         raise SourceError(
             f"{missed:,} rows of {table.database}.{table.source} have no day in the cursor column "
@@ -229,10 +229,10 @@ def check_cursor(connection: Source, table: Table, reading: Reading) -> None:
         )
 
 
-def _try_exclusion(connection: Source, table: Table, reading: Reading) -> None:
+def _try_exclusion(connection: Source, table: Table, read: ReadPlan) -> None:
     try:
-        if reading.trial:
-            _scalar(connection, reading.trial)
+        if read.trial:
+            _scalar(connection, read.trial)
     except pymysql.err.Error as error:
         if error.args[0] in _CLIENT_ERRORS:
             raise
@@ -244,14 +244,14 @@ def _try_exclusion(connection: Source, table: Table, reading: Reading) -> None:
         ) from None
 
 
-def count_window(connection: Source, table: Table, reading: Reading) -> int:
+def count_window(connection: Source, table: Table, read: ReadPlan) -> int:
     """Count the window's rows.
 
     Raises:
         SourceError: the table has rows which no window holds.
     """
-    check_cursor(connection, table, reading)
-    return int(_scalar(connection, reading.count))
+    check_cursor(connection, table, read)
+    return int(_scalar(connection, read.count))
 
 
 def fetch(connection: Source, statement: str) -> list[tuple[Any, ...]]:
@@ -267,7 +267,7 @@ def _scalar(connection: Source, statement: str) -> str:
         return str((cursor.fetchone() or ("",))[0])
 
 
-def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
+def stream(connection: Source, read: ReadPlan) -> Iterator[list[bytes]]:
     """Read a window's rows in batches of a quarter of a megabyte, whatever the table's size.
 
     The batches depend on the rows alone, so that equal rows are staged as equal bytes.
@@ -280,12 +280,12 @@ def stream(connection: Source, reading: Reading) -> Iterator[list[bytes]]:
     """
     some_too_long = False
     try:
-        for batch in wire.joined_rows(connection, reading.rows):
+        for batch in wire.joined_rows(connection, read.rows):
             rows = batch if all(batch) else [row for row in batch if row is not None]
             some_too_long = some_too_long or len(rows) < len(batch)
             yield rows  # type: ignore[misc]
             del batch, rows  # one row may be many megabytes
-        for fields in wire.rows(connection, reading.long_rows) if some_too_long else ():
+        for fields in wire.rows(connection, read.long_rows) if some_too_long else ():
             present = [field for field in fields if field is not None]
             if len(present) < len(fields):
                 raise SourceError(

@@ -21,8 +21,15 @@ from loader.source.texts import (
 )
 
 __all__ = [
-    "POSTGRES", "REDSHIFT", "Column", "Dialect", "Landed", "as_bytes", "landed", "marker",
+    "POSTGRES",
+    "REDSHIFT",
+    "Column",
+    "Dialect",
+    "RawColumn",
+    "as_bytes",
+    "marker",
     "quote_mysql",
+    "raw_column",
 ]  # fmt: skip
 
 
@@ -74,7 +81,7 @@ _TIME_LENGTH = 17  # -838:59:59.000000; Redshift's TIME ends at 24 h, so a span 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Landed:
+class RawColumn:
     """How one column lands.
 
     Attributes:
@@ -93,7 +100,7 @@ class Landed:
     text: str = ""
 
 
-def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
+def raw_column(column: Column, dialect: Dialect, policy: str = "fail") -> RawColumn:
     """Decide how a column lands.
 
     Args:
@@ -125,7 +132,7 @@ def landed(column: Column, dialect: Dialect, policy: str = "fail") -> Landed:
         text = choice([changes], f"concat({marker(CHANGED)}, {changed})", value)
         text = choice(refused, f"concat({marker(REFUSED)}, {value})", text)
         value = choice([changes], changed, value)
-    return Landed(name=column.name.lower(), type=kind, value=value, text=text)
+    return RawColumn(name=column.name.lower(), type=kind, value=value, text=text)
 
 
 def _type(column: Column, dialect: Dialect) -> str | None:  # noqa: C901, PLR0911 - one line a type

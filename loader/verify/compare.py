@@ -13,8 +13,8 @@ from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.days import where, within
 from loader.source.keys import KeyColumns, key_columns
-from loader.source.reading import Reading, check_declaration, reading
-from loader.source.types import Landed, quote_mysql
+from loader.source.read_plan import ReadPlan, check_declaration, plan_read
+from loader.source.types import RawColumn, quote_mysql
 from loader.verify.differences import Differences, Finding
 from loader.verify.digest import Compared, is_exact, values_of
 from loader.verify.drill import Both, find
@@ -66,7 +66,7 @@ def compare(
         with mysql.snapshot(source, table):
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-            read = reading(table, description, WHOLE, settings.zone, warehouse.dialect)
+            read = plan_read(table, description, WHOLE, settings.zone, warehouse.dialect)
             what = Compared(
                 table=table,
                 key=_identifying(table, read, warehouse, table.primary_key),
@@ -115,8 +115,8 @@ def _due(table: Table, window: Window | None, landed_before: date | None) -> Win
 
 
 def _identifying(
-    table: Table, read: Reading, warehouse: Warehouse, names: Sequence[str]
-) -> tuple[Landed, ...]:
+    table: Table, read: ReadPlan, warehouse: Warehouse, names: Sequence[str]
+) -> tuple[RawColumn, ...]:
     """Look up columns that tell rows or versions apart.
 
     Raises:
@@ -142,7 +142,7 @@ def _identifying(
 
 
 def _set_aside(
-    source: mysql.Source, warehouse: Warehouse, read: Reading, what: Compared, keys: KeyColumns
+    source: mysql.Source, warehouse: Warehouse, read: ReadPlan, what: Compared, keys: KeyColumns
 ) -> int:
     """Give the warehouse the keys that have changed on days which are not landed yet."""
     if what.table.cursor is None:

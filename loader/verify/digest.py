@@ -17,7 +17,7 @@ from typing import Protocol
 
 from loader.declared.tables import Table
 from loader.declared.windows import Window, Zone
-from loader.source.types import Landed
+from loader.source.types import RawColumn
 
 PRIME = 2_147_483_629
 """One more than what numbers are folded to; the product of two of them fits a BIGINT."""
@@ -39,13 +39,13 @@ class Compared:
     """
 
     table: Table
-    key: tuple[Landed, ...]
-    cursor: Landed | None
+    key: tuple[RawColumn, ...]
+    cursor: RawColumn | None
     due: Window
     landed_before: date
     zone: Zone
     about_rows: int
-    values: tuple[Landed, ...] = ()
+    values: tuple[RawColumn, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property
@@ -57,19 +57,19 @@ class Compared:
 class Writer(Protocol):
     """One side's SQL for the same things."""
 
-    def whole(self, column: Landed) -> str:
+    def whole(self, column: RawColumn) -> str:
         """Write a whole number as a BIGINT, or what it leaves when it is divided by PRIME."""
 
-    def micros(self, column: Landed) -> str:
+    def micros(self, column: RawColumn) -> str:
         """Write the microseconds from 1970 to a date or timestamp."""
 
-    def text(self, column: Landed) -> str:
+    def text(self, column: RawColumn) -> str:
         """Write a value's text as it is staged, but for an instant's closing zeros."""
 
-    def told(self, column: Landed) -> str:
+    def told(self, column: RawColumn) -> str:
         """Write the same, but of an instant the microseconds, and of a float its bits."""
 
-    def value(self, column: Landed) -> str:
+    def value(self, column: RawColumn) -> str:
         """Write a text for a value that may be NULL, or longer than a text of several may be."""
 
     def joined(self, texts: Sequence[str]) -> str:
@@ -161,8 +161,8 @@ def _folded(numbers: Sequence[str]) -> str:
 
 
 def values_of(
-    table: Table, columns: Sequence[Landed], held: Collection[str]
-) -> tuple[tuple[Landed, ...], tuple[str, ...]]:
+    table: Table, columns: Sequence[RawColumn], held: Collection[str]
+) -> tuple[tuple[RawColumn, ...], tuple[str, ...]]:
     """Tell the columns whose values can be compared from those whose cannot.
 
     Args:
@@ -175,7 +175,7 @@ def values_of(
     return tuple(exact), tuple(left_out)
 
 
-def is_exact(table: Table, column: Landed) -> bool:
+def is_exact(table: Table, column: RawColumn) -> bool:
     """Whether a value's text is the same on both sides, so that it can be a key.
 
     The salt of a hash is not MySQL's to know; two floats that are equal may be written otherwise.
@@ -183,7 +183,7 @@ def is_exact(table: Table, column: Landed) -> bool:
     return kind_of(column) != "float" and not table.policy(column.name).is_hashed
 
 
-def kind_of(column: Landed) -> str:
+def kind_of(column: RawColumn) -> str:
     """Say what a column holds: `whole` numbers, `instant`, `text`, or `float`.
 
     A float is not written alike on both sides, so its bits are compared; all else has its text.

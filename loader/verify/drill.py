@@ -14,7 +14,7 @@ from loader.errors import SourceError
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.keys import KeyColumns
-from loader.source.reading import Reading
+from loader.source.read_plan import ReadPlan
 from loader.verify.differences import (
     EXTRA,
     MISSING,
@@ -60,7 +60,7 @@ class Both:
 
     source: mysql.Source
     warehouse: Warehouse
-    read: Reading
+    read: ReadPlan
     what: Compared
     keys: KeyColumns
     here: Side

@@ -8,12 +8,12 @@ from loader.declared.windows import DAY, Window, Zone
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.days import day_of, where, within
-from loader.source.reading import Description, Reading
-from loader.source.types import Landed, as_bytes, quote_mysql
+from loader.source.read_plan import Description, ReadPlan
+from loader.source.types import RawColumn, as_bytes, quote_mysql
 from loader.verify.digest import PRIME, Compared, Side, any_of, kind_of, numbers
 
 
-def source_side(description: Description, read: Reading, what: Compared) -> Side:
+def source_side(description: Description, read: ReadPlan, what: Compared) -> Side:
     """Write MySQL's side."""
     writer = _Writer()
     cursor = description.column(what.table.cursor) if what.table.cursor else None
@@ -36,7 +36,7 @@ def source_side(description: Description, read: Reading, what: Compared) -> Side
 
 
 def future_rows(
-    source: mysql.Source, table: Table, description: Description, read: Reading, zone: Zone
+    source: mysql.Source, table: Table, description: Description, read: ReadPlan, zone: Zone
 ) -> int | None:
     """Count the rows that MySQL dates beyond today, which no window holds yet; None if undated."""
     cursor = description.column(table.cursor) if table.cursor else None
@@ -54,18 +54,18 @@ def future_rows(
 class _Writer:
     """MySQL's SQL for a row's numbers and texts."""
 
-    def whole(self, column: Landed) -> str:
+    def whole(self, column: RawColumn) -> str:
         """Write it signed, because MySQL refuses unsigned minus something."""
         is_wide = column.type.startswith("numeric")
         return f"cast({f'mod({column.value}, {PRIME})' if is_wide else column.value} as signed)"
 
-    def micros(self, column: Landed) -> str:
+    def micros(self, column: RawColumn) -> str:
         return f"timestampdiff(microsecond, '1970-01-01', {column.value})"
 
-    def text(self, column: Landed) -> str:
+    def text(self, column: RawColumn) -> str:
         return as_bytes(column.value)
 
-    def told(self, column: Landed) -> str:
+    def told(self, column: RawColumn) -> str:
         match kind_of(column):
             case "instant":
                 return self.micros(column)
@@ -73,7 +73,7 @@ class _Writer:
                 return f"hex(substr(st_asbinary(point({column.value} + 0e0, 0)), 6, 8))"
         return self.text(column)
 
-    def value(self, column: Landed) -> str:
+    def value(self, column: RawColumn) -> str:
         told = self.told(column)
         return f"coalesce({f'sha2({told}, 256)' if kind_of(column) == 'text' else told}, 0x1E)"
 

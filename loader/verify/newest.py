@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loader.source.days import within
-from loader.source.reading import DELETED_AT, LOAD_ID, RUN_DATE
-from loader.source.types import Landed
+from loader.source.read_plan import DELETED_AT, LOAD_ID, RUN_DATE
+from loader.source.types import RawColumn
 from loader.verify.digest import PRIME, Compared, Side, any_of, kind_of, numbers
 from loader.warehouse.columns import RawTables
 from loader.warehouse.session import quote
@@ -45,15 +45,15 @@ class _Writer:
 
     warehouse: RawTables
 
-    def whole(self, column: Landed) -> str:
+    def whole(self, column: RawColumn) -> str:
         name = _column(column)
         is_wide = column.type.startswith("numeric")
         return f"cast({f'mod({name}, {PRIME})' if is_wide else name} as bigint)"
 
-    def micros(self, column: Landed) -> str:
+    def micros(self, column: RawColumn) -> str:
         return self.warehouse.micros(f"cast({_column(column)} as timestamp)")
 
-    def text(self, column: Landed) -> str:
+    def text(self, column: RawColumn) -> str:
         name, (kind, *_) = _column(column), column.type.partition("(")
         if kind in ("bytea", "varbyte"):
             return self.warehouse.staged_bytes(name)
@@ -64,7 +64,7 @@ class _Writer:
             return name
         return f"cast(cast({name} as {column.type}) as varchar)"  # the raw column may be wider
 
-    def told(self, column: Landed) -> str:
+    def told(self, column: RawColumn) -> str:
         match kind_of(column):
             case "instant":
                 return f"cast({self.micros(column)} as varchar)"
@@ -73,7 +73,7 @@ class _Writer:
                 return self.warehouse.bits(f"cast({number} as double precision) + 0")
         return self.text(column)
 
-    def value(self, column: Landed) -> str:
+    def value(self, column: RawColumn) -> str:
         told = self.told(column)
         is_text = kind_of(column) == "text"
         return f"coalesce({self.warehouse.sha256(told) if is_text else told}, chr(30))"
@@ -85,7 +85,7 @@ class _Writer:
         return self.warehouse.hashed(text)
 
 
-def _of_window(what: Compared, cursor: Landed) -> str:
+def _of_window(what: Compared, cursor: RawColumn) -> str:
     """Write that a row is of the window, or was displaced from it."""
     by_cursor = within(_column(cursor), what.is_date, what.due, what.zone)
     return f"({within(_DAY, True, what.due, what.zone)} or ({_DISPLACED} and {by_cursor}))"
@@ -157,7 +157,7 @@ def _same(other: str, names: Sequence[str]) -> str:
     return " and ".join(f"{other}.{name} = landed.{name}" for name in names)
 
 
-def _column(column: Landed) -> str:
+def _column(column: RawColumn) -> str:
     return f"landed.{quote(column.name)}"
 
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from loader.declared.tables import Table
 from loader.errors import LandingError, StageError
 from loader.source.copytext import Form
-from loader.source.reading import LOCK
-from loader.source.types import Landed
+from loader.source.read_plan import LOCK
+from loader.source.types import RawColumn
 from loader.warehouse.landing import Landing
 from loader.warehouse.ledger import (
     LEASES,
@@ -42,7 +42,7 @@ class Warehouse(Ledgers):
     _holder: Session | None = None
     _lock_was_lost = False  # once it was, every landing asks whether another load came in between
 
-    def form(self, columns: Sequence[Landed], load_id: str) -> Form:
+    def form(self, columns: Sequence[RawColumn], load_id: str) -> Form:
         """Say how COPY is to read a load's rows."""
         return Form()
 

@@ -9,18 +9,18 @@ from loader.declared.profile import Profile
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.errors import LandingError
-from loader.source.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
-from loader.source.types import Dialect, Landed
+from loader.source.read_plan import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
+from loader.source.types import Dialect, RawColumn
 from loader.warehouse.catalog import type_name
 from loader.warehouse.session import Session, literal, quote
 from loader.warehouse.widening import widens
 
 LOADER_COLUMNS = (
     # In this order at the end of a staged line, as far as it has to bring them.
-    Landed(name=RUN_DATE, type="date"),
-    Landed(name=LOAD_ID, type="varchar(32)"),
-    Landed(name=LOADED_AT, type="timestamp"),
-    Landed(name=DELETED_AT, type="timestamp"),
+    RawColumn(name=RUN_DATE, type="date"),
+    RawColumn(name=LOAD_ID, type="varchar(32)"),
+    RawColumn(name=LOADED_AT, type="timestamp"),
+    RawColumn(name=DELETED_AT, type="timestamp"),
 )
 _LANDED_BY = "Landed by "
 _GONE = "Gone from MySQL"
@@ -52,7 +52,7 @@ class RawTables(Session, ABC):
         self._settings = settings
 
     @abstractmethod
-    def _widen(self, table: Table, column: Landed) -> list[str]:
+    def _widen(self, table: Table, column: RawColumn) -> list[str]:
         """Write the statements that give a column a wider type and keep its values.
 
         Raises:
@@ -60,10 +60,10 @@ class RawTables(Session, ABC):
         """
 
     @abstractmethod
-    def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def _create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the statements that create the raw table."""
 
-    def create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the statements that create the raw table, with what it is landed by."""
         return [*self._create_statements(table, columns), self._note_landed_by(table)]
 
@@ -140,7 +140,7 @@ class RawTables(Session, ABC):
             self.execute(f"alter table {relation} add column {name} {columns[name]}")
 
     def column_changes(
-        self, table: Table, columns: Sequence[Landed], *, is_whole: bool = False
+        self, table: Table, columns: Sequence[RawColumn], *, is_whole: bool = False
     ) -> Changes:
         """Say what a landing changes of the raw table.
 
@@ -193,7 +193,7 @@ class RawTables(Session, ABC):
         return changes
 
     def _refuse_other_types(
-        self, table: Table, columns: Sequence[Landed], raw: Mapping[str, str]
+        self, table: Table, columns: Sequence[RawColumn], raw: Mapping[str, str]
     ) -> None:
         others = [
             f"column {column.name} was {was} and would be {column.type} now"
@@ -260,18 +260,18 @@ class RawTables(Session, ABC):
         return [(f"{table.name}: landed by {now} from now on", [self._note_landed_by(table)])]
 
 
-def _gone(columns: Sequence[Landed], raw: Mapping[str, str]) -> list[str]:
+def _gone(columns: Sequence[RawColumn], raw: Mapping[str, str]) -> list[str]:
     """The raw columns that MySQL's table does not have."""
     return [name for name in raw if name not in _OWN | {column.name for column in columns}]
 
 
-def _perhaps_renamed(columns: Sequence[Landed], raw: Mapping[str, str]) -> dict[str, str]:
+def _perhaps_renamed(columns: Sequence[RawColumn], raw: Mapping[str, str]) -> dict[str, str]:
     """Guess which new columns are old ones under another name: same type, same place.
 
     MySQL does not tell a rename from a drop and an addition.
 
     >>> raw = {"id": "integer", "v": "integer", "w": "date"}
-    >>> now = [Landed(name=name, type="integer") for name in ("id", "score", "w")]
+    >>> now = [RawColumn(name=name, type="integer") for name in ("id", "score", "w")]
     >>> _perhaps_renamed(now, raw)
     {'score': 'v'}
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from loader.declared.tables import Table
 from loader.errors import LandingError, StageError
 from loader.source.copytext import Form, fields_of
-from loader.source.types import Landed
+from loader.source.types import RawColumn
 from loader.warehouse.ledger import Load
 from loader.warehouse.session import quote
 
@@ -34,7 +34,7 @@ class Landing:
 
     table: Table
     load: Load
-    columns: Sequence[Landed]
+    columns: Sequence[RawColumn]
     line: Sequence[str]
     form: Form
     staged: Callable[[], Load] | None = None

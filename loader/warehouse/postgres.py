@@ -9,8 +9,8 @@ from typing import Any
 from loader.declared.tables import Table
 from loader.errors import LandingError
 from loader.lines import Deadline
-from loader.source.reading import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
-from loader.source.types import POSTGRES, Landed
+from loader.source.read_plan import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
+from loader.source.types import POSTGRES, RawColumn
 from loader.stage.parts import PartsReader
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS
@@ -93,13 +93,13 @@ class Postgres(Warehouse):
         """Write such a text as bytes."""
         return f"cast({self.literal(text)} as bytea)"
 
-    def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def _create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table without what its first rows do not bring; that is added after COPY."""
         brought = [column for column in LOADER_COLUMNS if column.name == RUN_DATE]
         listed = ", ".join(map(self._definition, chain(columns, brought)))
         return [f"create table {self.relation(table.name)} ({listed})"]
 
-    def _definition(self, column: Landed) -> str:
+    def _definition(self, column: RawColumn) -> str:
         is_filled = column.name in _FILLED
         default = f" default {quote(self.schema)}.{column.name}()" if is_filled else ""
         return f"{quote(column.name)} {column.type}{default}"
@@ -214,7 +214,7 @@ class Postgres(Warehouse):
                 raise refused(landing, self.schema, why, number) from error
             return int(cursor.rowcount)
 
-    def _widen(self, table: Table, column: Landed) -> list[str]:
+    def _widen(self, table: Table, column: RawColumn) -> list[str]:
         """Change the type in place; views that read the table are made again around it."""
         relation = self.relation(table.name)
         views = self._dependent_views(relation)

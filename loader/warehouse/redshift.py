@@ -9,8 +9,8 @@ from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.errors import ConfigError, LandingError
 from loader.source.copytext import Form
-from loader.source.reading import WIDER
-from loader.source.types import REDSHIFT, Landed
+from loader.source.read_plan import WIDER
+from loader.source.types import REDSHIFT, RawColumn
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS, land_anew
 from loader.warehouse.landing import Landing, refused
@@ -57,7 +57,7 @@ class Redshift(Warehouse):
         """Write such a text as bytes."""
         return f"from_hex({literal(text)})"
 
-    def _create_statements(self, table: Table, columns: Sequence[Landed]) -> list[str]:
+    def _create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table, spread by its key as the core table is, sorted by its windows' days."""
         listed = ", ".join(
             f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
@@ -66,7 +66,7 @@ class Redshift(Warehouse):
         spread = f"diststyle key distkey ({quote(key)})" if key else "diststyle even"
         return [f"create table {self.relation(table.name)} ({listed}) {spread} sortkey (_run_date)"]
 
-    def form(self, columns: Sequence[Landed], load_id: str) -> Form:
+    def form(self, columns: Sequence[RawColumn], load_id: str) -> Form:
         """Take CSV for VARBYTE, with a NULL that no value is: the load has only just got its id.
 
         [Redshift: COPY, "Loading a column of the VARBYTE data type"]
@@ -114,7 +114,7 @@ class Redshift(Warehouse):
                 return f"column {column.strip()}: {message.strip()} ({file.strip()}, line {line})"
         return ""
 
-    def _widen(self, table: Table, column: Landed) -> list[str]:
+    def _widen(self, table: Table, column: RawColumn) -> list[str]:
         """Add a wider column, copy, drop and rename.
 
         ALTER COLUMN TYPE widens VARCHAR only, and not inside a transaction; a dist key cannot be

@@ -6,7 +6,7 @@ from threading import Event, Thread
 import pytest
 from pipeline import mysql_administrator
 
-from loader.source.brake import Brake
+from loader.source.rate_limit import RateLimit
 
 pytestmark = pytest.mark.only("postgres", because="no warehouse is asked")
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "at"}
@@ -80,13 +80,13 @@ def test_no_more_rows_a_second_are_read_than_is_asked(pipeline):
 
 def test_tables_share_the_brake_and_a_run_that_ends_waits_for_none():
     stopping, began = Event(), time.monotonic()
-    brake = Brake(1_000, stopping)
-    tables = [Thread(target=brake.passed, args=(100,)) for _ in range(3)]
+    rate_limit = RateLimit(1_000, stopping)
+    tables = [Thread(target=rate_limit.wait, args=(100,)) for _ in range(3)]
     for table in tables:
         table.start()
     for table in tables:
         table.join()
     assert time.monotonic() - began > 0.3
     stopping.set()
-    brake.passed(10**6)
+    rate_limit.wait(10**6)
     assert time.monotonic() - began < 10

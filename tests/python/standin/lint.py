@@ -21,8 +21,8 @@ from loader.declared.settings import environment, load_settings
 from loader.declared.tables import read_tables
 from loader.local import services
 from loader.local.services import Endpoints
-from loader.source.reading import RUN_DATE
-from loader.source.types import REDSHIFT, Column, landed
+from loader.source.read_plan import RUN_DATE
+from loader.source.types import REDSHIFT, Column, raw_column
 from loader.warehouse import Landing, open_warehouse
 from loader.warehouse.ledger import Load
 from standin import strict
@@ -97,7 +97,7 @@ def _loader_statements() -> Iterator[str]:
     for table in tables.values():
         names = {*table.primary_key, *filter(None, (table.cursor, table.deleted))}
         columns = [
-            landed(Column(name=name, data_type="int", column_type="int"), REDSHIFT)
+            raw_column(Column(name=name, data_type="int", column_type="int"), REDSHIFT)
             for name in sorted(names)
         ]
         line = warehouse.line(table, [*names, RUN_DATE])

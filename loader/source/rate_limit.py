@@ -1,10 +1,10 @@
-"""A brake: no more rows a second than a production server can spare."""
+"""Reading no faster: no more rows a second than a production server can spare."""
 
 import time
 from threading import Event, Lock
 
 
-class Brake:
+class RateLimit:
     """Keeps all tables of a run together below a rate; threads share it.
 
     While a reader waits, the server stops sending as soon as the network's buffers are full.
@@ -21,7 +21,7 @@ class Brake:
         self._lock = Lock()
         self._free_at = 0.0
 
-    def passed(self, rows: int) -> None:
+    def wait(self, rows: int) -> None:
         """Wait until so many rows may have passed."""
         with self._lock:
             now = time.monotonic()

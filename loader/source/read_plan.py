@@ -14,11 +14,11 @@ from loader.source.types import (
     REDSHIFT,
     Column,
     Dialect,
-    Landed,
+    RawColumn,
     as_bytes,
-    landed,
     marker,
     quote_mysql,
+    raw_column,
 )
 
 LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
@@ -64,7 +64,7 @@ class Description:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadPlan:
     """How one window of one table is counted and read.
 
     Attributes:
@@ -76,20 +76,21 @@ class Reading:
             on the table; empty where none is.
         trial: the statement that MySQL refuses if that condition is wrong; empty without.
         count: the one that counts the window's rows.
-        missed: the one that counts the rows that no window holds; empty without a cursor.
+        count_without_cursor: the one that counts the rows without a day in the cursor column, which
+            no window holds; empty without a cursor.
         zone: the one that asks whether MySQL knows the time zone; empty if it need not.
         rows: the one that reads the rows, each as one string.
         long_rows: the one that reads those as fields that are too long for one string.
     """
 
-    columns: tuple[Landed, ...]
+    columns: tuple[RawColumn, ...]
     fields: tuple[str, ...]
     hashed: tuple[str, ...]
     unpadded: tuple[str, ...]
     kept: str
     trial: str
     count: str
-    missed: str
+    count_without_cursor: str
     zone: str
     rows: str
     long_rows: str
@@ -176,9 +177,9 @@ def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
         )
 
 
-def reading(
+def plan_read(
     table: Table, description: Description, window: Window, zone: Zone, dialect: Dialect
-) -> Reading:
+) -> ReadPlan:
     """Write the statements for a window.
 
     No expression yields NULL: where MySQL answers NULL because a string would pass
@@ -189,7 +190,7 @@ def reading(
         SourceError: a column's type has no equal in the warehouse; names table and column.
     """
     read = read_columns(table, description)
-    columns = [_landed(table, column, dialect) for column in read]
+    columns = [_raw_column(table, column, dialect) for column in read]
     source = f"{quote_mysql(table.database)}.{quote_mysql(table.source)}"
     expressions = [
         f"if({quote_mysql(column.name)} is null, {marker(NULL)}, {lands.text})"
@@ -201,16 +202,16 @@ def reading(
     hashed = tuple(name for name in fields if table.policy(name).is_hashed)
     # A condition that is neither true nor false leaves no row out.
     kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
-    days, missed = "", ""
+    days, count_without_cursor = "", ""
     if table.cursor and (cursor := description.column(table.cursor)):
         quoted = quote_mysql(cursor.name)
         expressions.append(day_of(cursor, zone))
         fields.append(RUN_DATE)
         days = _within(cursor, window, zone)
         no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
-        missed = f"select count(*) from {source}{where(no_day, kept)}"
+        count_without_cursor = f"select count(*) from {source}{where(no_day, kept)}"
     joined = _joined(expressions)
-    return Reading(
+    return ReadPlan(
         columns=tuple(columns),
         fields=tuple(fields),
         hashed=hashed,
@@ -220,7 +221,7 @@ def reading(
         kept=kept,
         trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
         count=f"select count(*) from {source}{where(days, kept)}",
-        missed=missed,
+        count_without_cursor=count_without_cursor,
         zone="select " + converted("'2026-01-01'", zone) if zone.changes else "",
         rows=f"select {joined} from {source}{where(days, kept)}",
         long_rows=f"select {', '.join(map(as_bytes, expressions))} from {source}"
@@ -244,12 +245,12 @@ def read_columns(table: Table, description: Description) -> list[Column]:
     return [each for each in description.columns if not table.policy(each.name).is_left_out]
 
 
-def _landed(table: Table, column: Column, dialect: Dialect) -> Landed:
+def _raw_column(table: Table, column: Column, dialect: Dialect) -> RawColumn:
     policy = table.policy(column.name)
     if policy.is_hashed:
         return _hashed(column)
     try:
-        lands = landed(column, dialect, policy.on_unrepresentable)
+        lands = raw_column(column, dialect, policy.on_unrepresentable)
     except SourceError as error:
         where = f"{table.database}.{table.source}"
         raise SourceError(f"{where}: {error.fact}", error.remedy) from None
@@ -263,10 +264,10 @@ def _landed(table: Table, column: Column, dialect: Dialect) -> Landed:
     return lands
 
 
-def _hashed(column: Column) -> Landed:
+def _hashed(column: Column) -> RawColumn:
     """Read a hash instead of the value."""
     text = as_bytes(f"sha2({hash_text(column)}, 256)")
-    return Landed(name=column.name.lower(), type=_HASH, value=text, text=text)
+    return RawColumn(name=column.name.lower(), type=_HASH, value=text, text=text)
 
 
 def _within(cursor: Column, window: Window, zone: Zone) -> str:
