@@ -64,11 +64,7 @@ class RepairRows:
         """Read rows; MySQL may send others, of keys that a collation takes for the same."""
         places = [self.read.fields.index(name.lower()) for name in self.table.primary_key]
         also, among = "and" if self.read.kept else "where", self.keys.among(list(wanted))
-        read = replace(
-            self.read,
-            rows=f"{self.read.rows} {also} {among}",
-            long_rows=f"{self.read.long_rows} and {among}",
-        )
+        read = replace(self.read, rows=f"{self.read.rows} {also} {among}")
         for batch in mysql.stream(source, read):
             for row in batch:
                 fields = row.split(SEPARATOR)

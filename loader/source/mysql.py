@@ -17,7 +17,6 @@ from loader.declared.settings import MySQLSettings
 from loader.declared.tables import Table
 from loader.errors import SourceError
 from loader.source import tls, wire
-from loader.source.copytext import SEPARATOR
 from loader.source.read_plan import Description, ReadPlan
 from loader.source.types import Column, quote_mysql
 
@@ -272,29 +271,10 @@ def stream(connection: Source, read: ReadPlan) -> Iterator[list[bytes]]:
 
     The batches depend on the rows alone, so that equal rows are staged as equal bytes.
 
-    Yields:
-        Rows, each its fields joined by SEPARATOR.
+    Returns:
+        Batches of rows, each its fields joined by SEPARATOR.
 
     Raises:
         SourceError: the server could not join a row.
     """
-    some_too_long = False
-    try:
-        for batch in wire.joined_rows(connection, read.rows):
-            rows = batch if all(batch) else [row for row in batch if row is not None]
-            some_too_long = some_too_long or len(rows) < len(batch)
-            yield rows  # type: ignore[misc]
-            del batch, rows  # one row may be many megabytes
-        for fields in wire.rows(connection, read.long_rows) if some_too_long else ():
-            present = [field for field in fields if field is not None]
-            if len(present) < len(fields):
-                raise SourceError(
-                    "A value is longer than MySQL's max_allowed_packet lets it build.",
-                    "Raise max_allowed_packet on the server.",
-                )
-            joined = [SEPARATOR.join(present)]
-            del fields, present  # the row is not held beside its parts
-            yield joined
-    except BaseException:
-        wire.hang_up(connection)
-        raise
+    return wire.joined_rows(connection, read.rows)

@@ -80,7 +80,6 @@ class ReadPlan:
             no window holds; empty without a cursor.
         zone: the one that asks whether MySQL knows the time zone; empty if it need not.
         rows: the one that reads the rows, each as one string.
-        long_rows: the one that reads those as fields that are too long for one string.
     """
 
     columns: tuple[RawColumn, ...]
@@ -93,7 +92,6 @@ class ReadPlan:
     count_without_cursor: str
     zone: str
     rows: str
-    long_rows: str
 
 
 def check_declaration(
@@ -224,8 +222,6 @@ def plan_read(
         count_without_cursor=count_without_cursor,
         zone="select " + converted("'2026-01-01'", zone) if zone.changes else "",
         rows=f"select {joined} from {source}{where(days, kept)}",
-        long_rows=f"select {', '.join(map(as_bytes, expressions))} from {source}"
-        + where(days, kept, f"{joined} is null"),
     )
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from itertools import islice
 
 import pytest
-from pipeline import mysql_administrator, write_sources
+from pipeline import write_sources
 from round_trips import (
     KINDS,
     MARIADB_ROUND_TRIPS,
@@ -507,30 +507,3 @@ def test_every_float_arrives_bit_for_bit_and_is_compared(new_pipeline):
     columns = ", ".join(f"cast({name} as double precision)" for name in names)
     assert pipeline.query(f"select {columns} from raw_data.t order by id") == held
     assert compared(pipeline)["t"]["left_out"] == []
-
-
-@pytest.mark.parametrize("policy", ["fail", "text"])
-def test_a_row_that_mysql_may_not_join_lands_as_any_other(new_pipeline, policy):
-    """Field by field, a type of its own, such as UUID, would give other bytes, or refuse a NULL."""
-    pipeline = new_pipeline([])
-    kinds = kinds_of(version(pipeline), pipeline.kind, policy, as_key=False)
-    names = [f"c{n}" for n in range(len(kinds))]
-    table = {"name": "t", "primary_key": ["id"], "columns": by_policy(names, policy)}
-    write_sources(pipeline.folder, pipeline.database, [table])
-    listed = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
-    values, nulls = ", ".join(KINDS[kind][2] for kind in kinds), ", ".join("null" for _ in kinds)
-    long = "repeat('x', 32000), repeat('y', 32000)"
-    pipeline.mysql(
-        f"create table t (id int primary key, {listed}, x text, y text) character set utf8mb4",
-        f"insert into t values (1, {values}, '', ''), (2, {nulls}, '', null)",
-        f"insert into t select id + 2, {', '.join(names)}, {long} from t",
-    )
-    with mysql_administrator(pipeline.endpoints) as administrator:
-        administrator.execute("select @@max_allowed_packet")
-        ((before,),) = administrator.fetchall()
-        administrator.execute("set global max_allowed_packet = 65536")
-        try:
-            pipeline.load()
-        finally:
-            administrator.execute(f"set global max_allowed_packet = {before}")
-    assert compared(pipeline)["t"]["rows"] == 4

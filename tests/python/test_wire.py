@@ -1,6 +1,7 @@
 """Rows cut from the network's buffer are those that a cursor gives, batch by batch."""
 
-import hashlib
+import io
+import socket
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,6 @@ from loader.cli.session import open_session
 from loader.declared.windows import WHOLE
 from loader.errors import SourceError
 from loader.source import mysql, wire
-from loader.source.copytext import SEPARATOR
 from loader.source.read_plan import plan_read
 from loader.source.types import POSTGRES, REDSHIFT
 
@@ -87,86 +87,83 @@ def altered_meanwhile(pipeline, source, statement):
     mysql.fetch(source, statement)
 
 
-def by_cursor(source, statement):
-    return list(wire._fetched_rows(source, statement))
+@pytest.fixture
+def both_ways(monkeypatch):
+    """Read a statement's batches from the buffer and by the cursor; they must be the same."""
+
+    def read(source, statement):
+        assert wire.is_readable(source)
+        batches = list(wire.joined_rows(source, statement))
+        with monkeypatch.context() as patched:
+            patched.setattr(wire, "is_readable", lambda _: False)
+            assert batches == list(wire.joined_rows(source, statement))
+        assert mysql.fetch(source, "select 1") == [(1,)]  # nothing was left of the answer
+        return batches
+
+    return read
 
 
-def cut(source, statement):
-    assert wire.is_readable(source)
-    return list(wire._cut_rows(source, statement))
-
-
-@pytest.fixture(params=[3, 1000, wire._RECEIVE], ids="{} bytes at a time".format)
+@pytest.fixture(params=[3, 1000, wire._BUFFER], ids="{} bytes at a time".format)
 def arriving(request, monkeypatch):
     """The rows may arrive in pieces of any size."""
-    monkeypatch.setattr(wire, "_RECEIVE", request.param)
+    monkeypatch.setattr(wire, "_BUFFER", request.param)
     return request.param
 
 
 @pytest.mark.parametrize("dialect", [POSTGRES, REDSHIFT], ids=lambda dialect: dialect.name)
-def test_every_type_is_read_alike_in_all_three_ways(pipeline, arriving, dialect):
+def test_every_type_is_read_alike_in_both_ways(pipeline, both_ways, arriving, dialect):
     pipeline.mysql("drop table if exists kinds", *table_statements("kinds", ROUND_TRIPS))
     with source_of(pipeline) as source:
-        read = read_of(pipeline, source, "kinds", dialect)
-        batches = cut(source, read.rows)
-        assert batches == by_cursor(source, read.rows)
-        fields = read.long_rows[: read.long_rows.rindex(" where ")]
-        separate = [SEPARATOR.join(row) for row in wire.rows(source, fields)]
-    assert [row for batch in batches for row in batch] == separate
-    assert len(separate) > 4
+        batches = both_ways(source, read_of(pipeline, source, "kinds", dialect).rows)
+    assert len([row for batch in batches for row in batch]) > 4
 
 
-def test_rows_of_every_length_are_cut_where_they_end(pipeline, arriving):
+def test_rows_of_every_length_are_cut_where_they_end(pipeline, both_ways, arriving):
     edges = (0, 1, 250, 251, 252, 1 << 16, wire.BATCH_BYTES, 2 * wire.BATCH_BYTES, 3 * MEGABYTE)
     lengths = sorted({max(edge + off, 0) for edge in edges for off in range(-9, 10)})
     if arriving == 3:
         lengths = [length for length in lengths if length < 1000]  # or it would take a minute
     values = " union all ".join(f"select repeat(char(65 + {n % 26}), {n})" for n in lengths)
     with source_of(pipeline) as source:
-        batches = cut(source, values)
-        assert batches == by_cursor(source, values)
-        assert mysql._scalar(source, "select 1") == "1"  # nothing was left of the answer
+        batches = both_ways(source, values)
     assert [len(row) for batch in batches for row in batch] == lengths
     assert max(sum(map(len, batch[:-1])) for batch in batches) < wire.BATCH_BYTES
+    assert all(sum(map(wire._size, batch)) >= wire.BATCH_BYTES for batch in batches[:-1])
 
 
-def test_a_row_may_take_several_packets(pipeline):
+def test_a_row_may_take_several_packets(pipeline, both_ways):
     """A packet that is full goes on in the next one, and an empty one ends what just fills it."""
     full = (1 << 24) - 1
     lengths = [7, *(full + off for off in (-10, -5, -4, -3, -1, 0, 3)), 2 * full + 9, 5]
     values = " union all ".join(f"select repeat(0x78, {length})" for length in lengths)
-    with mysql_administrator(pipeline.endpoints) as administrator:
-        administrator.execute("select @@max_allowed_packet")
-        ((before,),) = administrator.fetchall()
-        administrator.execute("set global max_allowed_packet = 67108864")
-        try:
-            with source_of(pipeline) as source:
-                batches = cut(source, values)
-                assert batches == by_cursor(source, values)
-        finally:
-            administrator.execute(f"set global max_allowed_packet = {before}")
+    with packets_of(pipeline, 64 * MEGABYTE), source_of(pipeline) as source:
+        batches = both_ways(source, values)
     assert [len(row) for batch in batches for row in batch] == lengths
 
 
-def test_a_row_that_mysql_may_not_join_is_read_field_by_field(new_pipeline):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(
-        "create table t (id int primary key, a longtext, b longblob)",
-        "insert into t values (1, 'short', null), (2, repeat('é', 5000000), repeat('x', 4000000)),"
-        " (3, null, '')",
-    )
-    assert pipeline.load()["t"]["landed_rows"] == 3
-    sizes = pipeline.query("select id, length(a), length(b) from raw_data.t order by id")
-    assert sizes == [(1, 5, None), (2, 5_000_000, 4_000_000), (3, None, 0)]
+@contextmanager
+def packets_of(pipeline, size):
+    with mysql_administrator(pipeline.endpoints) as administrator:
+        administrator.execute("select @@max_allowed_packet")
+        ((before,),) = administrator.fetchall()
+        administrator.execute(f"set global max_allowed_packet = {size}")
+        try:
+            yield
+        finally:
+            administrator.execute(f"set global max_allowed_packet = {before}")
 
 
-def test_a_value_that_mysql_may_not_build_is_refused(new_pipeline):
+def test_a_row_that_mysql_may_not_join_is_refused(new_pipeline):
+    """Of a row beyond max_allowed_packet MySQL answers NULL, whichever way it is read."""
     pipeline = new_pipeline([TABLE])
     pipeline.mysql(
-        "create table t (id int primary key, a longblob)",
-        "insert into t values (1, repeat('x', 9000000))",  # twice as long as digits
+        "create table t (id int primary key, a longtext, b longtext)",
+        "insert into t values (1, 'short', null), (2, repeat('a', 9000000), repeat('b', 9000000))",
     )
-    assert "A value is longer than MySQL's max_allowed_packet" in pipeline.fails()
+    with packets_of(pipeline, 16 * MEGABYTE):
+        said = pipeline.fails()
+    assert ".t: A row is longer than MySQL's max_allowed_packet" in said
+    assert "Raise max_allowed_packet on the server" in said
 
 
 def test_the_same_files_are_staged_whichever_way_is_taken(new_pipeline, monkeypatch):
@@ -199,7 +196,7 @@ def test_only_drivers_that_this_was_tested_with_are_read_from(pipeline, monkeypa
         assert wire.is_readable(source), "run these tests with this driver, then add its version"
         monkeypatch.setattr(pymysql, "VERSION", (99, 0))
         assert not wire.is_readable(source)
-        assert list(wire.joined_rows(source, "select 0x61 union all select null")) == [[b"a", None]]
+        assert list(wire.joined_rows(source, "select 0x61 union all select 0x62")) == [[b"a", b"b"]]
         monkeypatch.undo()
         monkeypatch.setattr(source, "_rfile", object())
         assert not wire.is_readable(source)
@@ -245,22 +242,12 @@ def test_an_answer_that_breaks_off_is_an_error(pipeline, endless, ends, says, tr
 
 
 def test_a_packet_that_is_missing_is_noticed():
-    packets = b"".join(b"\2\0\0" + bytes([number]) + b"\1a" for number in (5, 6, 7, 9, 10))
-    rows, position = wire._cut(packets, 0, 1000)
-    assert rows == [b"a"] * 4  # more must follow a row, if only what ends them all
-    assert wire._missing(packets, position, 10) == 3
-    with pytest.raises(pymysql.err.OperationalError, match="a packet is missing"):
-        wire._missing(packets + bytes(9), position, 9)
-
-
-def test_batches_are_the_same_however_the_rows_arrive(pipeline):
-    """The first run's batches are the second's, though the server is slower or faster."""
-    many = with_sequences("seq_1_to_20000")
-    statement = f"select cast(repeat(sha2(seq, 224), seq % 23) as binary) from {many}"
-    with source_of(pipeline) as source:
-        first, second = cut(source, statement), cut(source, statement)
-    assert first == second
-    assert len(first) > 10
-    sizes = [sum(map(wire._size, batch)) for batch in first]
-    assert all(size >= wire.BATCH_BYTES for size in sizes[:-1])
-    assert first[0][0].decode() == hashlib.sha224(b"1").hexdigest()
+    packets = b"".join(b"\2\0\0" + bytes([number]) + b"\1a" for number in (5, 6, 8, 9, 10))
+    driver = pymysql.Connection(defer_connect=True)
+    driver._sock, driver._next_seq_id, driver._current_timeout = socket.socket(), 5, None
+    driver._rfile = io.BufferedReader(io.BytesIO(packets))
+    batch = []
+    assert wire._cut(driver, 1000, batch) == 24
+    assert batch == [b"a"] * 4  # more must follow a row, if only what ends them all
+    with driver._sock, pytest.raises(pymysql.err.InternalError, match="number wrong"):
+        driver._read_packet()
