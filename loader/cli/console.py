@@ -21,14 +21,14 @@ from rich.progress import (
 from rich.table import Table as Grid
 from rich.text import Text
 
+from loader.cli.totals import bytes_text, totals
 from loader.errors import printable
 from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher
 from loader.load.plan import Preview
 from loader.load.status import TableStatus
 from loader.run.report import loads, window
-from loader.verify.differences import Finding
-from loader.verify.totals import bytes_text, totals
+from loader.verify.finding import Finding
 from loader.warehouse.ledger import REPAIR, Load
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at

@@ -42,13 +42,13 @@ def verify(
     """
     session = open_session(target)
     from loader.cli import console
-    from loader.verify.tables import compared, repair_jobs
+    from loader.verify.compare import compare, repair_jobs
 
     tables, window = asked_for(session, names, dates)
     width = max(len(table.name) for table in tables)
     comparisons = []
     for table in tables:
-        each = compared(table, session.settings, session.warehouse, window, values)
+        each = compare(table, session.settings, session.warehouse, window, values)
         comparisons.append(each)
         if not as_json:
             console.show_finding(each.finding, width)

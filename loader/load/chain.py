@@ -15,6 +15,7 @@ from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unex
 from loader.load.repair import RepairRows
 from loader.source import mysql
 from loader.source.copytext import to_copy_text
+from loader.source.future import future_rows
 from loader.source.keys import key_columns
 from loader.source.masking import check_salt, masking, salt_id
 from loader.source.read_plan import (
@@ -26,7 +27,6 @@ from loader.source.read_plan import (
     plan_read,
 )
 from loader.stage.staging import Staging
-from loader.verify.due import future_rows
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.ledger import Load, changed_columns, next_load_id
 

@@ -8,11 +8,11 @@ from loader.declared.tables import Table
 from loader.declared.windows import WHOLE
 from loader.errors import LoaderError
 from loader.source import mysql
+from loader.source.future import future_rows
 from loader.source.masking import masking
 from loader.source.read_plan import check_declaration, plan_read
 from loader.stage import s3
 from loader.stage.staging import check_access
-from loader.verify.due import future_rows
 from loader.warehouse import Warehouse
 
 

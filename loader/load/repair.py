@@ -1,17 +1,64 @@
 """What a repair lands: the present rows of some keys, and the deletion of those that are gone."""
 
+import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from io import FileIO
+from itertools import islice
+from tempfile import TemporaryFile, gettempdir
+from typing import NamedTuple
 
 from loader.declared.tables import Table
+from loader.errors import LoaderError
 from loader.source import mysql
-from loader.source.copytext import NULL, SEPARATOR
-from loader.source.keys import KeyColumns
+from loader.source.copytext import NULL, REFUSED, SEPARATOR
+from loader.source.keys import Key, KeyColumns
 from loader.source.read_plan import DELETED_AT, ReadPlan
-from loader.verify.differences import Difference, Differences, Key
 
 _EPOCH = datetime(1970, 1, 1)
+_CHUNK = 500  # keys
+
+
+class Version(NamedTuple):
+    """A key, and its row's cursor in microseconds from 1970."""
+
+    key: Key
+    micros: int
+
+
+class Versions:
+    """A list of versions in a file without a name: there may be more than memory should hold."""
+
+    _file: FileIO | None = None
+
+    def add(self, version: Version) -> None:
+        """Append one.
+
+        Raises:
+            LoaderError: there is no room for it.
+        """
+        try:
+            if self._file is None:
+                # Without a buffer, so that nothing is left to write when it is closed.
+                self._file = TemporaryFile(buffering=0)  # noqa: SIM115
+                weakref.finalize(self, self._file.close)
+            self._file.write(json.dumps(version).encode() + b"\n")
+        except OSError as error:
+            raise LoaderError(
+                f"There is no room to keep what differs: {error.strerror} ({gettempdir()}).",
+                "Make room there, or set TMPDIR to another folder; nothing was changed.",
+            ) from None
+
+    def chunks(self) -> Iterator[list[Version]]:
+        """Read them back, a few hundred at a time."""
+        if self._file is None:
+            return
+        self._file.seek(0)
+        with open(self._file.fileno(), "rb", closefd=False) as lines:
+            while chunk := list(islice(lines, _CHUNK)):
+                yield [Version(tuple(key), micros) for key, micros in map(json.loads, chunk)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +66,11 @@ class Repair:
     """Keys to repair.
 
     Attributes:
+        versions: the keys, each with the version that was found last.
         landed_before: a row that has moved to this day or a later one comes with its own landing.
     """
 
-    differences: Differences
+    versions: Versions
     landed_before: date
 
 
@@ -34,7 +82,7 @@ class RepairRows:
     repair is one more load, and reads later than all before it.
 
     Attributes:
-        at: when a row that is gone is said to have been found so.
+        at: the time of deletion that is noted of a row that is gone.
     """
 
     repair: Repair
@@ -50,45 +98,44 @@ class RepairRows:
 
     def count(self, source: mysql.Source) -> int:
         """Count the rows that are there and those that are gone."""
-        return sum(len(there) + len(gone) for there, gone in self._found(source))
+        return sum(len(there) + len(gone) for there, gone in self._looked_up(source))
 
     def batches(self, source: mysql.Source) -> Iterator[list[bytes]]:
         """Read them, in batches of a few hundred."""
-        for there, gone in self._found(source):
-            rows = [self._deletion(difference) for difference in gone]
+        for there, gone in self._looked_up(source):
+            rows = [self._deletion(version) for version in gone]
             rows += self._present(source, there) if there else []
             if rows:
                 yield rows
 
+    def _looked_up(self, source: mysql.Source) -> Iterator[tuple[set[Key], list[Version]]]:
+        """Look the keys up: those whose rows are on landed days, and those that are gone."""
+        for chunk in self.repair.versions.chunks():
+            days = self.keys.days(source, (version.key for version in chunk))
+            there = {key for key, day in days.items() if day < self.repair.landed_before}
+            yield there, [version for version in chunk if version.key not in days]
+
     def _present(self, source: mysql.Source, wanted: set[Key]) -> Iterator[bytes]:
         """Read rows; MySQL may send others, of keys that a collation takes for the same."""
         places = [self.read.fields.index(name.lower()) for name in self.table.primary_key]
-        also, among = "and" if self.read.kept else "where", self.keys.among(list(wanted))
+        also, among = "and" if self.read.kept else "where", self.keys.among(wanted)
         read = replace(self.read, rows=f"{self.read.rows} {also} {among}")
         for batch in mysql.stream(source, read):
             for row in batch:
                 fields = row.split(SEPARATOR)
-                if self.keys.key([fields[place] for place in places]) in wanted:
+                key = self.keys.key(fields[place].removeprefix(REFUSED) for place in places)
+                if key in wanted:  # one that cannot land is refused by its name later
                     yield row + SEPARATOR + NULL
 
-    def _found(self, source: mysql.Source) -> Iterator[tuple[set[Key], list[Difference]]]:
-        """Look the keys up: those that are there and due, and those that are gone."""
-        for chunk in self.repair.differences.chunks():
-            days = self.keys.days(source, [each.key for each in chunk])
-            there = {key for key, day in days.items() if day < self.repair.landed_before}
-            yield there, [each for each in chunk if each.key not in days]
-
-    def _deletion(self, difference: Difference) -> bytes:
-        """Write a row that has its key, the version last known, and when it was found gone."""
-        last = _EPOCH + timedelta(microseconds=difference.micros)
+    def _deletion(self, version: Version) -> bytes:
+        """Write a row that has its key, the cursor last known, and when it was found gone."""
+        last = _EPOCH + timedelta(microseconds=version.micros)
         known = {DELETED_AT: f"{self.at}"}
         for column in self.read.columns:
             if column.name == (self.table.cursor or "").lower():
                 known[column.name] = f"{last.date() if column.type == 'date' else last}"
-        known.update(
-            (lands.name, text)
-            for (_, lands), text in zip(self.keys.columns, difference.key, strict=True)
-        )
+        names = (lands.name for _, lands in self.keys.columns)
+        known.update(zip(names, version.key, strict=True))
         return SEPARATOR.join(
             known[name].encode(errors="surrogateescape") if name in known else NULL
             for name in self.fields

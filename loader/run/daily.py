@@ -14,8 +14,8 @@ from loader.load.backlog import Backlog, Order, Show, may_pass
 from loader.load.job import Route, now, unexpected
 from loader.run.build import Build, Dbt, build_arguments
 from loader.run.lease import Claim, Lease, kept
-from loader.verify.differences import Finding
-from loader.verify.tables import verify
+from loader.verify.compare import compare
+from loader.verify.finding import Finding
 from loader.warehouse import Warehouse
 from loader.warehouse.stop import Stop
 
@@ -224,9 +224,9 @@ class Run:
             windows = self.backlog.landed(table)
             if not windows:
                 continue
-            (finding,) = verify(
-                [table], self.route.settings, self.route.new_warehouse, span(windows)
-            )
+            finding = compare(
+                table, self.route.settings, self.route.new_warehouse, span(windows)
+            ).finding
             self.findings.append(finding)
             if error := finding.error:
                 if may_pass(error):

@@ -1,8 +1,9 @@
-"""Rows of a MySQL table by their keys: which of some keys are there, and where."""
+"""Rows of a MySQL table by their keys: which of some keys are there, and on which days."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeAlias
 
 from loader.declared.tables import Table
 from loader.declared.windows import Zone
@@ -12,8 +13,9 @@ from loader.source.days import day_of, where
 from loader.source.read_plan import Description, ReadPlan, read_columns
 from loader.source.texts import is_binary, is_number
 from loader.source.types import Column, RawColumn, as_bytes, quote_mysql
-from loader.verify.differences import Key
-from loader.verify.digest import any_of
+
+Key: TypeAlias = tuple[str, ...]
+"""The texts of a key's columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,38 +40,43 @@ class KeyColumns:
         return f"concat_ws(0x{SEPARATOR.hex()}, {texts})"
 
     def key(self, texts: Iterable[bytes | str]) -> Key:
-        """Read a key as it is compared, from either side."""
+        """Read a key from either side; the two show the closing zeros of an instant differently."""
+        decoded = (
+            text if isinstance(text, str) else text.decode(errors="surrogateescape")
+            for text in texts
+        )
         return tuple(
-            plain(lands, text if isinstance(text, str) else text.decode(errors="surrogateescape"))
-            for (_, lands), text in zip(self.columns, texts, strict=True)
+            text.rstrip("0").rstrip(".") if lands.type == "timestamp" and "." in text else text
+            for (_, lands), text in zip(self.columns, decoded, strict=True)
         )
 
-    def among(self, keys: Sequence[Key]) -> str:
+    def among(self, keys: Iterable[Key]) -> str:
         """Write the condition that a row has one of some keys, so that its index serves it.
 
         MySQL compares as the columns' collations say: rows of other keys may be found as well.
         """
-        literals = [
+        names = [quote_mysql(column.name) for column, _ in self.columns]
+        literals = (
             [_literal(column, text) for (column, _), text in zip(self.columns, key, strict=True)]
             for key in keys
-        ]
-        names = [quote_mysql(column.name) for column, _ in self.columns]
+        )
         if len(names) == 1:
             return f"{names[0]} in ({', '.join(literal for (literal,) in literals)})"
-        return any_of(
-            "(" + " and ".join(f"{n} = {v}" for n, v in zip(names, key, strict=True)) + ")"
-            for key in literals
+        conditions = (
+            " and ".join(f"{n} = {v}" for n, v in zip(names, key, strict=True)) for key in literals
         )
+        return f"(({') or ('.join(conditions)}))"
 
-    def days(self, source: mysql.Source, keys: Sequence[Key]) -> dict[Key, date]:
-        """Look up which of some keys are there, and the days they belong to now."""
-        conditions = where(self.among(keys), self.kept)
+    def days(self, source: mysql.Source, keys: Iterable[Key]) -> dict[Key, date]:
+        """Look up which of some keys are there, and the days that their rows belong to now."""
+        if not (wanted := set(keys)):
+            return {}
+        conditions = where(self.among(wanted), self.kept)
         statement = f"select {self.texts}, {self.day} from {self.source}{conditions}"
         found = (
             (self.key(bytes(texts).split(SEPARATOR)), day)
             for texts, day in mysql.fetch(source, statement)
         )
-        wanted = set(keys)
         return {key: day for key, day in found if key in wanted}
 
 
@@ -86,15 +93,6 @@ def key_columns(table: Table, description: Description, read: ReadPlan, zone: Zo
         kept=read.kept,
         day=day_of(cursor, zone) if cursor else "",
     )
-
-
-def plain(column: RawColumn, text: str) -> str:
-    """Write an instant's text without closing zeros, which the two sides show differently.
-
-    >>> plain(RawColumn(name="at", type="timestamp"), "2026-07-01 08:00:00.500")
-    '2026-07-01 08:00:00.5'
-    """
-    return text.rstrip("0").rstrip(".") if column.type == "timestamp" and "." in text else text
 
 
 def _literal(column: Column, text: str) -> str:

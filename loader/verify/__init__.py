@@ -1,1 +1,1 @@
-"""Both sides compared by digests, and what differs."""
+"""Comparing source and warehouse, and what a repair has to land."""

@@ -1,62 +1,80 @@
-"""One table, compared as the two hold it at one instant."""
+"""One table, compared as the two sides hold it at one instant, and the repair of what differs."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import date
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
-from loader.declared.windows import WHOLE, Window
-from loader.errors import LandingError, SourceError
+from loader.declared.windows import WHOLE, Window, day_after
+from loader.errors import LandingError, LoaderError, RepairError, SourceError
+from loader.load.job import Job, unexpected
+from loader.load.repair import Repair
 from loader.source import mysql
-from loader.source.copytext import SEPARATOR
-from loader.source.days import where, within
-from loader.source.keys import KeyColumns, key_columns
+from loader.source.future import future_rows
+from loader.source.keys import key_columns
 from loader.source.read_plan import ReadPlan, check_declaration, plan_read
-from loader.source.types import RawColumn, quote_mysql
-from loader.verify.differences import Differences, Finding
-from loader.verify.digest import Compared, is_exact, values_of
-from loader.verify.drill import Both, find
-from loader.verify.due import future_rows, source_side
-from loader.verify.newest import set_aside, warehouse_side
+from loader.source.types import RawColumn
+from loader.verify.differences import differences
+from loader.verify.digest import kind_of
+from loader.verify.finding import Finding
+from loader.verify.sides import Sides
 from loader.warehouse import Warehouse
 from loader.warehouse.columns import land_anew
-from loader.warehouse.ledger import covered_end
+from loader.warehouse.ledger import REPAIR, covered_end
+
+FREE_ROWS = 100
+"""So many rows are repaired whatever share of a table they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A finding, the keys behind it, and the day before which all days are landed."""
+    """A finding, and what would repair it; None if nothing was compared."""
 
     table: Table
     finding: Finding
-    differences: Differences = field(default_factory=Differences)
-    landed_before: date | None = None
+    repair: Repair | None = None
 
 
 def compare(
     table: Table,
     settings: Settings,
-    warehouse: Warehouse,
+    new_warehouse: Callable[[], Warehouse],
     window: Window | None = None,
     with_values: bool = False,
 ) -> Comparison:
     """Compare what MySQL holds now with the newest version of each key in the raw table.
 
     What is due is compared: the rows of days that the ledger shows as landed. A row that changed
-    on a later day is pending, and neither side's version of it counts. The warehouse is read as of
-    an instant before the source's, so that a load between the two makes no difference.
+    on a later day is pending, and neither side's version of it counts. Nothing is changed.
 
     Args:
+        new_warehouse: makes a warehouse with a connection of its own.
         window: compare these days only; None for all.
         with_values: compare all columns, not the version alone. A table without a cursor always
             is, because nothing else tells its versions apart.
 
-    Raises:
-        SourceError, LandingError: one of them cannot be read, or the key cannot be compared.
+    Returns:
+        What was found; if the table could not be compared, its finding has the error.
     """
     began = time.monotonic()
+    with closing(new_warehouse()) as warehouse:
+        try:
+            done = _compare(table, settings, warehouse, window, with_values)
+        except Exception as error:
+            why = error
+            if not isinstance(why, LoaderError):
+                why = unexpected(error, "nothing was compared", table)
+            done = Comparison(table=table, finding=Finding(table=table.name, error=why))
+    return replace(done, finding=replace(done.finding, seconds=time.monotonic() - began))
+
+
+def _compare(
+    table: Table, settings: Settings, warehouse: Warehouse, window: Window | None, with_values: bool
+) -> Comparison:
+    """Read the warehouse as of an instant before the source's, so that no load comes between."""
     landed_before = covered_end(warehouse.loads(table.name), settings.zone)
     due = _due(table, window, landed_before)
     if landed_before is None or due is None:
@@ -67,41 +85,36 @@ def compare(
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
             read = plan_read(table, description, WHOLE, settings.zone, warehouse.dialect)
-            what = Compared(
+            exact, left_out = _values(table, read, held)
+            has_values = with_values or not table.cursor
+            identifying = _identifying(table, read, warehouse, held)
+            sides = Sides(
+                source=source,
+                warehouse=warehouse,
                 table=table,
-                key=_identifying(table, read, warehouse, table.primary_key),
-                cursor=next(
-                    iter(_identifying(table, read, warehouse, (table.cursor or "",))), None
-                ),
-                due=due,
-                landed_before=landed_before,
                 zone=settings.zone,
-                about_rows=description.rows,
+                description=description,
+                read=read,
+                keys=key_columns(table, description, read, settings.zone),
+                key=tuple(identifying[name.lower()] for name in table.primary_key),
+                cursor=identifying.get((table.cursor or "").lower()),
+                values=exact if has_values else (),
+                due=due,
             )
-            if with_values or not table.cursor:
-                values, left_out = values_of(table, read.columns, held)
-                what = replace(what, values=values, left_out=left_out)
-            keys = key_columns(table, description, read, settings.zone)
             mysql.check_cursor(source, table, read)
             future = future_rows(source, table, description, read, settings.zone)
-            pending = _set_aside(source, warehouse, read, what, keys)
-            here = source_side(description, read, what)
-            there = warehouse_side(warehouse, what, pending > 0)
-            both = Both(
-                source=source, warehouse=warehouse, read=read,
-                what=what, keys=keys, here=here, there=there,
-            )  # fmt: skip
-            finding, differences = find(both)
-    finding = replace(
-        finding,
+            pending = sides.set_aside(landed_before)
+            rows, days, versions = differences(sides, pending > 0)
+    finding = Finding(
+        table=table.name,
+        rows=rows,
         pending=pending,
         future=future or 0,
-        left_out=what.left_out,
-        seconds=time.monotonic() - began,
+        days=days,
+        left_out=left_out if has_values else (),
     )
-    return Comparison(
-        table=table, finding=finding, differences=differences, landed_before=landed_before
-    )
+    repair = Repair(versions=versions, landed_before=landed_before)
+    return Comparison(table=table, finding=finding, repair=repair)
 
 
 def _due(table: Table, window: Window | None, landed_before: date | None) -> Window | None:
@@ -114,17 +127,31 @@ def _due(table: Table, window: Window | None, landed_before: date | None) -> Win
     return due if window.start < landed_before else None
 
 
+def _values(
+    table: Table, read: ReadPlan, held: Collection[str]
+) -> tuple[tuple[RawColumn, ...], tuple[str, ...]]:
+    """Tell the columns whose values can be compared from those whose cannot.
+
+    Args:
+        held: the columns that the raw table has.
+    """
+    named = {name.lower() for name in (*table.primary_key, table.cursor or "")}
+    others = [column for column in read.columns if column.name not in named]
+    # The salt of a hash is not MySQL's to know.
+    exact = [each for each in others if each.name in held and not table.policy(each.name).is_hashed]
+    return tuple(exact), tuple(column.name for column in others if column not in exact)
+
+
 def _identifying(
-    table: Table, read: ReadPlan, warehouse: Warehouse, names: Sequence[str]
-) -> tuple[RawColumn, ...]:
-    """Look up columns that tell rows or versions apart.
+    table: Table, read: ReadPlan, warehouse: Warehouse, held: Collection[str]
+) -> dict[str, RawColumn]:
+    """Look up the columns that tell rows or versions apart.
 
     Raises:
         LandingError: the raw table does not have one yet.
         SourceError: the values of one are not the same on both sides.
     """
-    held = warehouse.raw_columns(table.name)
-    wanted = {name.lower() for name in names}
+    wanted = {name.lower() for name in (*table.primary_key, table.cursor or "")}
     found = {column.name: column for column in read.columns if column.name in wanted}
     for column in found.values():
         if column.name not in held:
@@ -132,25 +159,47 @@ def _identifying(
                 f"{warehouse.schema}.{table.name} has no column {column.name}.",
                 land_anew(warehouse.relation(table.name), table),
             )
-        if not is_exact(table, column):
+        # Two floats that are equal may be written otherwise.
+        if kind_of(column) == "float" or table.policy(column.name).is_hashed:
             raise SourceError(
                 f"{table.name}: column {column.name} ({column.type}) tells rows apart, and its "
                 "values are not the same text on both sides, so nothing can be compared.",
                 "Leave the table out: loader verify --select ...",
             )
-    return tuple(found[name.lower()] for name in names if name)
+    return found
 
 
-def _set_aside(
-    source: mysql.Source, warehouse: Warehouse, read: ReadPlan, what: Compared, keys: KeyColumns
-) -> int:
-    """Give the warehouse the keys that have changed on days which are not landed yet."""
-    if what.table.cursor is None:
-        return 0
-    name, later = quote_mysql(what.table.cursor), Window(what.landed_before, None)
-    conditions = where(within(name, what.is_date, later, what.zone), keys.kept)
-    statement = f"select {keys.texts} from {keys.source}{conditions}"
-    batches = mysql.stream(source, replace(read, rows=statement))
-    return set_aside(
-        warehouse, what, ([keys.key(row.split(SEPARATOR)) for row in batch] for batch in batches)
-    )
+def repair_jobs(
+    comparisons: Sequence[Comparison], settings: Settings, confirmed: bool
+) -> list[Job]:
+    """Turn what differs into jobs.
+
+    A table without a cursor is landed whole, as every load of it is.
+
+    Args:
+        confirmed: whether a repair of any size is wanted.
+
+    Raises:
+        RepairError: more rows of a table differ than may be repaired unasked; nothing was.
+    """
+    differing = [each for each in comparisons if each.finding.differing]
+    for finding in [each.finding for each in differing if not confirmed]:
+        allowed = max(FREE_ROWS, finding.rows * settings.repair_percent // 100)
+        if finding.differing > allowed:
+            raise RepairError(
+                f"{finding.table}: {finding.differing:,} of {finding.rows:,} rows differ "
+                f"({finding.missing:,} missing, {finding.extra:,} extra, {finding.stale:,} stale), "
+                f"and a repair of more than {allowed:,} asks first. Nothing was repaired.",
+                "Look at what happened; to repair it all the same, give --yes, or raise "
+                "LOADER_REPAIR_PERCENT.",
+            )
+    return [_job(comparison) for comparison in differing]
+
+
+def _job(comparison: Comparison) -> Job:
+    table = comparison.table
+    days = [each.day for each in comparison.finding.days if each.day]
+    if not days:
+        return Job(table=table, window=WHOLE, mode="full_refresh")
+    window = Window(min(days), day_after(max(days)))
+    return Job(table=table, window=window, mode=REPAIR, repair=comparison.repair)

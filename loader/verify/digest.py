@@ -10,192 +10,191 @@ the sum would not see otherwise that two rows have exchanged their versions. Of 
 all servers have, MySQL 9.7 has lost MD5.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Protocol
+from typing import Literal, TypeAlias
 
-from loader.declared.tables import Table
-from loader.declared.windows import Window, Zone
-from loader.source.types import RawColumn
+from loader.source.types import RawColumn, as_bytes
+from loader.warehouse.session import quote
 
 PRIME = 2_147_483_629
 """One more than what numbers are folded to; the product of two of them fits a BIGINT."""
 _FACTOR = 1_103_515_245
 
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """What is compared of a table's rows.
-
-    Attributes:
-        key: what identifies a row; empty if nothing does.
-        cursor: the column that says which version it is, None without.
-        due: the days that are compared; a table without a cursor has none.
-        landed_before: the day from which on nothing is landed yet.
-        about_rows: how many rows there are, as MySQL estimates.
-        values: the columns whose values are compared as well.
-        left_out: the columns whose values would be, and cannot.
-    """
-
-    table: Table
-    key: tuple[RawColumn, ...]
-    cursor: RawColumn | None
-    due: Window
-    landed_before: date
-    zone: Zone
-    about_rows: int
-    values: tuple[RawColumn, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def is_date(self) -> bool:
-        """Whether the cursor holds days, which no time zone moves."""
-        return self.cursor is not None and self.cursor.type == "date"
-
-
-class Writer(Protocol):
-    """One side's SQL for the same things."""
-
-    def whole(self, column: RawColumn) -> str:
-        """Write a whole number as a BIGINT, or what it leaves when it is divided by PRIME."""
-
-    def micros(self, column: RawColumn) -> str:
-        """Write the microseconds from 1970 to a date or timestamp."""
-
-    def text(self, column: RawColumn) -> str:
-        """Write a value's text as it is staged, but for an instant's closing zeros."""
-
-    def told(self, column: RawColumn) -> str:
-        """Write the same, but of an instant the microseconds, and of a float its bits."""
-
-    def value(self, column: RawColumn) -> str:
-        """Write a text for a value that may be NULL, or longer than a text of several may be."""
-
-    def joined(self, texts: Sequence[str]) -> str:
-        """Write several texts as one."""
-
-    def hashed(self, text: str) -> str:
-        """Write the number of the first twelve digits of a text's SHA-256."""
+Kind: TypeAlias = Literal["whole", "decimal", "float", "date", "timestamp", "text", "bytes"]
+_KINDS: dict[str, Kind] = {
+    "smallint": "whole", "integer": "whole", "bigint": "whole", "numeric": "decimal",
+    "real": "float", "double precision": "float", "date": "date", "timestamp": "timestamp",
+    "bytea": "bytes", "varbyte": "bytes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
-    """One side's SQL for a row's numbers.
+class Dialect:
+    """How a server writes what a digest is made of; in a template, `{}` is the value.
 
     Attributes:
-        key: tells keys apart, most of them; puts rows in an order.
-        version: the cursor's microseconds, 0 without one.
-        values: tells values apart, 0 if they are not compared.
-        row: tells rows apart.
+        value: writes a column's value.
+        whole: a number as a BIGINT.
+        micros: the microseconds from 1970 to a date or timestamp, as a BIGINT.
+        bits: the bytes of a float as hexadecimal digits, the least significant one first.
+        sha256: the hexadecimal digits of a text's SHA-256.
+        number: hexadecimal digits as a BIGINT.
+        shown: a number as a text.
+        texts: the text that a value is staged as, by its kind; as `shown` for other kinds.
+        bytes_of: bytes, of the text that they are staged as.
+        null: the text that stands for NULL; no other has it.
+        joined: writes several texts as one.
     """
 
-    key: str
-    version: str
-    values: str
-    row: str
+    value: Callable[[RawColumn], str]
+    whole: str
+    micros: str
+    bits: str
+    sha256: str
+    number: str
+    shown: str
+    texts: Mapping[str, str]
+    bytes_of: str = ""
+    null: str
+    joined: Callable[[Sequence[str]], str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """One side's SQL for the same rows.
-
-    Attributes:
-        numbers: of a row.
-        fields: what is listed of a row: its key's number, the key's texts, version, values, and
-            whether its window was landed without it (1) or not (0).
-        rows: FROM and WHERE; more conditions may follow after `and`.
-        day: the day that a row belongs to; empty without a cursor.
-        day_number: the days from 1970 to it.
-        of_days: writes the condition that a row belongs to one of some windows, or was displaced.
-    """
-
-    numbers: Numbers
-    fields: str
-    rows: str
-    day: str
-    day_number: str
-    of_days: Callable[[Sequence[Window]], str]
-
-    def totals(self, bucket: str, also: str = "") -> str:
-        """Write the statement for the number of rows and their digest, per bucket."""
-        digest = f"sum({self.numbers.row})"
-        return f"select {bucket}, count(*), {digest} {self.rows}{also} group by {bucket}"
-
-    def listing(self, also: str = "", parts: int = 1) -> str:
-        """Write the statement for the rows' fields, part by part, by the key's number in each."""
-        part = f"{self.part(parts)}, " if parts > 1 else ""
-        return f"select {self.fields} {self.rows}{also} order by {part}{self.numbers.key}"
-
-    def part(self, parts: int) -> str:
-        """Write which of so many parts of about one size a row belongs to."""
-        return f"mod(abs({self.numbers.key}), {parts})"
+MYSQL = Dialect(
+    value=lambda column: column.value,
+    whole="cast({} as signed)",  # MySQL refuses unsigned minus something
+    micros="timestampdiff(microsecond, '1970-01-01', {})",
+    bits="hex(substr(st_asbinary(point({} + 0e0, 0)), 6, 8))",  # 0e0 makes 0 of -0
+    sha256="sha2({}, 256)",
+    number="cast(conv({}, 16, 10) as signed)",
+    shown=as_bytes("{}"),
+    texts={},
+    null="0x1E",
+    joined=lambda texts: f"concat_ws(0x1F, {', '.join(texts)})",
+)
 
 
-def numbers(writer: Writer, what: Compared) -> Numbers:
-    """Write a row's numbers."""
-    version = writer.micros(what.cursor) if what.cursor else "0"
-    values = [writer.value(column) for column in what.values]
-    texts = [writer.told(column) for column in what.key]
-    value = writer.hashed(writer.joined(values)) if values else "0"
-    if what.key and all(kind_of(column) == "whole" for column in what.key):
-        wholes = [writer.whole(column) for column in what.key]
-        key, both = _folded(wholes), _folded([*wholes, version])
-        row = f"{both} * {both}"
-    else:
-        key = writer.hashed(writer.joined(texts)) if texts else value
-        row = ""
-    if values or not row:
-        versions = [writer.told(what.cursor)] if what.cursor else []
-        row = writer.hashed(writer.joined([*texts, *versions, *values]))
-    return Numbers(key=key, version=version, values=value, row=row)
+def _landed_value(column: RawColumn) -> str:
+    """Write a raw column as the type that the source has now; the raw one may be wider."""
+    name = f"landed.{quote(column.name)}"
+    return name if kind_of(column) in ("text", "bytes") else f"cast({name} as {column.type})"
 
 
-def _folded(numbers: Sequence[str]) -> str:
-    """Write the one number, between -PRIME and PRIME, that some numbers become together."""
-    first, *others = numbers
-    whole = f"mod({first}, {PRIME})"
-    for number in others:
-        whole = f"mod({whole} * {_FACTOR} + mod({number}, {PRIME}), {PRIME})"
-    return whole
+def _warehouse(hexadecimal: str, **templates: str) -> Dialect:
+    """Make a dialect of what the two warehouses have in common and what they have not."""
+    return Dialect(
+        value=_landed_value,
+        whole="cast({} as bigint)",
+        shown="cast({} as varchar)",
+        texts={
+            "text": "{}",
+            "bytes": hexadecimal,
+            "date": "to_char({}, 'YYYY-MM-DD')",
+            "timestamp": "to_char({}, 'YYYY-MM-DD HH24:MI:SS.US')",
+        },
+        null="chr(30)",
+        joined=" || chr(31) || ".join,
+        **templates,
+    )
 
 
-def values_of(
-    table: Table, columns: Sequence[RawColumn], held: Collection[str]
-) -> tuple[tuple[RawColumn, ...], tuple[str, ...]]:
-    """Tell the columns whose values can be compared from those whose cannot.
+POSTGRES = _warehouse(
+    "'\\x' || upper(encode({}, 'hex'))",
+    bytes_of="cast({} as bytea)",
+    # By day and time: EXTRACT(EPOCH) costs twice as much.
+    micros="(cast({} as date) - date '1970-01-01') * 86400000000 "
+    "+ cast(date_part('epoch', cast(cast({} as timestamp) as time)) * 1000000 as bigint)",
+    # PostgreSQL sends the most significant byte first.
+    bits="upper(regexp_replace(reverse(encode(float8send("
+    "cast({} as double precision) + 0), 'hex')), '(.)(.)', '\\2\\1', 'g'))",
+    sha256="encode(sha256(convert_to({}, 'UTF8')), 'hex')",
+    number="cast(cast('x' || {} as bit(48)) as bigint)",
+)
+# [Redshift: FROM_VARBYTE, FROM_HEX, DATEDIFF, SHA2, STRTOL; ST_AsHexWKB: five bytes come before]
+REDSHIFT = _warehouse(
+    "upper(from_varbyte({}, 'hex'))",
+    bytes_of="from_hex({})",
+    micros="datediff(microsecond, timestamp '1970-01-01', cast({} as timestamp))",
+    bits="substring(st_ashexwkb(st_makepoint(cast({} as double precision) + 0, 0)), 11, 16)",
+    sha256="sha2({}, 256)",
+    number="strtol({}, 16)",
+)
+DIALECTS = {"postgres": POSTGRES, "redshift": REDSHIFT}
+
+
+def digested(
+    dialect: Dialect,
+    key: Sequence[RawColumn],
+    cursor: RawColumn | None,
+    values: Sequence[RawColumn],
+) -> str:
+    """Write the columns that either side selects of a row.
+
+    `row_hash` tells rows apart and `key_hash` most keys; `micros` is the cursor in microseconds
+    from 1970, 0 without one; `key0` and so on are the texts of the key's columns.
 
     Args:
-        held: the columns that the raw table has.
+        key: what identifies a row; where nothing does, its values have to.
     """
-    named = {name.lower() for name in (*table.primary_key, table.cursor or "")}
-    others = [column for column in columns if column.name not in named]
-    exact = [each for each in others if each.name in held and not table.policy(each.name).is_hashed]
-    left_out = [column.name for column in others if column not in exact]
-    return tuple(exact), tuple(left_out)
+    micros = fill(dialect.micros, dialect.value(cursor)) if cursor else "0"
+    texts = [_compared(dialect, column) for column in key]
+    versions = [_compared(dialect, cursor)] if cursor else []
+    row = _hashed(dialect, [*texts, *versions, *(_nullable(dialect, each) for each in values)])
+    number = _hashed(dialect, texts) if key else row
+    if key and all(kind_of(column) == "whole" for column in key):
+        wholes = [fill(dialect.whole, f"mod({dialect.value(each)}, {PRIME})") for each in key]
+        number, both = _folded(wholes), _folded([*wholes, micros])
+        row = row if values else f"{both} * {both}"
+    named = {"key_hash": number, "row_hash": row, "micros": micros}
+    named |= {f"key{n}": _text(dialect, column) for n, column in enumerate(key)}
+    return ", ".join(f"{expression} as {name}" for name, expression in named.items())
 
 
-def is_exact(table: Table, column: RawColumn) -> bool:
-    """Whether a value's text is the same on both sides, so that it can be a key.
-
-    The salt of a hash is not MySQL's to know; two floats that are equal may be written otherwise.
-    """
-    return kind_of(column) != "float" and not table.policy(column.name).is_hashed
-
-
-def kind_of(column: RawColumn) -> str:
-    """Say what a column holds: `whole` numbers, `instant`, `text`, or `float`.
+def kind_of(column: RawColumn) -> Kind:
+    """Say what a column holds.
 
     A float is not written alike on both sides, so its bits are compared; all else has its text.
     """
     name, _, sizes = column.type.partition("(")
-    if name in ("smallint", "integer", "bigint") or (name == "numeric" and ",0)" in sizes):
-        return "whole"
-    if name in ("date", "timestamp"):
-        return "instant"
-    return "float" if name in ("real", "double precision") else "text"
+    return "whole" if name == "numeric" and ",0)" in sizes else _KINDS.get(name, "text")
 
 
-def any_of(conditions: Iterable[str]) -> str:
-    """Write that one of some conditions holds; none holds of none."""
-    return f"({' or '.join(conditions) or '1 = 0'})"
+def fill(template: str, value: str) -> str:
+    """Write a template with its value."""
+    return template.replace("{}", value)
+
+
+def _text(dialect: Dialect, column: RawColumn) -> str:
+    """Write a value's text as it is staged, but for the closing zeros of an instant."""
+    return fill(dialect.texts.get(kind_of(column), dialect.shown), dialect.value(column))
+
+
+def _compared(dialect: Dialect, column: RawColumn) -> str:
+    """Write a text that is the same on both sides: of an instant the microseconds."""
+    match kind_of(column):
+        case "date" | "timestamp":
+            return fill(dialect.shown, fill(dialect.micros, dialect.value(column)))
+        case "float":
+            return fill(dialect.bits, dialect.value(column))
+    return _text(dialect, column)
+
+
+def _nullable(dialect: Dialect, column: RawColumn) -> str:
+    """Write a text for a value that may be NULL, or longer than a text of several may be."""
+    text = _compared(dialect, column)
+    if kind_of(column) in ("text", "bytes"):
+        text = fill(dialect.sha256, text)
+    return f"coalesce({text}, {dialect.null})"
+
+
+def _hashed(dialect: Dialect, texts: Sequence[str]) -> str:
+    """Write the number of the first twelve digits of the SHA-256 of some texts."""
+    return fill(dialect.number, f"left({fill(dialect.sha256, dialect.joined(texts))}, 12)")
+
+
+def _folded(numbers: Sequence[str]) -> str:
+    """Write the one number, between -PRIME and PRIME, that some numbers become together."""
+    first, *others = (f"mod({number}, {PRIME})" for number in numbers)
+    for number in others:
+        first = f"mod({first} * {_FACTOR} + {number}, {PRIME})"
+    return first

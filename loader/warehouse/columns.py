@@ -71,30 +71,6 @@ class RawTables(Session, ABC):
         """Write a text as a literal."""
         return self.literal_prefix + literal(text)
 
-    @abstractmethod
-    def micros(self, instant: str) -> str:
-        """Write the microseconds from 1970 to a date or timestamp."""
-
-    @abstractmethod
-    def sha256(self, text: str) -> str:
-        """Write the hexadecimal digits of a text's SHA-256."""
-
-    @abstractmethod
-    def hashed(self, text: str) -> str:
-        """Write a text's number: the first twelve digits of its SHA-256."""
-
-    @abstractmethod
-    def bits(self, number: str) -> str:
-        """Write the bytes of a double in hexadecimal digits, the least significant one first."""
-
-    @abstractmethod
-    def staged_bytes(self, value: str) -> str:
-        """Write bytes as text, as COPY reads them."""
-
-    @abstractmethod
-    def from_staged_bytes(self, text: str) -> str:
-        """Write such a text as bytes."""
-
     def _filled(self, table: Table) -> Collection[str]:
         """The loader's own columns that the raw table fills by itself."""
         return ()

@@ -67,32 +67,6 @@ class Postgres(Warehouse):
         "set local work_mem = '64MB'",
     )
 
-    def micros(self, instant: str) -> str:
-        """Write the microseconds by day and time: EXTRACT(EPOCH) costs twice as much."""
-        day, time = f"cast({instant} as date) - date '1970-01-01'", f"cast({instant} as time)"
-        return f"({day}) * 86400000000 + cast(date_part('epoch', {time}) * 1000000 as bigint)"
-
-    def sha256(self, text: str) -> str:
-        """Write a text's digest."""
-        return f"encode(sha256(convert_to({text}, 'UTF8')), 'hex')"
-
-    def hashed(self, text: str) -> str:
-        """Write a text's number."""
-        return f"cast(cast('x' || left({self.sha256(text)}, 12) as bit(48)) as bigint)"
-
-    def bits(self, number: str) -> str:
-        """Write a double's bytes, which PostgreSQL sends in the other order."""
-        reversed_digits = f"reverse(encode(float8send({number}), 'hex'))"
-        return f"upper(regexp_replace({reversed_digits}, '(.)(.)', '\\2\\1', 'g'))"
-
-    def staged_bytes(self, value: str) -> str:
-        """Write bytes as text."""
-        return f"'\\x' || upper(encode({value}, 'hex'))"
-
-    def from_staged_bytes(self, text: str) -> str:
-        """Write such a text as bytes."""
-        return f"cast({self.literal(text)} as bytea)"
-
     def _create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table without what its first rows do not bring; that is added after COPY."""
         brought = [column for column in LOADER_COLUMNS if column.name == RUN_DATE]

@@ -33,30 +33,6 @@ class Redshift(Warehouse):
                 "or to `default`.",
             )
 
-    def micros(self, instant: str) -> str:
-        """Write the microseconds. [Redshift: DATEDIFF]."""
-        return f"datediff(microsecond, timestamp '1970-01-01', {instant})"
-
-    def sha256(self, text: str) -> str:
-        """Write a text's digest. [Redshift: SHA2]."""
-        return f"sha2({text}, 256)"
-
-    def hashed(self, text: str) -> str:
-        """Write a text's number. [Redshift: STRTOL]."""
-        return f"strtol(left({self.sha256(text)}, 12), 16)"
-
-    def bits(self, number: str) -> str:
-        """Write a double's bytes: of a point in WKB, after five others. [Redshift: ST_AsHexWKB]."""
-        return f"substring(st_ashexwkb(st_makepoint({number}, 0)), 11, 16)"
-
-    def staged_bytes(self, value: str) -> str:
-        """Write bytes as text."""
-        return f"upper(from_varbyte({value}, 'hex'))"
-
-    def from_staged_bytes(self, text: str) -> str:
-        """Write such a text as bytes."""
-        return f"from_hex({literal(text)})"
-
     def _create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table, spread by its key as the core table is, sorted by its windows' days."""
         listed = ", ".join(

@@ -1,0 +1,153 @@
+"""A table on both sides: the rows that are compared, as subqueries with the same columns."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from loader.declared.tables import Table
+from loader.declared.windows import Window, Zone
+from loader.source import mysql
+from loader.source.copytext import SEPARATOR
+from loader.source.days import where, within
+from loader.source.keys import Key, KeyColumns
+from loader.source.read_plan import DELETED_AT, LOAD_ID, RUN_DATE, Description, ReadPlan
+from loader.source.types import RawColumn, quote_mysql
+from loader.verify.digest import DIALECTS, MYSQL, digested, fill, kind_of
+from loader.warehouse import Warehouse
+from loader.warehouse.session import quote
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PENDING = "_pending"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """A table on both sides, each within its snapshot.
+
+    Attributes:
+        key: what identifies a row; empty if nothing does.
+        cursor: the column that says which version it is; None without.
+        values: the columns whose values are compared as well.
+        due: the days that are compared.
+    """
+
+    source: mysql.Source
+    warehouse: Warehouse
+    table: Table
+    zone: Zone
+    description: Description
+    read: ReadPlan
+    keys: KeyColumns
+    key: tuple[RawColumn, ...]
+    cursor: RawColumn | None
+    values: tuple[RawColumn, ...]
+    due: Window
+
+    def day(self, micros: int) -> date | None:
+        """The day of a version, in the declared time zone; None without a cursor."""
+        if self.cursor is None:
+            return None
+        instant = _EPOCH + timedelta(microseconds=micros)
+        return instant.date() if self.cursor.type == "date" else self.zone.day(instant)
+
+    def source_rows(self) -> str:
+        """Write the query for MySQL's rows of the days that are due."""
+        day = f"to_days({self.keys.day}) - 719528" if self.cursor else "0"
+        return (
+            f"select {digested(MYSQL, self.key, self.cursor, self.values)}, {day} as day_number "
+            f"from {self.keys.source}{where(self.in_source(self.due), self.read.kept)}"
+        )
+
+    def warehouse_rows(self, has_pending: bool) -> str:
+        """Write the query for the newest version of every key in the raw table.
+
+        Unless some days were asked for, all that the warehouse holds is compared: what the source
+        has of it is either due or set aside, and anything else is a difference.
+
+        Args:
+            has_pending: whether keys were set aside.
+        """
+        dialect = DIALECTS[self.warehouse.dialect.name]
+        relation = self.warehouse.relation(self.table.name)
+        due = self._in_warehouse() if self.cursor and self.due.start else ""
+        conditions = [due, self._is_newest(relation, due) if self.key else ""]
+        if has_pending:
+            same = self._same_key("pending")
+            conditions.append(f"not exists (select 1 from {_PENDING} as pending where {same})")
+        if DELETED_AT in self.warehouse.raw_columns(self.table.name):
+            conditions.append(f"landed.{DELETED_AT} is null")
+        day = "0"
+        if self.cursor:
+            # A row that is no longer in its window counts on its cursor's day in UTC, which may be
+            # the next one: then both days differ, and its row is listed for both sides.
+            own = f"cast(landed.{quote(self.cursor.name)} as date)"
+            day = f"coalesce(landed.{RUN_DATE}, {own}) - date '1970-01-01'"
+        return (
+            f"select {digested(dialect, self.key, self.cursor, self.values)}, {day} as day_number "
+            f"from {relation} as landed{where(*conditions)}"
+        )
+
+    def in_source(self, window: Window) -> str:
+        """Write that a row of MySQL's is in a window; empty without a cursor."""
+        name = quote_mysql(self.table.cursor or "")
+        return self._within(name, window) if self.cursor else ""
+
+    def _in_warehouse(self) -> str:
+        """Write that a row is in its window, or would be if it had not been landed without it."""
+        cursor = self._within(f"landed.{quote(self.cursor.name if self.cursor else '')}", self.due)
+        day = within(f"landed.{RUN_DATE}", True, self.due, self.zone)
+        return f"({day} or (landed.{RUN_DATE} is null and {cursor}))"
+
+    def _within(self, cursor: str, window: Window) -> str:
+        is_date = self.cursor is not None and self.cursor.type == "date"
+        return within(cursor, is_date, window, self.zone)
+
+    def _is_newest(self, relation: str, due: str) -> str:
+        """Write that no later load has a row's key; nothing if there is none.
+
+        The keys of one load are unique, so only loads after the oldest of the rows compared have
+        to be looked at: usually few rows, often none.
+        """
+        oldest = f"select min(landed.{LOAD_ID}) from {relation} as landed{where(due)}"
+        ((load_id,),) = self.warehouse.execute(oldest)
+        later = f"{LOAD_ID} > {self.warehouse.literal(load_id or '')}"
+        if not self.warehouse.execute(f"select 1 from {relation} where {later} limit 1"):
+            return ""
+        return (
+            f"not exists (select 1 from {relation} as newer where newer.{later} "
+            f"and newer.{LOAD_ID} > landed.{LOAD_ID} and {self._same_key('newer')})"
+        )
+
+    def _same_key(self, other: str) -> str:
+        names = [quote(column.name) for column in self.key]
+        return " and ".join(f"{other}.{name} = landed.{name}" for name in names)
+
+    def set_aside(self, landed_before: date) -> int:
+        """Give the warehouse the keys that have changed on days which are not landed yet.
+
+        It keeps them until its transaction ends.
+
+        Returns:
+            How many there are.
+        """
+        if self.cursor is None:
+            return 0
+        later = where(self.in_source(Window(landed_before, None)), self.read.kept)
+        statement = f"select {self.keys.texts} from {self.keys.source}{later}"
+        names = ", ".join(quote(column.name) for column in self.key)
+        relation, count = self.warehouse.relation(self.table.name), 0
+        for batch in mysql.stream(self.source, replace(self.read, rows=statement)):
+            if not count:
+                empty = f"select {names} from {relation} where 1 = 0"
+                self.warehouse.execute(f"create temporary table {_PENDING} as {empty}")
+            keys = (self._literals(self.keys.key(row.split(SEPARATOR))) for row in batch)
+            self.warehouse.execute(f"insert into {_PENDING} values {', '.join(keys)}")
+            count += len(batch)
+        return count
+
+    def _literals(self, key: Key) -> str:
+        unhexed = DIALECTS[self.warehouse.dialect.name].bytes_of
+        values = [
+            fill(unhexed if kind_of(column) == "bytes" else f"cast({{}} as {column.type})", text)
+            for column, text in zip(self.key, map(self.warehouse.literal, key), strict=True)
+        ]
+        return f"({', '.join(values)})"
