@@ -101,8 +101,8 @@ def _forget_a_table(folder):
     )  # fmt: skip
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "insert into raw_data._loads (load_id, table_name, mode, started_at, ended_at, outcome, "
-            "source_rows, staged_rows, copied_rows, landed_rows) values "
+            "insert into raw_data._loads (load_id, table_name, mode, started_at, ended_at, "
+            "outcome, source_rows, staged_rows, copied_rows, landed_rows) values "
             "('1', 'of_old', 'catch_up', '2026-07-01', '2026-07-01', 'landed', 0, 0, 0, 0)"
         )
     connection.close()
