@@ -59,7 +59,8 @@ smoke-redshift: .venv/installed  ## try every step on your own Redshift, and dro
 lint site docs: export DBT_TARGET := local
 lint site docs: export DBT_PROFILES_DIR := $(CURDIR)
 
-lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refuse
+lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, how large it is, and what Redshift would refuse
+	@.venv/bin/python tests/python/bounds.py
 	@.venv/bin/ruff check bench docs loader report tests
 	@.venv/bin/ruff format --check bench docs loader report tests
 	@.venv/bin/mypy

@@ -9,6 +9,12 @@ import click
 
 from loader.cli import options
 from loader.cli.session import open_session
+from loader.declared.settings import SETTINGS
+
+_SETTINGS = [
+    f"{name:24} {setting.meaning}{f' [{setting.default}]' if setting.default else ''}"
+    for name, setting in SETTINGS.items()
+]
 
 
 @click.command(
@@ -46,7 +52,8 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     epilog=options.examples(
         "loader check                             everything, before the first load",
         "loader check --select nps --target redshift",
-    ),
+    )
+    + options.listed("Settings, read from the environment [default]:", _SETTINGS),
 )
 @options.select
 @options.target

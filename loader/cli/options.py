@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -18,7 +18,12 @@ _FEWEST, _MOST = 4, 8  # tables at a time: a load mostly waits, and the source i
 
 def examples(*lines: str) -> str:
     """Write what a command's help ends with: commands to type, as they are written."""
-    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+    return listed("Examples:", lines)
+
+
+def listed(heading: str, lines: Iterable[str]) -> str:
+    """Write lines for a command's help that click does not fill."""
+    return "\n".join(("\b", heading, *(f"  {line}" for line in lines), "", ""))
 
 
 def _declared(_: click.Context, __: click.Parameter, begun: str) -> list[str]:

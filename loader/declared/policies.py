@@ -1,40 +1,35 @@
-"""What a column's declaration says of its values: how they land, masked, or not at all."""
+"""What a declaration may say, and what a column's says of its values: how they land, or not."""
 
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from loader.errors import ConfigError
 
-UNREPRESENTABLE = ("fail", "null", "strip", "truncate", "text")
-MASKS = ("hash", "drop", "none")
-_KNOWN = ("on_unrepresentable", "mask", "exclude")
-_NEEDED = (
-    # What the loader and the models need the values of: key, name, why, remedy, and the policies
-    # that would not leave them as they are, or not tell them apart any more.
-    (
-        "cursor",
-        "cursor, which windows are cut by",
-        "Declare `mask: none` for it, or another cursor, or none.",
-        ("hash", "null", "strip", "truncate", "text"),
-    ),
-    (
-        "deleted",
-        "soft-delete flag, which models tell deleted rows by",
-        "Declare `mask: none` for it, or no `deleted`.",
-        ("hash",),
-    ),
-    (
-        "primary_key",
-        "primary key, which rows are told apart by",
-        "Declare `mask: hash` for it: equal keys have equal hashes.",
-        ("null", "strip", "truncate"),
-    ),
-)
-_WAYS = "`mask: hash`, `mask: drop` or `exclude: true`; `mask: none` lands it as it is"
+Known: TypeAlias = Mapping[str, tuple[Callable[[Any], bool], str]]
+"""The keys of a declaration: whether a value is right, and what to write if not."""
 
-Wrong: TypeAlias = Callable[[str, str], ConfigError]
-"""Makes the error of a wrong declaration, from a fact and its remedy; it names file and table."""
+
+def _one_of(*known: str | bool) -> tuple[Callable[[Any], bool], str]:
+    names = ", ".join(str(each).lower() for each in known)
+    return (
+        lambda value: any(value == each and type(value) is type(each) for each in known),
+        f"Use one of: {names}; in quotes if it means something to YAML.",
+    )
+
+
+_KNOWN: Known = {
+    "on_unrepresentable": _one_of("fail", "null", "strip", "truncate", "text"),
+    "mask": _one_of("hash", "drop", "none"),
+    "exclude": (lambda value: isinstance(value, bool), "Write true or false."),
+}
+_MAY_DECLARE = {"cursor": (), "deleted": ("null", "strip", "truncate", "text"),
+                "primary_key": ("hash", "text")}  # fmt: skip
+"""What leaves the values of a column as the loader and the models need them; equal keys have equal
+hashes, and windows are cut by the cursor."""
+
+_WAYS = "`mask: hash`, `mask: drop` or `exclude: true`; `mask: none` lands it as it is"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +59,12 @@ class Policy:
         """Whether the column is never read."""
         return self.exclude or self.mask == "drop"
 
+    @property
+    def changes(self) -> list[str]:
+        """What it declares that lands values other than they are."""
+        declared = self.on_unrepresentable, self.mask, "exclude" if self.exclude else ""
+        return [each for each in declared if each not in ("fail", "none", "")]
+
 
 def meta_of(declared: Mapping[str, Any]) -> dict[str, Any]:
     """What a table or column declares as `meta`, under `config:` or plainly.
@@ -81,8 +82,30 @@ def loader_of(declared: Mapping[str, Any]) -> dict[str, Any]:
     return loader if isinstance(loader, dict) else {str(loader): None} if loader else {}
 
 
-def column_policies(declared: Mapping[str, Any], wrong: Wrong) -> dict[str, Policy]:
+def check_keys(where: str, declared: Mapping[str, Any], known: Known) -> None:
+    """Refuse a key that nobody knows, and a value that is not right for its key.
+
+    Raises:
+        ConfigError: names the place, the key and the value, of which aliases could make more than
+            memory holds.
+    """
+    for key, value in declared.items():
+        if key not in known:
+            raise ConfigError(
+                f"{where}: meta.loader has no key {reprlib.repr(key).strip(chr(39))}.",
+                f"Known keys: {', '.join(known)}.",
+            )
+        is_right, remedy = known[key]
+        if not is_right(value):
+            raise ConfigError(f"{where}: {key} is {reprlib.repr(value)}.", remedy)
+
+
+def column_policies(where: str, declared: Mapping[str, Any]) -> dict[str, Policy]:
     """Read and check the policies of a table's columns, by name in lower case.
+
+    Args:
+        where: the table, for messages.
+        declared: the table's declaration.
 
     Raises:
         ConfigError: a key or value is unknown, or a column declares what cannot go together;
@@ -91,51 +114,29 @@ def column_policies(declared: Mapping[str, Any], wrong: Wrong) -> dict[str, Poli
     policies = dict[str, Policy]()
     for column in declared.get("columns") or []:
         name = str(column.get("name")).lower()
+        place, loader = f"{where}, column {name}", loader_of(column)
+        pii = meta_of(column).get("pii", False)
+        check_keys(place, {**loader, "pii": pii}, {**_KNOWN, "pii": _KNOWN["exclude"]})
         if name in policies:
-            raise wrong(f"column {name} is declared twice.", "Keep one of them.")
-        policies[name] = _policy(name, column, wrong)
-    for key, use, remedy, refused in _NEEDED:
+            raise ConfigError(f"{place} is declared twice.", "Keep one of them.")
+        policies[name] = policy = Policy(pii=pii, **loader)
+        if len(policy.changes) > 1:
+            both = " and ".join(policy.changes)
+            raise ConfigError(
+                f"{place} declares {both}, and one makes the other idle.", "Keep one."
+            )
+    for key, allowed in _MAY_DECLARE.items():
         named = loader_of(declared).get(key) or []
         for name in [named] if isinstance(named, str) else named:
-            policy = policies.get(name.lower(), Policy())
-            fact = f"column {name} is the {use}, so it cannot be"
-            if policy.is_left_out:
-                raise wrong(f"{fact} left out.", remedy)
-            if policy.mask in refused:
-                raise wrong(f"{fact} masked.", remedy)
-            if policy.on_unrepresentable in refused:
-                raise wrong(f"{fact} landed as another value.", "Declare no `on_unrepresentable`.")
+            for change in policies.get(name.lower(), Policy()).changes:
+                if change not in allowed:
+                    raise ConfigError(
+                        f"{where}, column {name.lower()} is the table's {key}, so it cannot "
+                        f"declare {change}.",
+                        "Take that out, or name another column; `mask: none` lands personal "
+                        "values as they are, and a key may be hashed.",
+                    )
     return policies
-
-
-def _policy(name: str, column: Mapping[str, Any], wrong: Wrong) -> Policy:
-    """Check one column's declaration."""
-    loader = loader_of(column)
-    if unknown := set(loader) - set(_KNOWN):
-        raise wrong(
-            f"column {name}: meta.loader has no key {', '.join(sorted(map(str, unknown)))}.",
-            f"Known keys: {', '.join(_KNOWN)}.",
-        )
-    for key, known in (("on_unrepresentable", UNREPRESENTABLE), ("mask", MASKS)):
-        if key in loader and loader[key] not in known:
-            raise wrong(
-                f"column {name}: {key} is {loader[key]!r}.",
-                f"Use one of: {', '.join(known)}; in quotes if it means something to YAML.",
-            )
-    pii, exclude = meta_of(column).get("pii", False), loader.get("exclude", False)
-    for key, value in (("pii", pii), ("exclude", exclude)):
-        if not isinstance(value, bool):
-            raise wrong(f"column {name}: {key} is {value!r}.", "Write true or false.")
-    policy = Policy(pii=pii, **loader)
-    declares = {
-        "on_unrepresentable": policy.on_unrepresentable != "fail",
-        "mask": policy.mask not in ("", "none"),
-        "exclude": policy.exclude,
-    }
-    if sum(declares.values()) > 1:
-        both = " and ".join(key for key, is_on in declares.items() if is_on)
-        raise wrong(f"column {name} declares {both}, but one makes the other idle.", "Keep one.")
-    return policy
 
 
 def check_consent(where: str, policies: Mapping[str, Policy]) -> None:
@@ -143,6 +144,7 @@ def check_consent(where: str, policies: Mapping[str, Policy]) -> None:
 
     Args:
         where: the table, for the message.
+        policies: those of its columns.
 
     Raises:
         ConfigError: names every such column.

@@ -1,16 +1,20 @@
 """The warehouse's target, from the same dbt profile that dbt itself uses."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loader.declared.jinja import render
 from loader.declared.settings import THIS_MACHINE
 from loader.declared.yaml_file import read_yaml
 from loader.errors import ConfigError
+
+_PLAIN = re.compile(
+    r"\{\{ *env_var\( *'(?P<name>\w+)' *(, *'(?P<default>[^'\\]*)' *)?\) *"
+    r"(?P<number>\| *as_number *)?\}\}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +54,10 @@ def target_name(project_dir: Path, target: str | None) -> str:
 
 
 def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Profile:
-    """Render one target as dbt does: Jinja with `env_var`, and nothing else.
+    """Read and render one target.
 
     Args:
+        project_dir: the dbt project's root.
         env: the variables that hold for the target.
 
     Raises:
@@ -67,13 +72,12 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
             f"Profile {name} has no target {target}.", f"Known targets: {', '.join(outputs)}."
         )
     output = {key: _render(key, value, env) for key, value in outputs[target].items()}
-    adapter = output.get("type")
+    adapter, host = output.get("type"), output.get("host")
     if adapter not in ("postgres", "redshift"):
         raise ConfigError(
             f"Target {target} of profile {name} is of type {adapter!r}.",
             "The loader lands in postgres and redshift.",
         )
-    host = output.get("host")
     if adapter == "postgres" and not output.get("sslmode") and host not in THIS_MACHINE:
         raise ConfigError(
             f"Target {target} of profile {name} sets no sslmode, and without one nobody verifies "
@@ -84,8 +88,17 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
 
 
 def render_schema(schema: str, profile: Profile) -> str:
-    """Render a source's schema as dbt does, with `target` at hand."""
-    return str(render("schema", schema, {"target": {**profile.output, "name": profile.target}}))
+    """Render a source's schema, with `target` at hand."""
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    try:
+        template = SandboxedEnvironment(undefined=StrictUndefined).from_string(schema)
+        return template.render(target={**profile.output, "name": profile.target})
+    except TemplateError as error:
+        raise ConfigError(
+            f"The schema of the source cannot be rendered: {error}.", "Mend its Jinja."
+        ) from None
 
 
 def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
@@ -99,11 +112,9 @@ def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
             f"{project_dir} is not a dbt project.", "Run the loader in the project's root."
         )
     name = read_yaml(project).get("profile")
-    folders = [project_dir, Path.home() / ".dbt"]
-    if chosen := os.environ.get("DBT_PROFILES_DIR"):
-        folders = [Path(chosen)]
-    for folder in folders:
-        file = folder / "profiles.yml"
+    chosen = os.environ.get("DBT_PROFILES_DIR")
+    folders = [Path(chosen)] if chosen else [project_dir, Path.home() / ".dbt"]
+    for file in (folder / "profiles.yml" for folder in folders):
         if file.exists():
             profiles = read_yaml(file)
             if name not in profiles:
@@ -115,22 +126,37 @@ def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _env_var(env: Mapping[str, str], name: str, default: str | None = None) -> str:
-    """Be dbt's `env_var`: the variable, else the default, else an error."""
-    value = env.get(name, default)
-    if value is None:
-        raise ConfigError(
-            f"profiles.yml asks for the environment variable {name}.", "Set it and run again."
-        )
-    return value
-
-
 def _render(key: str, value: Any, env: Mapping[str, str]) -> Any:
-    """Render what a key holds, to the bottom."""
-    if isinstance(value, dict):
-        return {name: _render(name, each, env) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_render(key, each, env) for each in value]
-    if not isinstance(value, str):
+    """Render what a key holds: an environment variable here, anything else by dbt itself.
+
+    Importing dbt takes a second, which a profile of plain variables need not wait for.
+    """
+    if not isinstance(value, dict | list) and "{" not in str(value):
         return value
-    return render(key, value, {"env_var": partial(_env_var, env)})
+    if plain := _PLAIN.fullmatch(str(value)):
+        text = env.get(plain["name"], plain["default"])
+        if text is None:
+            raise ConfigError(
+                f"profiles.yml asks for the environment variable {plain['name']}.",
+                "Set it and run again.",
+            )
+        if not plain["number"]:
+            return text
+        if re.fullmatch(r"[1-9][0-9]*", text, re.ASCII):
+            return int(text)
+    return _render_by_dbt(key, value, env)
+
+
+def _render_by_dbt(key: str, value: Any, env: Mapping[str, str]) -> Any:
+    from dbt.config.renderer import ProfileRenderer
+    from dbt_common.context import set_invocation_context
+
+    set_invocation_context(env)
+    try:
+        return ProfileRenderer({}).render_data({key: value})[key]
+    except Exception:
+        # What it holds may be a password, and so may be what dbt says of it.
+        raise ConfigError(
+            f"The Jinja of `{key}` in profiles.yml cannot be rendered.",
+            "Mend it, or set the variables that it asks for; `dbt debug` says more.",
+        ) from None

@@ -1,16 +1,39 @@
 """The tables to copy, read from the dbt source YAML that documents and tests them."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loader.declared.policies import Policy, Wrong, column_policies, loader_of
+from loader.declared.policies import Known, Policy, check_keys, column_policies, loader_of
 from loader.declared.yaml_file import read_yaml
 from loader.errors import CommandLineError, ConfigError
 
 SOURCE = "raw_data"
-_KNOWN = {"source", "primary_key", "cursor", "deleted", "lookback_days", "exclude_rows"}
+
+_NAME = (lambda value: isinstance(value, str | None), "Write one column's name.")
+_KNOWN: Known = {
+    "source": (
+        lambda value: isinstance(value, str) and all(value.partition(".")),
+        "Write it as database.table, as MySQL has it.",
+    ),
+    "primary_key": (
+        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+        "List the key's columns; [] is for a table without one, which is copied whole and so has "
+        "no cursor.",
+    ),
+    "cursor": _NAME,
+    "deleted": _NAME,
+    "lookback_days": (
+        lambda value: isinstance(value, int) and value >= 0,
+        "Write a whole number of days, 0 or more.",
+    ),
+    "exclude_rows": (
+        lambda value: isinstance(value, str) and bool(value.strip()),
+        'Write a condition of MySQL, such as "is_test = 1".',
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,62 +116,29 @@ def select_tables(tables: Mapping[str, Table], names: tuple[str, ...]) -> list[T
 
 def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Table:
     """Check one declaration."""
-    where = f"{file}, table {declared.get('name')}"
-
-    def wrong(fact: str, remedy: str) -> ConfigError:
-        return ConfigError(f"{where}: {fact}", remedy)
-
-    name = str(declared.get("name", ""))
-    if not name.isprintable() or name[:1] in ("", "_") or name != name.lower():
-        raise wrong(
-            f"the name {name!r} cannot be a raw table's.",
+    name = declared.get("name")
+    where = f"{file}, table {reprlib.repr(name).strip(chr(39))}"
+    raw = name if isinstance(name, str) and name.isprintable() and name == name.lower() else ""
+    if raw[:1] in ("", "_"):
+        raise ConfigError(
+            f"{where}: that name cannot be a raw table's.",
             "Use lower case, because Redshift folds names, characters that can be printed, and "
             "no leading _, which is the loader's own tables'.",
         )
-    if unknown := set(loader) - _KNOWN:
-        raise wrong(
-            f"meta.loader has no key {', '.join(sorted(unknown))}.",
-            f"Known keys: {', '.join(sorted(_KNOWN))}.",
-        )
-    database, _, source = str(loader.get("source", "")).partition(".")
-    if not (database and source):
-        raise wrong(
-            f"source is {loader.get('source')!r}.", "Write it as database.table, as MySQL has it."
-        )
-    _check_columns(loader, wrong)
-    lookback = loader.get("lookback_days", 0)
-    if not isinstance(lookback, int) or lookback < 0:
-        raise wrong(f"lookback_days is {lookback!r}.", "Write a whole number of days, 0 or more.")
+    check_keys(where, loader, _KNOWN)
+    keyless = loader.get("cursor") and not loader.get("primary_key")
+    for key in ("source", "primary_key"):
+        if key not in loader or (key == "primary_key" and keyless):
+            raise ConfigError(f"{where}: {key} is missing.", _KNOWN[key][1])
+    database, _, source = loader["source"].partition(".")
     return Table(
-        name=name,
+        name=raw,
         database=database,
         source=source,
         primary_key=tuple(loader["primary_key"]),
         cursor=loader.get("cursor"),
         deleted=loader.get("deleted"),
-        lookback_days=lookback,
-        exclude_rows=_condition(loader, wrong),
-        policies=column_policies(declared, wrong),
+        lookback_days=loader.get("lookback_days", 0),
+        exclude_rows=loader.get("exclude_rows", "").strip(),
+        policies=column_policies(where, declared),
     )
-
-
-def _check_columns(loader: dict[str, Any], wrong: Wrong) -> None:
-    key, cursor, deleted = (loader.get(name) for name in ("primary_key", "cursor", "deleted"))
-    if odd := [each for each in (cursor, deleted) if not isinstance(each, str | None)]:
-        raise wrong(f"{odd[0]!r} is not a column's name.", "Write one name.")
-    names = isinstance(key, list) and all(isinstance(each, str) for each in key)
-    if not names or (cursor and not key):
-        raise wrong(
-            f"primary_key is {key!r}." if key else "primary_key is missing.",
-            "List the key's columns; [] is for a table without one, which is copied whole "
-            "and so has no cursor.",
-        )
-
-
-def _condition(loader: dict[str, Any], wrong: Wrong) -> str:
-    condition = loader.get("exclude_rows", "")
-    if not isinstance(condition, str) or ("exclude_rows" in loader and not condition.strip()):
-        raise wrong(
-            f"exclude_rows is {condition!r}.", 'Write a condition of MySQL, such as "is_test = 1".'
-        )
-    return condition.strip()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
@@ -67,10 +68,8 @@ class Window:
 
     def __iter__(self) -> Iterator[date]:
         """Go through the days of a bounded window."""
-        day = self.start
-        while day and self.end and day < self.end:
-            yield day
-            day += DAY
+        for number in range(self.days):
+            yield (self.start or date.min) + number * DAY
 
     @property
     def days(self) -> int:
@@ -109,14 +108,13 @@ def parse_day(text: str, option: str) -> date:
     """
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         raise CommandLineError(f"{option} {text!r} is not a date.", "Write it as YYYY-MM-DD.")
-    try:
+    with suppress(ValueError):
         day = date.fromisoformat(text)
-        _ = day + DAY, day - DAY  # the windows' arithmetic ends with the calendar
-    except (ValueError, OverflowError):
-        raise CommandLineError(
-            f"{option} {text!r} is not a day of the calendar.", "Write an existing day."
-        ) from None
-    return day
+        if date.min < day < date.max:  # windows reach one day further
+            return day
+    raise CommandLineError(
+        f"{option} {text!r} is not a day of the calendar.", "Write an existing day."
+    )
 
 
 def parse_zone(name: str) -> Zone:
@@ -164,32 +162,23 @@ def requested_window(dates: Dates, today: Callable[[], date]) -> Window | None:
             after its start, or a day that has not begun.
     """
     run_date, start_date, end_date, full_refresh = dates
-    given = [
-        name
-        for name, is_given in [
-            ("--run-date", run_date is not None),
-            ("--start-date", start_date is not None),
-            ("--end-date", start_date is None and end_date is not None),
-            ("--full-refresh", full_refresh),
-        ]
-        if is_given
-    ]
+    is_range = start_date is not None or end_date is not None
+    options = {"--run-date": run_date is not None, "--start-date": is_range}
+    options["--full-refresh"] = full_refresh
+    given = [name for name, is_given in options.items() if is_given]
     if len(given) > 1:
         raise CommandLineError(f"{' and '.join(given)} exclude each other.", "Give one of them.")
+    if not given:
+        return None
     if full_refresh:
         return WHOLE
-    if run_date is not None:
-        start = parse_day(run_date, "--run-date")
-        end = start + DAY
-    elif start_date is not None and end_date is not None:
-        start, end = parse_day(start_date, "--start-date"), parse_day(end_date, "--end-date")
-    elif given:
+    if is_range and (start_date is None or end_date is None):
         raise CommandLineError(
-            f"--start-date and --end-date go together; only {given[0]} was given.",
+            "--start-date and --end-date go together; only one was given.",
             "Give both; the end date is not included.",
         )
-    else:
-        return None
+    start = parse_day(run_date or start_date or "", given[0])
+    end = start + DAY if end_date is None else parse_day(end_date, "--end-date")
     if end <= start:
         raise CommandLineError(
             f"--end-date {end} is not after --start-date {start}.",

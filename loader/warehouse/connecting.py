@@ -1,6 +1,5 @@
 """Connections to the warehouse, as dbt's adapter of a target makes them."""
 
-import time
 from typing import Any
 
 from loader.declared.profile import Profile
@@ -10,17 +9,21 @@ from loader.warehouse.transience import is_transient_text
 CONNECT_SECONDS = 60
 """How long connecting may take, whatever the profile says."""
 # A machine that is gone is noticed within two minutes. [PostgreSQL: libpq, "Parameter Key Words"]
-_KEEPALIVES = {
+KEEPALIVES = {
     "keepalives_idle": 60,
     "keepalives_interval": 10,
     "keepalives_count": 6,
     "tcp_user_timeout": 120_000,
 }
-_POSTGRES_NEEDS = {"host", "port", "user", "password", "dbname"}
+_NEEDED = ("host", "port", "user", "password", "dbname")
+_OPTIONAL = (
+    "application_name", "connect_timeout", "keepalives_idle", "sslmode", "sslcert", "sslkey",
+    "sslrootcert",
+)  # fmt: skip
 
 
 def connect(profile: Profile, answer_seconds: float) -> tuple[Any, int]:
-    """Open a connection: same options, same authentication.
+    """Open a connection: same options, same authentication as dbt's.
 
     Returns:
         A DB-API connection (psycopg2's or redshift_connector's) that is not in autocommit mode,
@@ -30,12 +33,13 @@ def connect(profile: Profile, answer_seconds: float) -> tuple[Any, int]:
         ConfigError: the adapter refuses the target's keys.
         LandingError: no connection.
     """
+    seconds = int(min(answer_seconds, CONNECT_SECONDS)) or 1
     try:
         if profile.type == "postgres":
-            connection = _open_postgres(profile, min(answer_seconds, CONNECT_SECONDS))
+            connection = _open_postgres(profile, seconds)
             process = connection.get_backend_pid()
         else:
-            opened = _open_by_adapter(profile, min(answer_seconds, CONNECT_SECONDS))
+            opened = open_by_adapter(profile, seconds)
             connection, process = opened.handle, opened.backend_pid
             connection._usock.settimeout(None)  # the driver goes on with that of connecting
         connection.autocommit = False
@@ -69,14 +73,14 @@ def adapter_credentials(profile: Profile) -> Any:
         ) from None
 
 
-def _open_by_adapter(profile: Profile, seconds: float) -> Any:
-    """Let the adapter connect: Redshift has a dozen ways to authenticate."""
+def open_by_adapter(profile: Profile, seconds: int) -> Any:
+    """Let dbt's adapter connect: Redshift has a dozen ways to authenticate."""
     from dbt.adapters.contracts.connection import Connection
     from dbt.adapters.factory import get_adapter_class_by_name
     from dbt_common.exceptions import DbtBaseException
 
     credentials = adapter_credentials(profile)
-    credentials.connect_timeout = max(int(min(seconds, credentials.connect_timeout or seconds)), 1)
+    credentials.connect_timeout = min(seconds, credentials.connect_timeout or seconds)
     manager = get_adapter_class_by_name(profile.type).ConnectionManager
     connection = Connection(type=profile.type, name="loader", credentials=credentials)
     try:
@@ -85,41 +89,27 @@ def _open_by_adapter(profile: Profile, seconds: float) -> Any:
         raise _no_connection(profile, error) from None
 
 
-def postgres_options(keys: dict[str, Any]) -> dict[str, Any]:
-    """What dbt-postgres hands to psycopg2, which is more quickly done than dbt is imported.
+def _open_postgres(profile: Profile, seconds: int) -> Any:
+    """Hand psycopg2 what dbt-postgres would, without the second that importing dbt takes.
 
     A test compares the two. [dbt-postgres: connections.py]
     """
-    options = {name: keys.get(name) for name in ("host", "port", "user")}
-    options["dbname"] = keys.get("dbname", keys.get("database"))
-    options["password"] = keys.get("password", keys.get("pass"))
-    options["connect_timeout"] = keys.get("connect_timeout", 10)
-    options["application_name"] = keys.get("application_name", "dbt")
-    if path := keys.get("search_path"):
-        options["options"] = "-c search_path=" + path.replace(" ", "\\ ")
-    for name in ("keepalives_idle", "sslmode", "sslcert", "sslkey", "sslrootcert"):
-        options[name] = keys.get(name)
-    return {name: value for name, value in options.items() if value not in (None, "", 0)}
-
-
-def _open_postgres(profile: Profile, seconds: float) -> Any:
     import psycopg2
 
-    options = postgres_options(dict(profile.output))
-    if not options.keys() >= _POSTGRES_NEEDS:
-        adapter_credentials(profile)
-    options = {**_KEEPALIVES, **options}
-    options["connect_timeout"] = max(int(min(seconds, options.get("connect_timeout", seconds))), 1)
-    retries = int(profile.output.get("retries", 1))
-    for attempt in range(retries + 1):
-        try:
-            connection = psycopg2.connect(**options)
-            break
-        except psycopg2.OperationalError as error:
-            if attempt == retries:
-                adapter_credentials(profile)  # a key may be wrong
-                raise _no_connection(profile, error) from None
-            time.sleep(attempt * attempt)
+    keys = {"application_name": "dbt", "connect_timeout": 10, **profile.output}
+    keys.setdefault("password", keys.get("pass"))
+    keys.setdefault("dbname", keys.get("database"))
+    if not all(keys.get(name) for name in _NEEDED):
+        adapter_credentials(profile)  # says which of them is missing
+    options = {name: keys[name] for name in (*_NEEDED, *_OPTIONAL) if keys.get(name)}
+    options["connect_timeout"] = min(seconds, options.get("connect_timeout", seconds))
+    if path := keys.get("search_path"):
+        options["options"] = "-c search_path=" + path.replace(" ", "\\ ")
+    try:
+        connection = psycopg2.connect(**{**KEEPALIVES, **options})
+    except psycopg2.OperationalError as error:
+        adapter_credentials(profile)  # a key may be wrong
+        raise _no_connection(profile, error) from None
     if role := profile.output.get("role"):
         with connection.cursor() as cursor:
             cursor.execute(f"set role {role}")

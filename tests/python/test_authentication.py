@@ -4,6 +4,7 @@ import datetime
 import gc
 import http.server
 import os
+import shutil
 import threading
 from argparse import Namespace
 from unittest.mock import MagicMock
@@ -12,66 +13,92 @@ from urllib.parse import parse_qs
 import psycopg2
 import pytest
 from certificates import server_context
-from dbt.clients.jinja import get_rendered
 from dbt.config.profile import Profile, read_profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.flags import set_from_args
 from dbt_common.context import set_invocation_context
-from dbt_common.exceptions import DbtBaseException
-from jinja2.exceptions import SecurityError, UndefinedError
+from project import ROOT
 from standin.relay import Standin
 
-from loader.declared import jinja
-from loader.declared.profile import Profile as LoaderProfile
+from loader.declared import profile as declared
 from loader.declared.profile import load_profile
-from loader.declared.settings import environment
 from loader.errors import ConfigError
 from loader.warehouse import connecting
-from loader.warehouse.connecting import adapter_credentials
 
 TABLE = {"name": "t", "primary_key": ["id"]}
+HERE = {"REDSHIFT_HOST": "h", "REDSHIFT_DATABASE": "d"}
+ADA = {**HERE, "REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "0123"}
 PROFILES = {
-    "password": {"REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "0123"},
-    "number as password": {"REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "123"},
-    "other port": {"REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "x", "REDSHIFT_PORT": "5555"},
-    "iam": {"REDSHIFT_METHOD": "iam", "REDSHIFT_USER": "ada", "REDSHIFT_CLUSTER_ID": "c"},
-    "iam profile": {
-        "REDSHIFT_METHOD": "iam", "REDSHIFT_USER": "ada", "REDSHIFT_CLUSTER_ID": "c",
+    "password": ADA,
+    "number as password, other port": {**ADA, "REDSHIFT_PASSWORD": "1", "REDSHIFT_PORT": "5555"},
+    "iam": {
+        **HERE, "REDSHIFT_METHOD": "iam", "REDSHIFT_USER": "ada", "REDSHIFT_CLUSTER_ID": "c",
         "REDSHIFT_IAM_PROFILE": "p", "REDSHIFT_REGION": "eu-west-1",
     },
-    "iam role": {"REDSHIFT_METHOD": "iam_role", "REDSHIFT_CLUSTER_ID": "c"},
     "serverless": {
-        "REDSHIFT_METHOD": "iam_role", "REDSHIFT_WORKGROUP": "w", "REDSHIFT_ACCOUNT_ID": "0123",
+        **HERE, "REDSHIFT_METHOD": "iam_role", "REDSHIFT_WORKGROUP": "w",
+        "REDSHIFT_ACCOUNT_ID": "0123",
     },
-    "role and group": {
-        "REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "x", "REDSHIFT_ROLE": "loader",
-        "REDSHIFT_QUERY_GROUP": "etl",
-    },
-    "no verification": {
-        "REDSHIFT_USER": "ada", "REDSHIFT_PASSWORD": "x", "REDSHIFT_SSLMODE": "disable",
+    "role, group, no verification": {
+        **ADA, "REDSHIFT_ROLE": "loader", "REDSHIFT_QUERY_GROUP": "etl",
+        "REDSHIFT_SSLMODE": "disable",
     },
 }  # fmt: skip
 
 
-@pytest.mark.only("redshift", because="every key compared is dbt-redshift's")
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project with the profile of the example, and no variable that it reads."""
+    shutil.copy(ROOT / "dbt_project.yml", tmp_path)
+    shutil.copy(ROOT / "profiles.yml.example", tmp_path / "profiles.yml")
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("REDSHIFT_", "DBT_SCHEMA"))]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
 @pytest.mark.parametrize("name", PROFILES)
-def test_the_loader_renders_a_profile_as_dbt_core_does(new_pipeline, name):
-    pipeline = new_pipeline([TABLE])
-    unset = dict.fromkeys(("REDSHIFT_USER", "REDSHIFT_PASSWORD", "REDSHIFT_SSLMODE"))
-    with pipeline.inside(**{**unset, "REDSHIFT_PORT": "5439", **PROFILES[name]}):
-        ours = load_profile(pipeline.folder, "redshift", environment(pipeline.folder, "redshift"))
-        set_invocation_context(os.environ)
-        set_from_args(Namespace(LOG_CACHE_EVENTS=False), {})
-        theirs = Profile.from_raw_profiles(
-            read_profile(os.environ["DBT_PROFILES_DIR"]),
-            "mysql_to_redshift",
-            ProfileRenderer({}),
-            target_override="redshift",
-        )
-    assert adapter_credentials(ours).to_dict() == theirs.credentials.to_dict()
+def test_the_loader_renders_a_profile_as_dbt_does(folder, monkeypatch, name):
+    for variable, value in PROFILES[name].items():
+        monkeypatch.setenv(variable, value)
+    ours = load_profile(folder, "redshift", os.environ)
+    set_invocation_context(os.environ)
+    set_from_args(Namespace(LOG_CACHE_EVENTS=False), {})
+    theirs = Profile.from_raw_profiles(
+        read_profile(str(folder)), "mysql_to_redshift", ProfileRenderer({}),
+        target_override="redshift",
+    )  # fmt: skip
+    assert connecting.adapter_credentials(ours).to_dict() == theirs.credentials.to_dict()
 
 
-@pytest.mark.only("postgres", because="every key compared is dbt-postgres's")
+def test_what_cannot_be_rendered_is_named_by_its_key_alone(folder):
+    file = folder / "profiles.yml"
+    file.write_text(file.read_text().replace("\"{{ env_var('PGHOST') }}\"", '"hunter2{{ oh }"'))
+    with pytest.raises(ConfigError, match=r"The Jinja of `host` in .* cannot be") as refused:
+        load_profile(folder, "postgres", {})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["1", "54329", "007", "x", "", "1e3"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ env_var('V') }}", "{{env_var('V','2')|as_number}}", "{{ env_var('NONE', '2') }}",
+        "a{{ env_var('V') }}", "{{ env_var('V') | as_number }}", "{{ env_var('NONE') }}",
+        "{{ broken",
+    ],
+)  # fmt: skip
+def test_plain_variables_mean_without_dbt_what_they_mean_to_dbt(template, value):
+    def rendered(render):
+        try:
+            made = render("key", template, {"V": value})
+        except ConfigError:
+            return None
+        return type(made) if isinstance(made, int | float) else str, made
+
+    assert rendered(declared._render) == rendered(declared._render_by_dbt)
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -86,21 +113,9 @@ def test_the_loader_connects_to_postgresql_with_what_dbt_does(monkeypatch, keys)
     """Without importing dbt, which takes a second and thirty megabytes."""
     asked = []
 
-    class Connection:
-        autocommit = False
-
-        def cursor(self):
-            return MagicMock()
-
-        def commit(self):
-            pass
-
-        def get_backend_pid(self):
-            return 1
-
     def connect(**options):
         asked.append(options)
-        return Connection()
+        return MagicMock()
 
     monkeypatch.setattr(psycopg2, "connect", connect)
     output = {
@@ -108,38 +123,20 @@ def test_the_loader_connects_to_postgresql_with_what_dbt_does(monkeypatch, keys)
         "dbname": "d", "schema": "s", "threads": 4, **keys,
     }  # fmt: skip
     output = {key: value for key, value in output.items() if value is not None}
-    profile = LoaderProfile(target="t", type="postgres", schema="s", output=output)
+    profile = declared.Profile(target="t", type="postgres", schema="s", output=output)
     connecting.connect(profile, answer_seconds=60)
-    connecting._open_by_adapter(profile, seconds=60)
+    connecting.open_by_adapter(profile, seconds=60)
     ours, theirs = asked
     # The loader also notices a peer that is gone; what the profile says of that holds.
-    assert ours == {**connecting._KEEPALIVES, **theirs}
+    assert ours == {**connecting.KEEPALIVES, **theirs}
 
 
-TEMPLATES = [
-    "plain", "{{ 1 }}", "{{ '1' }}", "{{ '1' | as_number }}", "{{ '1.5' | as_number }}",
-    "{{ 'true' | as_native }}", "{{ 'True' | as_native }}", "{{ 'True' | as_bool }}",
-    "{{ '007' | as_text }}", "{{ none }}", "{{ none | as_native }}", "a{{ 1 }}b", "{{ [1, 'x'] }}",
-    "{{ '[1, 2]' | as_native }}", "{% if true %}yes{% endif %}", "{% do [].append(1) %}",
-    "{{ ('' or none) | as_native }}", "{{ '1e3' | as_number }}", "{{ target.schema ~ '_x' }}",
-    "{{ 'x' | as_number }}", "{{ '1' | as_bool }}", "{{ 'True' | as_number }}", "{{ nothing }}",
-    "{{ nothing.at_all }}", "{{ ''.__class__.__mro__ }}", "{{ broken", "{{ env_var('HOME') }}",
-]  # fmt: skip
-
-
-@pytest.mark.only("postgres", because="no warehouse is asked")
-@pytest.mark.parametrize("template", TEMPLATES)
-def test_jinja_means_what_it_means_to_dbt(template):
-    context = {"target": {"schema": "s"}, "env_var": lambda name: f"${name}"}
-    try:
-        theirs = get_rendered(template, context, native=True)
-    except (DbtBaseException, UndefinedError, SecurityError):
-        with pytest.raises(ConfigError):
-            jinja.render("key", template, context)
-    else:
-        ours = jinja.render("key", template, context)
-        assert ours == theirs
-        assert type(ours) is (str if isinstance(theirs, str) else type(theirs))
+def test_a_target_without_a_user_is_refused_by_the_name_of_the_key():
+    output = {"type": "postgres", "host": "h", "port": 5432, "password": "hunter2", "dbname": "d"}
+    profile = declared.Profile(target="t", type="postgres", schema="s", output=output)
+    with pytest.raises(ConfigError, match="Target t is not what postgres needs") as refused:
+        connecting.connect(profile, answer_seconds=60)
+    assert "hunter2" not in str(refused.value)
 
 
 class _Iam(http.server.BaseHTTPRequestHandler):

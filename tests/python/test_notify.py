@@ -335,9 +335,6 @@ def test_addresses_stand_apart_by_spaces_or_commas_and_are_not_shown():
     [
         ({"LOADER_NOTIFY": SECRET}, "Address 1 of LOADER_NOTIFY is none"),
         ({"LOADER_NOTIFY": f"json://h {SECRET}"}, "Address 1 of LOADER_NOTIFY is none"),
-        ({"LOADER_SLACK_WEBHOOK": f"https://hooks.slack.com/{SECRET}"}, "LOADER_SLACK_WEBHOOK: "),
-        ({"LOADER_EMAIL_TO": "a@b.c", "LOADER_SMTP_PASSWORD": SECRET, "LOADER_SMTP_HOST": ""},
-         "LOADER_EMAIL_TO, LOADER_SMTP_PASSWORD: who is notified is set by LOADER_NOTIFY"),
     ],
 )  # fmt: skip
 def test_a_setting_that_means_nothing_is_named_and_no_secret_shown(changes, words):

@@ -515,41 +515,30 @@ TABLE = {
         ([column("v", mask="sha1")], "column v: mask is 'sha1'"),
         ([column("v", mask=None)], "column v: mask is None"),
         ([column("v", mask=["hash"])], "column v: mask is \\['hash'\\]"),
-        ([column("v", on_unrepresentable=None)], "column v: on_unrepresentable is None"),
         ([column("v", exclude="yes")], "column v: exclude is 'yes'"),
         ([column("v", pii="yes")], "column v: pii is 'yes'"),
-        ([column("v", mask="hash", exclude=True)], "column v declares mask and exclude"),
-        (
-            [column("v", mask="drop", on_unrepresentable="null")],
-            "column v declares on_unrepresentable and mask",
-        ),
+        ([column("v", mask="hash", exclude=True)], "column v declares hash and exclude"),
+        ([column("v", mask="drop", on_unrepresentable="null")], "column v declares null and drop"),
         ([{"name": "v", "meta": {"loader": "hash"}}], "column v: meta.loader has no key hash"),
         ([column("v", mask="hash"), column("V")], "column v is declared twice"),
-        ([column("Updated_At", mask="hash")], "column updated_at is the cursor, .*be masked"),
-        ([column("updated_at", exclude=True)], "column updated_at is the cursor.*be left out"),
-        (
-            [column("is_deleted", mask="drop")],
-            "column is_deleted is the soft-delete .*be left out",
-        ),
-        (
-            [column("is_deleted", mask="hash")],
-            "column is_deleted is the soft-delete .*be masked",
-        ),
-        ([column("ID", mask="drop")], "column id is the primary key, .*be left out"),
-        ([column("id", exclude=True)], "column id is the primary key, .*be left out"),
         *(
-            ([column(name, on_unrepresentable=policy)], f"column {name} is the .*as another value")
-            for name, policies in {
-                "id": ("null", "strip", "truncate"),  # two keys could become one
-                "updated_at": ("null", "strip", "truncate", "text"),
-            }.items()
-            for policy in policies
+            ([column(name, **policy)], f"column {name.lower()} is the table's {role}, .*{change}")
+            for name, role, policy, change in (
+                ("Updated_At", "cursor", {"mask": "hash"}, "hash"),
+                ("updated_at", "cursor", {"exclude": True}, "exclude"),
+                ("updated_at", "cursor", {"on_unrepresentable": "text"}, "text"),
+                ("is_deleted", "deleted", {"mask": "drop"}, "drop"),
+                ("is_deleted", "deleted", {"mask": "hash"}, "hash"),
+                ("ID", "primary_key", {"mask": "drop"}, "drop"),
+                # Two keys could become one.
+                ("id", "primary_key", {"on_unrepresentable": "strip"}, "strip"),
+            )
         ),
     ],
 )
 def test_a_wrong_policy_is_named_with_its_table_and_column(tmp_path, columns, message):
     write_sources(tmp_path, "prod", [{**TABLE, "columns": columns}])
-    with pytest.raises(ConfigError, match=f"models/sources.yml, table t: {message}"):
+    with pytest.raises(ConfigError, match=f"models/sources.yml, table t, {message}"):
         read_tables(tmp_path)
 
 

@@ -1,16 +1,12 @@
 """Law 8: no secret in SQL, logs, errors, arguments, S3 keys, files or the ledger."""
 
 import gc
-import re
 
 import pytest
 from pipeline import administer, mysql_administrator
 from standin import copying
 
 from loader.cli.session import open_session
-
-TABLE = {"name": "t", "primary_key": ["id"]}
-
 
 KEEPER = "s3cret-of-keeper"
 OTHERS = ("s3cret-of-slack", "s3cret-of-mail", "s3cret-of-masking")
@@ -120,15 +116,3 @@ def test_no_secret_is_in_anything_that_a_full_run_leaves(logged, tmp_path):
     secrets = [KEEPER, *OTHERS, *(line.split("=")[1] for line in written)]
     for secret in secrets:
         assert [where for where, text in left.items() if secret.encode() in text] == []
-
-
-def test_a_password_in_the_profile_is_not_shown_when_its_jinja_is_wrong(new_pipeline):
-    pipeline = new_pipeline([TABLE])
-    profile = pipeline.target_folder / "profiles.yml"
-    profile.write_text(
-        re.sub(r"password: \"{{.*}}\"", 'password: "hunter2{{ oh }"', profile.read_text())
-    )
-    done = pipeline.loader("load")
-    assert done.returncode == 1
-    assert "hunter2" not in done.stdout + done.stderr
-    assert "The Jinja of `password` cannot be rendered." in done.stderr
