@@ -107,13 +107,9 @@ def copy(
     [
         (copy(role=""), "IAM_ROLE"),
         (copy(role="iam_role 'arn:aws:iam::1:role/another'"), "IAM_ROLE"),
-        (copy(role="access_key_id 'x'"), "secret"),
-        (copy("truncatecolumns"), "TRUNCATECOLUMNS hides a loss"),
-        (copy("acceptinvchars"), "ACCEPTINVCHARS hides a loss"),
-        (copy("emptyasnull"), "EMPTYASNULL hides a loss"),
-        (copy("blanksasnull"), "BLANKSASNULL hides a loss"),
-        (copy("acceptanydate"), "ACCEPTANYDATE hides a loss"),
-        (copy("ignoreallerrors"), "IGNOREALLERRORS hides a loss"),
+        (copy(role="access_key_id 'x'"), "ACCESS_KEY_ID"),
+        (copy("truncatecolumns"), "TRUNCATECOLUMNS"),
+        (copy("acceptinvchars"), "ACCEPTINVCHARS"),
         (copy().replace("maxerror 0", "maxerror 5"), "MAXERROR above 0"),
         (copy().replace("timeformat 'auto'", ""), "fractions of a second"),
         (copy("sortby x"), "does not know the option SORTBY"),
@@ -125,14 +121,24 @@ def test_copy_refuses_options_that_are_unknown_or_hide_a_loss(statement, why):
         copying.parse(statement, ROLE)
 
 
+pytestmark = pytest.mark.only("redshift", because="it is the stand-in that is tested")
+
+
+@pytest.fixture(scope="module")
+def database(module_pipeline):
+    """A database of the stand-in's."""
+    return module_pipeline([]).warehouse
+
+
 @pytest.fixture
-def connection(redshift, new_pipeline):
-    """The real driver, connected to the stand-in, in a database of its own."""
+def connection(redshift, database):
+    """The real driver, connected to the stand-in, where there is no table `t` yet."""
     made = redshift_connector.connect(
         host="127.0.0.1", port=redshift.port, user="warehouse", password="local", ssl=False,
-        database=new_pipeline([]).warehouse,
+        database=database,
     )  # fmt: skip
     made.autocommit = True
+    run(made, "drop table if exists t")
     yield made
     made.close()
 
@@ -143,20 +149,48 @@ def run(connection, statement):
         return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
 
-pytestmark = pytest.mark.only("redshift", because="it is the stand-in that is tested")
+TYPES = (
+    "select format_type(atttypid, atttypmod) from pg_attribute inner join pg_class "
+    "on pg_class.oid = attrelid where relname = 't' and attnum > 0 order by attnum"
+)
 
 
-def test_keys_are_declared_and_not_enforced(connection):
-    run(connection, "create table t (a integer primary key, b integer unique)")
-    run(connection, "insert into t values (1, 1), (1, 1)")
-    assert run(connection, "select count(*) from t") == [(2,)]
+@pytest.mark.parametrize(
+    ("columns", "values", "asked", "answer"),
+    [
+        ("a integer primary key, b integer unique", "(1, 1), (1, 1)",
+         "select count(*) from t", [(2,)]),
+        ("a integer", "(1), (2)", "select avg(a) from t", [(1,)]),
+        ('"Ab" integer', "(1)", "select ab from t", [(1,)]),
+        ("a varchar, b numeric", "('a', 1)", TYPES,
+         [("character varying(256)",), ("numeric(18,0)",)]),
+        ("a text", "('a')", TYPES, [("character varying(256)",)]),
+        ("a integer, b date) diststyle key distkey (a) sortkey (b", "(1, '2026-07-01')",
+         "select diststyle, sortkey1 from svv_table_info where \"table\" = 't'",
+         [("KEY(a)", "b")]),
+    ],
+    ids=["keys are not enforced", "the mean of integers", "names in quotes become lower-case",
+         "types without a size", "text is varchar", "keys are kept for the catalog"],
+)  # fmt: skip
+def test_what_redshift_does_in_its_own_way(connection, columns, values, asked, answer):
+    run(connection, f"create table t ({columns})")
+    run(connection, f"insert into t values {values}")
+    assert run(connection, asked) == answer
 
 
-def test_text_is_counted_in_bytes(connection):
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("insert into t values ('ééé')", "value too long"),  # counted in bytes
+        ("create table u (OID integer)", '"oid" conflicts with a system column'),
+        ("alter table t add column oid date", '"oid" conflicts with a system column'),
+    ],
+)
+def test_what_a_table_does_not_take_is_refused(connection, statement, why):
     run(connection, "create table t (a varchar(4))")
     run(connection, "insert into t values ('éé')")
-    with pytest.raises(redshift_connector.Error, match="value too long"):
-        run(connection, "insert into t values ('ééé')")
+    with pytest.raises(redshift_connector.Error, match=why):
+        run(connection, statement)
 
 
 def test_blanks_at_the_end_mean_nothing_when_text_is_compared(connection):
@@ -188,37 +222,6 @@ def test_blanks_at_the_end_mean_nothing_when_text_is_compared(connection):
     assert run(connection, "select n from t where a like 'Direct'") == [(1,)]
 
 
-def test_types_without_a_size_have_redshifts(connection):
-    run(connection, "create table t (a varchar, b numeric, c text)")
-    types = run(
-        connection,
-        "select format_type(atttypid, atttypmod) from pg_attribute inner join pg_class "
-        "on pg_class.oid = attrelid where relname = 't' and attnum > 0 order by attnum",
-    )
-    text = "character varying(256)"
-    assert [kind for (kind,) in types] == [text, "numeric(18,0)", text]
-
-
-def test_the_mean_of_integers_is_an_integer(connection):
-    run(connection, "create table t (a integer)")
-    run(connection, "insert into t values (1), (2)")
-    assert run(connection, "select avg(a) from t") == [(1,)]
-
-
-def test_names_in_quotes_become_lower_case(connection):
-    run(connection, 'create table "T" ("Ab" integer)')
-    assert run(connection, "select ab from t") == []
-
-
-@pytest.mark.parametrize(
-    "statement", ["create table u (OID integer)", "alter table t add column oid date"]
-)
-def test_a_system_columns_name_is_refused(connection, statement):
-    run(connection, "create table t (a integer)")
-    with pytest.raises(redshift_connector.Error, match='"oid" conflicts with a system column'):
-        run(connection, statement)
-
-
 def test_a_cursor_gives_out_no_more_than_the_leader_node_may_keep(
     redshift, connection, monkeypatch
 ):
@@ -242,12 +245,6 @@ def test_truncate_commits(connection):
     assert run(connection, "select count(*) from t") == [(0,)]
 
 
-def test_dist_and_sort_keys_are_kept_for_the_catalog(connection):
-    run(connection, "create table t (a integer, b date) diststyle key distkey (a) sortkey (b)")
-    design = run(connection, "select diststyle, sortkey1 from svv_table_info where \"table\" = 't'")
-    assert design == [("KEY(a)", "b")]
-
-
 def test_a_statement_that_is_refused_fails_its_transaction(connection):
     connection.autocommit = False
     run(connection, "create table t (a integer)")
@@ -255,6 +252,7 @@ def test_a_statement_that_is_refused_fails_its_transaction(connection):
         run(connection, "select distinct on (a) a from t")
     connection.rollback()
     assert run(connection, "select 1 from pg_class where relname = 't'") == []
+    connection.rollback()
 
 
 def staged(redshift, body, mandatory=True):
@@ -270,26 +268,25 @@ def staged(redshift, body, mandatory=True):
     ("body", "why"),
     [
         (b"ok\n" + "ééé\n".encode(), "String length exceeds DDL length"),
-        (b"a\tb\n", r"Extra column\(s\) found"),
+        (b"a\tb\n", "Extra column(s) found"),
     ],
 )
 def test_a_row_that_copy_cannot_take_leaves_a_detail_that_survives(redshift, connection, body, why):
     run(connection, "create table t (a varchar(4))")
     with pytest.raises(redshift_connector.Error, match="Load into table 't' failed"):
         run(connection, copy(source=staged(redshift, body)))
-    detail = run(connection, "select column_name, error_message from sys_load_error_detail")
-    assert len(detail) == 1
-    assert copying.re.search(why, detail[0][1])
+    detail = run(connection, "select error_message from sys_load_error_detail")
+    assert why in [message for (message,) in detail]
     assert run(connection, "select count(*) from t") == [(0,)]
 
 
 def test_copy_reads_escapes_as_redshift_does_and_counts(redshift, connection):
     run(connection, "create table t (a varchar(9), b integer)")
-    body = b"a\\\tb\t1\n\\\\N\t2\n\\N\t3\n\t\\N\n"
+    body = b"a\\\tb\t1\n\\\\N\t2\n\\N\t3\n\t\\N\n\t\n"  # an empty number is NULL too
     run(connection, copy(columns="a, b", source=staged(redshift, body)))
-    assert run(connection, "select pg_last_copy_count()") == [(4,)]
-    rows = sorted(run(connection, "select a, b from t"), key=str)
-    assert rows == sorted([("a\tb", 1), ("\\N", 2), (None, 3), ("", None)], key=str)
+    assert run(connection, "select pg_last_copy_count()") == [(5,)]
+    rows = run(connection, "select a, b from t order by b, a")
+    assert rows == [("a\tb", 1), ("\\N", 2), (None, 3), ("", None), ("", None)]
 
 
 def test_copy_reads_csv_as_redshift_does(redshift, connection):
@@ -309,22 +306,16 @@ def test_copy_reads_csv_as_redshift_does(redshift, connection):
             run(connection, copy(**options, source=staged(redshift, body)))
 
 
-def test_an_empty_field_that_is_no_text_is_null(redshift, connection):
-    run(connection, "create table t (a varchar(9), b integer)")
-    run(connection, copy(columns="a, b", source=staged(redshift, b"\t\n")))
-    assert run(connection, "select a, b from t") == [("", None)]
-
-
 def test_a_manifest_whose_entries_may_be_missing_is_refused(redshift, connection):
     run(connection, "create table t (a varchar(4))")
     with pytest.raises(redshift_connector.Error, match="not mandatory"):
         run(connection, copy(source=staged(redshift, b"a\n", mandatory=False)))
 
 
-def test_a_wrong_password_is_refused(redshift, new_pipeline):
+def test_a_wrong_password_is_refused(redshift, database):
     with pytest.raises((redshift_connector.Error, psycopg2.Error)):
         redshift_connector.connect(
             host="127.0.0.1", port=redshift.port, user="warehouse", password="no", ssl=False,
-            database=new_pipeline([]).warehouse,
+            database=database,
         )  # fmt: skip
     gc.collect()

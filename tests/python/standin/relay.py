@@ -334,7 +334,7 @@ class Session:
                 failed = failed or self._simple(after)
             if failed:
                 answers = [(b"E", wire.error(failed["C"], failed["M"])[5:]), (b"Z", self._status)]
-            elif rewritten.commits and self._status_of(answers) == b"T":
+            elif rewritten.commits and answers[-1][1] == b"T":
                 self._simple("commit")
                 answers[-1] = (b"Z", b"I")
         self._server.note(Logged(self._number, text, failed["C"] if failed else ""), size)
@@ -351,10 +351,6 @@ class Session:
             return False
         self._given += sum(len(body) for kind, body in answers if kind == b"D")
         return self._given > self._server.cursor_bytes
-
-    @staticmethod
-    def _status_of(answers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        return answers[-1][1]
 
     def _copy(
         self, copy: copying.Copy, messages: Sequence[tuple[bytes, bytes]]

@@ -7,7 +7,6 @@ refused.
 """
 
 import re
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -196,10 +195,8 @@ def _check_grammar(tree: exp.Expression) -> None:
             node.args.get("grouping_sets") and node.args.get("rollup")
         ):
             refuse("GROUPING SETS together with ROLLUP")
-    if isinstance(tree, (exp.Update, exp.Delete)) and tree.args.get("with_"):
-        refuse("WITH before UPDATE or DELETE")
-    if isinstance(tree, exp.Merge) and tree.args.get("with_"):
-        refuse("WITH before MERGE")
+    if isinstance(tree, (exp.Update, exp.Delete, exp.Merge)) and tree.args.get("with_"):
+        refuse("WITH before UPDATE or DELETE or MERGE")
 
 
 def _check_window(node: exp.Window, refuse) -> None:
@@ -227,19 +224,15 @@ def _check_functions(text: str, reads_a_table: bool) -> None:
         if follows != "(" or not re.fullmatch(r"[a-z_]\w*", name):
             continue
         before = tokens[n - 1].text.lower() if n else ""
-        if before in (".", "into", "table", "references", "with") or before == "exists":
-            continue
-        if n > 1 and tokens[n - 2].text.lower() == "." and before == ".":
+        if before in (".", "into", "table", "references", "with", "exists"):
             continue
         if name in LEADER_NODE:
             if reads_a_table:
-                raise RefusedByRedshiftError(
-                    f"{name}() runs on the leader node only, so with a table it"
-                )
-        elif name not in FUNCTIONS | _TYPES | _BEFORE_PARENTHESIS:
-            following = [each.text.lower() for each in tokens[n + 1 :]]
-            if not _is_cte(following):
-                raise RefusedByRedshiftError(f"the function {name}() is not Redshift's")
+                raise RefusedByRedshiftError(f"{name}() with a table: the leader node alone has it")
+        elif name not in FUNCTIONS | _TYPES | _BEFORE_PARENTHESIS and not _is_cte(
+            [each.text.lower() for each in tokens[n + 1 :]]
+        ):
+            raise RefusedByRedshiftError(f"the function {name}() is not Redshift's")
 
 
 def _is_cte(following: list[str]) -> bool:
@@ -263,7 +256,3 @@ def main(folders: list[str]) -> int:
                 refused += 1
                 print(f"{file}: {error}")
     return refused
-
-
-if __name__ == "__main__":
-    sys.exit(min(main(sys.argv[1:]), 1))
