@@ -221,18 +221,14 @@ def _backfill(here: Field) -> Iterator[Line]:
         away = f", two tables, MySQL and S3 {_AWAY_SECONDS * 1000:.0f} ms away"
         for there, what in ((here, ", two tables"), (replace(here, place=place), away)):
             yield _day_by_day(there, _TWO_TABLES, what)
-            yield _day_by_day(there, _TWO_TABLES, what, "--parallel 2")
 
 
-def _day_by_day(
-    here: Field, tables: Sequence[str], what: str, option: str = "", limit: str = ""
-) -> Line:
-    """Run a backfill, which lands each day by itself; its landing alone is measured."""
+def _day_by_day(here: Field, tables: Sequence[str], what: str, limit: str = "") -> Line:
+    """Run a backfill that lands each day by itself; its landing alone is measured."""
     here.place.settle()
-    cost = here.loader("run", *_JULY_DAYS, *tables, *option.split(), "--json")
+    cost = here.loader("run", *_JULY_DAYS, *tables, "--step", "day", "--json")
     (landed,) = (step for step in _report(cost)["steps"] if step["name"] == "land")
-    command = f"loader run {option}".strip()
-    told = f"the landing of `{command}`, 31 days one by one{what}"
+    told = f"the landing of `loader run --step day`, 31 days one by one{what}"
     here.say(f"{told}: {landed['seconds']:.1f} s")
     return Line(what=told, seconds=[landed["seconds"]], limit=limit)
 

@@ -27,7 +27,6 @@ from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher
 from loader.load.plan import Preview
 from loader.load.status import TableStatus
-from loader.run.report import loads, window
 from loader.verify.finding import Finding
 from loader.warehouse.ledger import REPAIR, Load
 
@@ -130,11 +129,9 @@ def load_line(load: Load, width: int) -> str:
 def as_json(preview: Preview | Outcome) -> dict[str, Any]:
     """One preview, or what would stop the load; machine-readable."""
     if isinstance(preview, Outcome):
-        return loads([preview])[0]
+        return preview.as_json()
     return {
-        "table_name": preview.job.table.name,
-        "mode": preview.job.mode,
-        **window(preview.job),
+        **preview.job.as_json(),
         "source_rows": preview.source_rows,
         "files": preview.files,
         "changes": preview.changes,

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,7 +52,7 @@ def load(
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
         warehouse.prepare()
-    told = land_all(jobs, route_of(session, rate=rate), threads, as_json)
+    told = land_all(jobs, route_of(session, rate), threads, as_json)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     elif not jobs:
@@ -106,7 +105,6 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
     """Land jobs and show how they go on; returns the machine-readable report."""
     from loader.load.job import unwatched
     from loader.load.jobs import run_jobs
-    from loader.run import report
 
     with unwatched() if as_json else _shown(jobs) as watcher:
         outcomes = []
@@ -114,7 +112,11 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
             outcomes.append(outcome)
             watcher.done(outcome)
     ok = not any(outcome.error for outcome in outcomes)
-    told: dict[str, Any] = {"ok": ok, "said": list(watcher.said), "loads": report.loads(outcomes)}
+    told: dict[str, Any] = {
+        "ok": ok,
+        "said": list(watcher.said),
+        "loads": [each.as_json() for each in outcomes],
+    }
     if not as_json:
         from loader.cli import console
 
@@ -158,22 +160,22 @@ def asked_for(
     return tables, requested_window(dates, today=lambda: today_in(session.settings))
 
 
-def route_of(session: Session, stopping: Event | None = None, rate: int | None = None) -> "Route":
+def route_of(session: Session, rate: int | None = None) -> "Route":
     """Where rows come from, are staged and land.
 
     Args:
-        stopping: set when the run is to end before its time.
         rate: how many rows a second may be read; None for as many as come.
     """
     from loader.load.job import Route
     from loader.source.rate_limit import RateLimit
     from loader.stage import s3
+    from loader.warehouse.stop import Stop
 
-    stopping = stopping or Event()
+    stop = Stop()
     return Route(
         settings=session.settings,
         stage=s3.shared(session.settings.stage),
         new_warehouse=session.warehouse,
-        stopping=stopping,
-        rate_limit=RateLimit(rate, stopping) if rate else None,
+        stop=stop,
+        rate_limit=RateLimit(rate, stop.event) if rate else None,
     )

@@ -20,19 +20,19 @@ from loader.errors import ConfigError
 def notify(target: str | None) -> None:
     """Send a test message to everybody in LOADER_NOTIFY, and say what became of it."""
     session = open_session(target)
-    from loader.run.notify import Message, send
+    from loader.run.receivers import send
 
     if not session.settings.notify:
         raise ConfigError(
             "Nobody is notified: LOADER_NOTIFY is not set.",
             "Set it to one or more addresses; docs/your-own.md shows some.",
         )
-    message = Message(
-        kind="info",
-        subject=f"mysql_to_redshift: a test, from {session.profile.place}",
-        parts=[("From now on", ["you are notified when a run fails, and when one recovers"])],
+    answers = send(
+        "info",
+        f"mysql_to_redshift: a test, from {session.profile.place}",
+        "From now on you are notified when a run fails, and when one recovers.",
+        session.settings.notify,
     )
-    answers = send(message, session.settings.notify)
     for receiver, why in answers.items():
         click.echo(f"{receiver}: {why or 'notified'}")
     sys.exit(any(answers.values()))

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +15,7 @@ from loader.declared.windows import Dates
 from loader.errors import CommandLineError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from loader.load.job import Job, Watcher
+    from loader.run.daily import Run
 
 
 @click.command(
@@ -25,16 +23,17 @@ if TYPE_CHECKING:
     epilog=options.examples(
         "loader run                               the daily job; also what cron calls",
         "loader run --run-date 2026-07-01         one day again",
-        "loader run --start-date 2026-07-01 --end-date 2026-08-01 --resume",
+        "loader run --start-date 2026-07-01 --end-date 2026-08-01 --step day --resume",
     ),
 )
 @options.select
 @options.window
 @click.option(
-    "--parallel",
-    type=click.IntRange(1),
-    help="Tables of a backfill at a time, none waiting for the others at a day's end.",
+    "--step",
+    type=click.Choice(["day", "month"]),
+    help="Land a range in such steps, one after the other; else as one window.",
 )
+@click.option("--parallel", type=click.IntRange(1), help="The same as --threads.")
 @click.option("--resume", is_flag=True, help="Go on with the last backfill of that range.")
 @click.option(
     "--wait", type=click.IntRange(0), default=0, help="Seconds to wait for another run to end."
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 def run(
     names: tuple[str, ...],
     dates: Dates,
+    step: str | None,
     parallel: int | None,
     resume: bool,
     wait: int,
@@ -57,28 +57,26 @@ def run(
     """Do the day's work: land, build, check; without dates, every day that is missing.
 
     One run at a time per target. A step that fails for a reason that may pass is tried again. A
-    range is landed day by day and built once. Exit status: 0 all is well, 1 something failed,
-    2 the command line is wrong, 75 another run goes on, 128 + N signal N ended it.
+    range is built once. Exit status: 0 all is well, 1 something failed, 2 the command line is
+    wrong, 75 another run goes on, 128 + N signal N ended it.
     """
-    if (parallel or resume) and dates.start_date is None:
-        raise CommandLineError(
-            f"{'--parallel' if parallel else '--resume'} is for a backfill.",
-            "Give --start-date and --end-date with it.",
-        )
+    for option, value in (("--step", step), ("--resume", resume), ("--parallel", parallel)):
+        if value and dates.start_date is None:
+            raise CommandLineError(
+                f"{option} is for a backfill.", "Give --start-date and --end-date with it."
+            )
     session = open_session(target)
     from loader.cli import console
-    from loader.load.backlog import Order
     from loader.load.job import now, unwatched
-    from loader.load.jobs import is_under_way
+    from loader.load.jobs import are_under_way
     from loader.run import report
     from loader.run.daily import Run
-    from loader.warehouse.stop import Stop, asked_by_signals, ends_in_time
 
     tables, requested = asked_for(session, names, dates)
     folder = session.settings.run.reports
     report.prepare(folder)
     run_id = report.new_run_id(now())
-    order = Order(
+    this = Run(
         run_id=run_id,
         target=session.profile.target,
         dbt_target=target,
@@ -86,37 +84,42 @@ def run(
         selected=bool(names),
         dates=dates,
         requested=requested,
-        threads=threads,
-        parallel=parallel,
+        threads=parallel or threads,
+        step=step,
         resume=resume,
         wait=wait,
         log=folder / f"{run_id}.dbt.log" if as_json else None,
+        route=route_of(session, rate),
+        show=lambda jobs: unwatched() if as_json else console.progress(jobs),
+        tell=console.tell(as_json),
     )
+    written, file = _to_its_end(this, folder)
+    if as_json:
+        click.echo(json.dumps(written, indent=2))
+    else:
+        console.show_run(written, file)
+    sys.stdout.flush()
+    if this.stop.because and are_under_way():
+        os._exit(this.exit_status)  # Python would wait for a load that was to stop and did not
+    sys.exit(this.exit_status)
 
-    def show(jobs: "Sequence[Job]") -> "AbstractContextManager[Watcher]":
-        return unwatched() if as_json else console.progress(jobs)
 
-    stop = Stop()
-    this = Run(order, route_of(session, stop.event, rate), stop, show, console.tell(as_json))
-    told, file = dict[str, Any](), folder
+def _to_its_end(this: "Run", folder: Path) -> "tuple[dict[str, Any], Path]":
+    """Go through a run; returns its report and the report's file.
+
+    If something hangs that nothing could end in time, it ends with the process.
+    """
+    from loader.run import report
+    from loader.warehouse.stop import ends_in_time
+
+    reported = list[tuple[dict[str, Any], Path]]()
 
     def work() -> None:
-        nonlocal told, file
         this.do()
-        told, file = report.close(this, folder)
+        reported.append(report.close(this, folder))
 
-    with asked_by_signals(stop):
-        ended = ends_in_time(stop, work)
-    if not ended and stop.because:
-        # Something hangs that nothing could end: it ends with the process.
-        this.give_up(stop.because)
-        report.write(folder, report.of_run(this, asks=False))
+    if not ends_in_time(this.stop, work) and this.stop.because:
+        this.give_up(this.stop.because)
+        report.write(folder, report.of_run(this))
         os._exit(this.exit_status)
-    if as_json:
-        click.echo(json.dumps(told, indent=2))
-    else:
-        console.show_run(told, file)
-    if stop.event.is_set() and is_under_way():
-        sys.stdout.flush()  # Python would wait for that load; its connections end with the process
-        os._exit(this.exit_status)
-    sys.exit(this.exit_status)
+    return reported[0]

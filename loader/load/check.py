@@ -1,6 +1,6 @@
 """Is everything in place before the first load: one line each, with the remedy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from loader.declared.settings import Settings
@@ -31,26 +31,33 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
     yield Check(
         "settings", finding=f"{len(tables)} tables declared, windows in {settings.zone.name}"
     )
-    where = f"MySQL {settings.mysql.host}:{settings.mysql.port}"
-    try:
-        with mysql.connect(settings.mysql) as source:
-            yield Check(where, finding=mysql.version(source))
-    except LoaderError as error:
-        yield Check(where, False, error.fact, error.remedy)
-    else:
+    source = _look(f"MySQL {settings.mysql.host}:{settings.mysql.port}", lambda: _version(settings))
+    yield source
+    if source.passed:
         yield from (_table(table, settings, warehouse) for table in tables)
-    bucket = f"S3 {settings.stage.bucket}/{settings.stage.prefix}"
+    yield _look(
+        f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
+        lambda: check_access(s3.connect(settings.stage), settings.stage),
+        "written, read and removed a file",
+    )
+    yield _look(
+        f"warehouse {warehouse.profile.place}",
+        warehouse.check_rights,
+        f"may create in schema {warehouse.schema}",
+    )
+
+
+def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check:
+    """Try something; what it finds, or why it fails."""
     try:
-        check_access(s3.connect(settings.stage), settings.stage)
-        yield Check(bucket, finding="written, read and removed a file")
+        return Check(what, finding=look() or finding)
     except LoaderError as error:
-        yield Check(bucket, False, error.fact, error.remedy)
-    place = f"warehouse {warehouse.profile.place}"
-    try:
-        warehouse.check_rights()
-        yield Check(place, finding=f"may create in schema {warehouse.schema}")
-    except LoaderError as error:
-        yield Check(place, False, error.fact, error.remedy)
+        return Check(what, False, error.fact, error.remedy)
+
+
+def _version(settings: Settings) -> str:
+    with mysql.connect(settings.mysql) as source:
+        return mysql.version(source)
 
 
 def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:

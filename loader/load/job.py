@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
@@ -16,6 +15,7 @@ from loader.load.repair import Repair
 from loader.source.rate_limit import RateLimit
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load
+from loader.warehouse.stop import Stop
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -33,6 +33,15 @@ class Job:
     mode: str
     repair: Repair | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """What is to be landed, its days as ISO text."""
+        return {
+            "table_name": self.table.name,
+            "mode": self.mode,
+            "window_start": self.window.start.isoformat() if self.window.start else None,
+            "window_end": self.window.end.isoformat() if self.window.end else None,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -42,6 +51,13 @@ class Outcome:
     load: Load | None
     error: LoaderError | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """The ledger's row of what was landed, or the like of what was not."""
+        if self.load:
+            return self.load.as_json()
+        fact, remedy = (self.error.fact, self.error.remedy) if self.error else (None, None)
+        return {**self.job.as_json(), "outcome": "failed", "error": fact, "remedy": remedy}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
@@ -50,22 +66,20 @@ class Route:
     Attributes:
         stage: gives the client of S3.
         new_warehouse: makes a warehouse with a connection of its own.
-        stopping: set when the run is to end before its time.
+        stop: asks the loads to end before their time.
         rate_limit: keeps reading the source below a rate; None for no limit.
-        landing: the warehouses of the loads that are under way.
     """
 
     settings: Settings
     stage: "Callable[[], S3Client]"
     new_warehouse: Callable[[], Warehouse]
-    stopping: Event = field(default_factory=Event)
+    stop: Stop = field(default_factory=Stop)
     rate_limit: RateLimit | None = None
-    landing: set[Warehouse] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who is told how a load goes on.
+    """Who is shown how loads go on.
 
     Attributes:
         rows: called with a table's name, the rows read so far and the rows there are.

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from loader.declared.settings import Settings
 from loader.errors import LoaderError
-from loader.load.job import Job, Outcome, now
+from loader.load.job import Job, Outcome
+from loader.load.window import new_landing, new_load, plan_load
 from loader.source import mysql
-from loader.source.masking import check_salt, masking, salt_id
-from loader.source.read_plan import Description, check_declaration, plan_read
-from loader.stage import s3
-from loader.warehouse import Landing, Warehouse
-from loader.warehouse.ledger import Load
+from loader.source.read_plan import Description
+from loader.warehouse import Warehouse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,42 +43,24 @@ def previews(
 
 
 def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
-    """Say what `land` would do, and touch nothing.
+    """Say what landing a window would do, and touch nothing.
 
     Raises:
         ConfigError, SourceError, LandingError: what would stop the load before it reads.
     """
     table = job.table
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
-        description = mysql.describe(source, table)
-        check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-        read = plan_read(table, description, job.window, settings.zone, warehouse.dialect)
-        masking(table, read, settings.mask_salt)
-        rows = mysql.count_window(source, table, read)
-    load = Load(
-        load_id="<load_id>",
-        table_name=table.name,
-        mode=job.mode,
-        window_start=job.window.start,
-        window_end=job.window.end,
-        started_at=now(),
-        salt_id=salt_id(read, settings.mask_salt),
-        manifest=f"s3://{settings.stage.bucket}/"
-        f"{s3.folder_of(settings.stage, table.name, '<load_id>')}/manifest.json",
-    )
-    check_salt(load, warehouse.loads(table.name) if load.salt_id else [])
-    line = warehouse.line(table, read.fields)
-    form = warehouse.form(read.columns, load.load_id)
-    landing = Landing(table=table, load=load, columns=read.columns, line=line, form=form)
-    changes = warehouse.column_changes(table, read.columns, is_whole=job.window.is_whole)
+        plan = plan_load(job, new_load(job, "<load_id>"), source, warehouse, settings)
+        rows = mysql.count_window(source, table, plan.read)
+    landing = new_landing(table, plan.load, plan.read, warehouse)
     return Preview(
         job=job,
         source_rows=rows,
-        files=_estimated_files(rows, description, settings),
-        changes=[sentence for sentence, _ in changes],
+        files=_estimated_files(rows, plan.description, settings),
+        changes=[sentence for sentence, _ in plan.changes],
         statements=[
-            *filter(None, (read.count_without_cursor, read.count, read.rows)),
-            *(statement for _, statements in changes for statement in statements),
+            *filter(None, (plan.read.count_without_cursor, plan.read.count, plan.read.rows)),
+            *(statement for _, statements in plan.changes for statement in statements),
             *warehouse.landing_statements(landing),
         ],
     )

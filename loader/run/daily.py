@@ -1,79 +1,101 @@
 """The daily job: land, build, verify; one run at a time, each step tried again as a whole."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from loader.declared.windows import span
-from loader.errors import LeaseHeldError, LoaderError, StoppedError
-from loader.load.backlog import Backlog, Order, Show, may_pass
-from loader.load.job import Route, now, unexpected
-from loader.run.build import Build, Dbt, build_arguments
-from loader.run.lease import Claim, Lease, kept
+from loader.declared.tables import Table
+from loader.declared.windows import Dates, Window, span
+from loader.errors import LeaseHeldError, LoaderError, RunError, StoppedError
+from loader.load.job import Job, Outcome, Route, Watcher, now, unexpected
+from loader.load.jobs import in_steps, is_landed, jobs_for, run_jobs
+from loader.run.dbt import Dbt, build_arguments
+from loader.run.lease import Lease
 from loader.verify.compare import compare
 from loader.verify.finding import Finding
 from loader.warehouse import Warehouse
-from loader.warehouse.stop import Stop
+from loader.warehouse.session import is_transient
 
 _WAIT_SECONDS = 2
 _LEFT = "what it had not published yet is as it was"
 
 
+@dataclass(kw_only=True)
 class Run:
-    """A run under way, and what is known of it so far.
+    """A run: what is asked of it, and what is known of it so far.
 
     Attributes:
+        run_id: its own name.
+        target: of the profile; `dbt_target` is the same, if it was asked for by name.
+        tables: what to land; `selected` if they are fewer than are declared.
+        requested: the window of the dates; None means catch-up.
+        threads: how many tables at a time.
+        step: land a range by `day` or `month`, one after the other; None lands it as one window.
+        resume: leave out what an unfinished backfill of the same range has landed.
+        wait: how many seconds to wait for another run to end.
+        log: the file that dbt's output goes to; None for the terminal.
+        show: shows how some jobs go on.
+        tell: called with a sentence, or with a command as a person would type it.
         outcome: `succeeded`, `failed`, `interrupted`, or `refused` because another run goes on.
         exit_status: what the command ends with.
         said: sentences for the report.
         steps: what became of each step.
+        jobs: what is to be landed; None before that is known.
+        outcomes: the last outcome of each job that was begun, by table and window.
         findings: what verify has found.
-        declared: what the dbt project declares of ages and summaries.
-        stop: asks it to end before its time.
     """
 
-    def __init__(
-        self, order: Order, route: Route, stop: Stop, show: Show, tell: Callable[[str], None]
-    ) -> None:
-        """Prepare a run; nothing is touched yet.
+    run_id: str
+    target: str
+    dbt_target: str | None
+    tables: Sequence[Table]
+    selected: bool
+    dates: Dates
+    requested: Window | None
+    threads: int
+    step: str | None
+    resume: bool
+    wait: int
+    log: Path | None
+    route: Route
+    show: Callable[[Sequence[Job]], AbstractContextManager[Watcher]]
+    tell: Callable[[str], None]
+    began: datetime = field(default_factory=now)
+    outcome: str = "failed"
+    exit_status: int = 1
+    said: list[str] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    jobs: Sequence[Job] | None = None
+    outcomes: dict[tuple[str, Window], Outcome] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
-        Args:
-            show: shows how some jobs go on.
-            tell: called with a sentence, or with a command as a person would type it.
-        """
-        self.order = order
-        self.route = replace(route, new_warehouse=self._new_warehouse)
-        self._any_warehouse = route.new_warehouse
-        self.began = now()
-        self.outcome = "failed"
-        self.exit_status = 1
-        self.said = list[str]()
-        self.steps = list[dict[str, Any]]()
-        self.backlog = Backlog(order, self.route)
-        self.build: Build | None = None
-        self.findings = list[Finding]()
-        self.declared: dict[str, Any] = {}
-        self.stop = stop
-        self._show = show
-        self._tell = tell
+    def __post_init__(self) -> None:
+        self.stop = self.route.stop
+        self.dbt = Dbt(self.dbt_target, self.stop, self.log, self.run_id)
+        self._any_warehouse = self.route.new_warehouse
+        self.route = replace(self.route, new_warehouse=self._new_warehouse)
 
     def do(self) -> None:
         """Go through every step, whatever comes of it."""
+        backfill = self.requested if self.dates.start_date else None
+        lease = Lease(self.run_id, self.route.new_warehouse, self.stop, backfill)
         try:
-            order = self.order
-            with Dbt(order.dbt_target, self.stop, order.log, order.run_id) as dbt:
-                if self._all_steps(dbt):
-                    self.outcome, self.exit_status = "succeeded", 0
+            if self._step("lease", lambda: self._take(lease)):
+                with lease.kept():
+                    if self._land_build_verify(lease):
+                        lease.outcome = self.outcome = "succeeded"
+                        self.exit_status = 0
         except LeaseHeldError as held:
             self.outcome, self.exit_status = "refused", held.exit_status
         except StoppedError as stopped:
             self.give_up(stopped)
         except Exception as error:  # such as a terminal that is gone
-            self.said.append(unexpected(error, _LEFT).fact)
+            self.said.append(unexpected(error, left=_LEFT).fact)
 
     def give_up(self, stopped: StoppedError) -> None:
         """Note what has ended the run before its time."""
@@ -81,48 +103,132 @@ class Run:
         self.outcome = "interrupted" if stopped.by_signal else "failed"
         self.exit_status = stopped.exit_status
 
-    def _all_steps(self, dbt: Dbt) -> bool:
-        """Take the lease, land, build; returns whether all went well.
+    def _land_build_verify(self, lease: Lease) -> bool:
+        """Go through the steps that the lease is held for; returns whether all went well.
 
         Tables that could not be landed do not keep the others' summaries from being built.
         """
-        order, days = self.order, self.order.backfill
-        claim = Claim(
-            run_id=order.run_id,
-            start_date=days.start if days else None,
-            end_date=days.end if days else None,
-            now=self.began,
-            resume=order.resume,
-        )
-        lease = Lease(claim, self.route.new_warehouse, self.stop)
-        if not self._step("lease", lambda: self._take(lease)):
+        landed = self._step("land", lambda: self._land(lease))
+        failed = self._failed
+        if not landed and len(failed) in (0, len(self.tables)):
             return False
-        with kept(lease):
-            dbt.parse()  # while the tables are landed
-            landed = self._step("land", lambda: self._land(lease.landing_since))
-            with self._limited("parse"):
-                self.declared = dbt.answer()
-            failed = self.backlog.failed
-            if not landed and len(failed) in (0, len(order.tables)):
-                return False
-            only = [table.name for table in order.tables] if order.selected else []
-            arguments = build_arguments(order.dates, only, failed)
-            self.build = build = Build(dbt, arguments, self.declared)
-            built = self._step("build", lambda: self._build(build, lease))
-            verified = built and self._step("verify", self._verify)
-            lease.outcome = "succeeded" if landed and verified else "failed"
-        return landed and verified
+        only = [table.name for table in self.tables] if self.selected else []
+        arguments = build_arguments(self.dates, only, failed)
+        built = self._step("build", lambda: self._build(lease, arguments))
+        return built and self._step("verify", self._verify) and landed
+
+    def say(self, sentence: str) -> None:
+        """Say a sentence to whoever looks on, and keep it for the report."""
+        self.said.append(sentence)
+        self.tell(sentence)
 
     def _new_warehouse(self) -> Warehouse:
         """Make a warehouse whose landings look at this run's lease."""
         warehouse = self._any_warehouse()
-        warehouse.run_id = self.order.run_id
+        warehouse.run_id = self.run_id
         # When the run is to end there is little time to say that it did.
         warehouse.answer_seconds = min(warehouse.answer_seconds, max(self.stop.left / 3, 1))
         return warehouse
 
+    # -- the steps -------------------------------------------------------------------------------
+
+    def _take(self, lease: Lease) -> None:
+        """Take the lease, or wait a while for the run that holds it."""
+        until = time.monotonic() + self.wait
+        while True:
+            try:
+                return lease.take(self.say, self.resume)
+            except LeaseHeldError:
+                if time.monotonic() >= until:
+                    raise
+            self.stop.sleep(_WAIT_SECONDS)
+
+    def _due(self, lease: Lease) -> list[Job]:
+        """Ask the ledger what there is to land."""
+        settings, mode = self.route.settings, self.dates.mode
+        with closing(self.route.new_warehouse()) as warehouse:
+            warehouse.prepare()
+            jobs = list(jobs_for(self.tables, self.requested, mode, warehouse, settings))
+            loads = warehouse.loads() if self.resume else []
+        if self.step:
+            jobs = [each for job in jobs for each in in_steps(job, self.step)]
+        loads = [load for load in loads if load.started_at >= lease.landing_since]
+        return [job for job in jobs if not is_landed(job, loads)]
+
+    def _land(self, lease: Lease) -> None:
+        """Land what is due, or what is left of it; a table stops at its first window that fails.
+
+        Raises:
+            RunError: tables could not be landed; transient if another attempt may help.
+        """
+        if self.jobs is None:
+            self.jobs = self._due(lease)
+        for key, outcome in list(self.outcomes.items()):
+            if outcome.error and may_pass(outcome.error):
+                del self.outcomes[key]
+        done, failed = self.outcomes.keys(), self._failed
+        left = [
+            job
+            for job in self.jobs
+            if (job.table.name, job.window) not in done and job.table.name not in failed
+        ]
+        with self.show(left) as watcher:
+
+            def say(sentence: str) -> None:
+                self.said.append(sentence)
+                watcher.say(sentence)
+
+            for outcome in run_jobs(left, self.route, self.threads, replace(watcher, say=say)):
+                self.outcomes[outcome.job.table.name, outcome.job.window] = outcome
+                watcher.done(outcome)
+                if isinstance(outcome.error, StoppedError):
+                    raise outcome.error
+        self.stop.check()
+        if errors := [each.error for each in self.outcomes.values() if each.error]:
+            raise RunError(
+                f"Not landed: {', '.join(self._failed)}. {errors[0].fact}",
+                errors[0].remedy,
+                transient=any(may_pass(error) for error in errors),
+            )
+
+    @property
+    def _failed(self) -> list[str]:
+        """The tables that could not be landed."""
+        return [table for (table, _), outcome in self.outcomes.items() if outcome.error]
+
+    def _build(self, lease: Lease, arguments: Sequence[str]) -> None:
+        """Build, with the lease confirmed: a run that lost it publishes nothing more."""
+        lease.renew()
+        self.dbt.build(arguments, self.tell)
+
+    def _verify(self) -> None:
+        """Compare what was landed with the source; what differs is said, and fails no run.
+
+        A row that was deleted in MySQL differs until somebody says what is to become of it.
+        """
+        self.findings = []
+        settings, new_warehouse = self.route.settings, self.route.new_warehouse
+        for table in self.tables:
+            landed = [each for each in self.outcomes.values() if each.job.table == table]
+            windows = [each.job.window for each in landed if each.load]
+            if not windows:
+                continue
+            finding = compare(table, settings, new_warehouse, span(windows)).finding
+            self.findings.append(finding)
+            if error := finding.error:
+                if may_pass(error):
+                    raise error
+                self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
+            elif finding.differing:
+                self.say(
+                    f"{table.name}: {finding.missing:,} rows missing, {finding.extra:,} too many, "
+                    f"{finding.stale:,} stale. Look: loader verify --select {table.name}"
+                )
+
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.
+
+        One that takes too long asks the run to end, whatever it waits for.
 
         Returns:
             Whether it succeeded.
@@ -130,14 +236,19 @@ class Run:
         Raises:
             LeaseHeldError, StoppedError: the run is not to go on.
         """
-        settings = self.route.settings.run
-        began, attempts = time.monotonic(), 0
+        settings, began, attempts = self.route.settings.run, time.monotonic(), 0
+        too_long = StoppedError(
+            f"{name} took longer than {settings.step_seconds:,} seconds, and was ended; {_LEFT}.",
+            "See what it waited for; LOADER_STEP_SECONDS says how long a step may take.",
+        )
+        timer = Timer(settings.step_seconds, self.stop.ask, [too_long])
+        timer.daemon = True
+        timer.start()
         error: LoaderError | None = None
         try:
             while True:
                 attempts += 1
-                with self._limited(name, began):
-                    error = self._error_of(attempt)
+                error = self._error_of(attempt)
                 if not error or not may_pass(error) or attempts > settings.retries:
                     return error is None
                 self.say(
@@ -149,6 +260,7 @@ class Run:
             error = ended
             raise
         finally:
+            timer.cancel()
             if error or name != "lease":
                 self.steps.append(
                     {
@@ -161,84 +273,21 @@ class Run:
                     }
                 )
 
-    @contextmanager
-    def _limited(self, name: str, began: float | None = None) -> Iterator[None]:
-        """Ask the run to end if a step takes too long, whatever it waits for."""
-        seconds = self.route.settings.run.step_seconds
-        too_long = StoppedError(
-            f"{name} took longer than {seconds:,} seconds, and was ended; {_LEFT}.",
-            "See what it waited for; LOADER_STEP_SECONDS says how long a step may take.",
-        )
-        spent = time.monotonic() - began if began else 0
-        timer = Timer(max(seconds - spent, 0), self.stop.ask, [too_long])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
     def _error_of(self, attempt: Callable[[], None]) -> LoaderError | None:
         """Make an attempt and return its error, if a run can go on after it."""
+        error = None
         try:
             attempt()
-            self.stop.check()
         except (LeaseHeldError, StoppedError):
             raise
-        except LoaderError as error:
-            self.stop.check()  # then this error is but the end of what was under way
-            return error
-        except Exception as error:
-            return unexpected(error, _LEFT)
-        return None
+        except LoaderError as caught:
+            error = caught
+        except Exception as caught:
+            error = unexpected(caught, left=_LEFT)
+        self.stop.check()  # an error is then but the end of what was under way
+        return error
 
-    def _take(self, lease: Lease) -> None:
-        """Take the lease, or wait a while for the run that holds it."""
-        until = time.monotonic() + self.order.wait
-        while True:
-            try:
-                return lease.take(self.say)
-            except LeaseHeldError:
-                if time.monotonic() >= until:
-                    raise
-            self.stop.sleep(_WAIT_SECONDS)
 
-    def _land(self, since: datetime) -> None:
-        with closing(self.route.new_warehouse()) as warehouse:
-            warehouse.prepare()
-            self.backlog.plan(warehouse, since)
-        self.backlog.attempt(self._show, self.said.append)
-
-    def _build(self, build: Build, lease: Lease) -> None:
-        """Build, with the lease confirmed: a run that lost it publishes nothing more."""
-        lease.renew()
-        build.attempt(self._tell)
-
-    def _verify(self) -> None:
-        """Compare what was landed with the source; what differs is told, and fails no run.
-
-        A row that was deleted in MySQL differs until somebody says what is to become of it.
-        """
-        self.findings = []
-        for table in self.order.tables:
-            windows = self.backlog.landed(table)
-            if not windows:
-                continue
-            finding = compare(
-                table, self.route.settings, self.route.new_warehouse, span(windows)
-            ).finding
-            self.findings.append(finding)
-            if error := finding.error:
-                if may_pass(error):
-                    raise error
-                self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
-            elif finding.differing:
-                self.say(
-                    f"{table.name}: {finding.missing:,} rows missing, {finding.extra:,} too many, "
-                    f"{finding.stale:,} stale. Look: loader verify --select {table.name}"
-                )
-
-    def say(self, sentence: str) -> None:
-        """Say a sentence to whoever looks on, and keep it for the report."""
-        self.said.append(sentence)
-        self._tell(sentence)
+def may_pass(error: LoaderError) -> bool:
+    """Whether the same may well succeed another time, without anybody mending anything."""
+    return error.transient or is_transient(error)

@@ -9,11 +9,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import date, datetime
 from threading import Event, Thread
 
+from loader.declared.windows import Window
 from loader.errors import LandingError, LeaseHeldError, LoaderError, StoppedError
+from loader.load.job import now
 from loader.source.read_plan import LOCK
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import LEASES
@@ -37,47 +37,40 @@ LEASE_SECONDS = 180
 BEAT_SECONDS = 30
 """How often a lease is renewed, so that a warehouse that is slow for a while costs no run."""
 _LOOK_SECONDS = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A run that asks for the lease.
-
-    Attributes:
-        start_date, end_date: the range of a backfill.
-        now: the loader's clock, which the ledger has; a backfill's loads are those since then.
-        resume: go on with the last backfill of that range, if it did not succeed.
-    """
-
-    run_id: str
-    start_date: date | None
-    end_date: date | None
-    now: datetime
-    resume: bool = False
+_OURS = "where run_id = %s and ended_at is null"
 
 
 class Lease:
     """The right to run, as long as it is renewed.
 
     Attributes:
-        landing_since: when the backfill that this run is, or goes on with, began to land.
+        landing_since: when the backfill that this run is, or goes on with, began to land; by the
+            loader's clock, which the ledger has.
         outcome: what the history is to say of the run; its end sets it.
     """
 
-    def __init__(self, claim: Claim, new_warehouse: Callable[[], Warehouse], stop: Stop) -> None:
-        self.claim = claim
-        self.landing_since = claim.now
+    def __init__(
+        self,
+        run_id: str,
+        new_warehouse: Callable[[], Warehouse],
+        stop: Stop,
+        backfill: Window | None = None,
+    ) -> None:
+        self.landing_since = now()
         self.outcome = "failed"
+        self._run_id = run_id
+        self._days = (backfill.start, backfill.end) if backfill else (None, None)
         self._new_warehouse = new_warehouse
         self._stop = stop
         self._ended = Event()
         self._renewed_at = 0.0
 
-    def take(self, say: Callable[[str], None]) -> None:
+    def take(self, say: Callable[[str], None], resume: bool = False) -> None:
         """Take the lease, or that of a run that has died.
 
         Args:
-            say: told of a lease that was taken over, and of a backfill that is gone on with.
+            say: called with a sentence on a lease that was taken over, or a backfill resumed.
+            resume: go on with the last backfill of the range, if it did not succeed.
 
         Raises:
             LeaseHeldError: another run holds it.
@@ -88,48 +81,36 @@ class Lease:
             with warehouse.transaction():
                 relation = warehouse.relation(LEASES)
                 _keep_others_out(warehouse)
-                for dead in _holders(warehouse):
+                for dead in _dead_holders(warehouse):
                     say(f"The lease of {dead} had expired; it was taken over.")
                 warehouse.execute(
                     f"update {relation} set ended_at = expires_at, outcome = 'lost' "
                     "where ended_at is null"
                 )
-                if self.claim.resume:
-                    self.landing_since = self._since(warehouse, say)
-                self._insert(warehouse)
+                if resume:
+                    self._resume(warehouse, say)
+                warehouse.execute(
+                    f"insert into {relation} (run_id, host, process, start_date, end_date, "
+                    "landing_since, taken_at, expires_at) values "
+                    f"(%s, %s, %s, %s, %s, %s, {warehouse.clock}, {_expiry(warehouse)})",
+                    (self._run_id, socket.gethostname(), os.getpid(), *self._days,
+                     self.landing_since),
+                )  # fmt: skip
         self._renewed_at = time.time()
 
-    def _since(self, warehouse: Warehouse, say: Callable[[str], None]) -> datetime:
-        """When the backfill to go on with began; now, if there is none."""
-        days = (self.claim.start_date, self.claim.end_date)
+    def _resume(self, warehouse: Warehouse, say: Callable[[str], None]) -> None:
+        """Find when the backfill to go on with began."""
         runs = warehouse.execute(
             f"select run_id, landing_since, outcome from {warehouse.relation(LEASES)} "
             "where start_date = %s and end_date = %s order by taken_at desc limit 1",
-            days,
+            self._days,
         )
-        for run_id, since, outcome in runs:
-            if outcome != "succeeded":
-                say(f"Going on where run {run_id} left off.")
-                found: datetime = since
-                return found
-        say(f"There is no backfill from {days[0]} to {days[1]} to go on with.")
-        return self.claim.now
-
-    def _insert(self, warehouse: Warehouse) -> None:
-        claim = self.claim
-        warehouse.execute(
-            f"insert into {warehouse.relation(LEASES)} "
-            "(run_id, host, process, start_date, end_date, landing_since, taken_at, expires_at) "
-            f"values (%s, %s, %s, %s, %s, %s, {warehouse.clock}, {_expiry(warehouse)})",
-            (
-                claim.run_id,
-                socket.gethostname(),
-                os.getpid(),
-                claim.start_date,
-                claim.end_date,
-                self.landing_since,
-            ),
-        )
+        if not runs or runs[0][2] == "succeeded":
+            start, end = self._days
+            say(f"There is no backfill from {start} to {end} to go on with.")
+            return
+        ((run_id, self.landing_since, _),) = runs
+        say(f"Going on where run {run_id} left off.")
 
     def renew(self) -> None:
         """Prolong the lease; one that had expired, too, if nobody took it.
@@ -143,23 +124,32 @@ class Lease:
             warehouse.answer_seconds = min(warehouse.answer_seconds, BEAT_SECONDS)
             warehouse.execute(f"set statement_timeout to {BEAT_SECONDS * 1000}")
             relation = warehouse.relation(LEASES)
-            ours = "where run_id = %s and ended_at is null"
-            warehouse.execute(
-                f"update {relation} set expires_at = {_expiry(warehouse)} {ours}",
-                (self.claim.run_id,),
-            )
-            left = warehouse.execute(f"select 1 from {relation} {ours}", (self.claim.run_id,))
+            expires = f"expires_at = {_expiry(warehouse)}"
+            warehouse.execute(f"update {relation} set {expires} {_OURS}", (self._run_id,))
+            left = warehouse.execute(f"select 1 from {relation} {_OURS}", (self._run_id,))
         if not left:
             raise lease_lost("another run has taken it over")
         self._renewed_at = asked_at
 
-    def keep(self) -> None:
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew the lease, once taken, in a thread of its own, and give it back at the end."""
+        Thread(target=self._keep, name="lease", daemon=True).start()
+        try:
+            yield
+        except StoppedError as stopped:
+            self.outcome = "interrupted" if stopped.by_signal else "failed"
+            raise
+        finally:
+            self.give_back()
+
+    def _keep(self) -> None:
         """Renew the lease until it ends; ask the run to stop when it is lost.
 
         The clock on the wall is looked at every second, because it alone goes on while a laptop
         sleeps: the lease is asked for before the run has done much after it has woken up.
         """
-        while not self._ended.wait(_LOOK_SECONDS) and not self._stop.event.is_set():
+        while not self._ended.wait(_LOOK_SECONDS) and not self._stop.because:
             since = time.time() - self._renewed_at
             if 0 <= since < BEAT_SECONDS:
                 continue
@@ -179,26 +169,11 @@ class Lease:
             closing(self._new_warehouse()) as warehouse,
             warehouse.transaction(),
         ):
+            ended = f"ended_at = {warehouse.clock}, outcome = %s"
             warehouse.execute(
-                f"update {warehouse.relation(LEASES)} set ended_at = {warehouse.clock}, "
-                "outcome = %s where run_id = %s and ended_at is null",
-                (self.outcome, self.claim.run_id),
+                f"update {warehouse.relation(LEASES)} set {ended} {_OURS}",
+                (self.outcome, self._run_id),
             )
-
-
-@contextmanager
-def kept(lease: Lease) -> Iterator[None]:
-    """Renew a lease that was taken, in a thread of its own, and give it back at the end."""
-    thread = Thread(target=lease.keep, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    except StoppedError as stopped:
-        lease.outcome = "interrupted" if stopped.by_signal else "failed"
-        raise
-    finally:
-        lease.give_back()
-        thread.join(_LOOK_SECONDS)
 
 
 def _keep_others_out(warehouse: Warehouse) -> None:
@@ -222,17 +197,17 @@ def _keep_others_out(warehouse: Warehouse) -> None:
         ) from None
 
 
-def _holders(warehouse: Warehouse) -> list[str]:
-    """The runs that have neither ended nor given the lease back: all of them dead.
+def _dead_holders(warehouse: Warehouse) -> list[str]:
+    """Describe the runs that have died: their leases have expired and were not given back.
 
     Raises:
-        LeaseHeldError: one of them is not.
+        LeaseHeldError: one is alive.
     """
     runs = warehouse.execute(
         f"select run_id, host, process, taken_at, expires_at, expires_at > {warehouse.clock} "
         f"from {warehouse.relation(LEASES)} where ended_at is null order by taken_at"
     )
-    told = list[str]()
+    dead = list[str]()
     for run_id, host, process, taken_at, expires_at, is_alive in runs:
         who = f"run {run_id} (process {process} on {host}, since {taken_at:%Y-%m-%d %H:%M:%S} UTC)"
         if is_alive:
@@ -241,8 +216,8 @@ def _holders(warehouse: Warehouse) -> list[str]:
                 f"{expires_at:%H:%M:%S} UTC unless it is renewed; nothing was touched.",
                 "Wait for that run to end, or let this one wait: loader run --wait SECONDS.",
             )
-        told.append(who)
-    return told
+        dead.append(who)
+    return dead
 
 
 def _expiry(warehouse: Warehouse) -> str:

@@ -1,4 +1,4 @@
-"""What ends a run before its time: a signal, or the loss of its lease."""
+"""What ends a run before its time: a signal, the loss of its lease, a step that takes too long."""
 
 import signal
 import time
@@ -11,12 +11,14 @@ from types import FrameType
 
 from loader import lines
 from loader.errors import StoppedError
+from loader.warehouse.session import Session
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 10
 """How long a run may take to end when a signal has asked it to."""
 _LONG_GRACE_SECONDS = 60  # for whoever asks instead of a signal
-_END_SECONDS = 3  # until whatever is still waited for is ended
+_TERMINATE_SECONDS = 2  # until the warehouse is asked to end the statements under way
+_END_SECONDS = 3  # until connections are ended on this side, whatever the servers do
 _LOOK_SECONDS = 0.2
 
 
@@ -25,27 +27,39 @@ class Stop:
 
     Attributes:
         because: why the run is to end; None as long as it is not.
+        event: set at the same time, for whoever waits.
+        landing: the connections to the warehouse of the loads that are under way.
     """
 
     def __init__(self) -> None:
         self.event = Event()
         self.because: StoppedError | None = None
+        self.landing = set[Session]()
         self._asked_at = inf
 
     def ask(self, because: StoppedError) -> None:
         """Ask the run to end; the first reason counts.
 
-        After a moment, whatever its threads wait for is ended: they hear of nothing until then.
+        A moment later, what its threads wait for is ended: they hear of nothing until then.
         """
         if not self.because:
             self._asked_at = time.monotonic()
             self.because = because
-            Thread(target=self._end_lines, name="stop", daemon=True).start()
+            Thread(target=self._end_what_is_waited_for, daemon=True).start()
         self.event.set()
 
-    def _end_lines(self) -> None:
-        time.sleep(_END_SECONDS)
+    def _end_what_is_waited_for(self) -> None:
+        time.sleep(_TERMINATE_SECONDS)
+        for session in list(self.landing):
+            # A warehouse that hangs does not answer this either.
+            Thread(target=session.terminate, daemon=True).start()
+        time.sleep(_END_SECONDS - _TERMINATE_SECONDS)
         lines.end_all(opened_before=self._asked_at)
+
+    @property
+    def asked_for(self) -> float:
+        """For how many seconds the run has been asked to end; 0 as long as it is not."""
+        return max(time.monotonic() - self._asked_at, 0)
 
     @property
     def left(self) -> float:
@@ -53,7 +67,7 @@ class Stop:
         if not self.because:
             return inf
         grace = GRACE_SECONDS if self.because.by_signal else _LONG_GRACE_SECONDS
-        return max(self._asked_at + grace - time.monotonic(), 0)
+        return max(grace - self.asked_for, 0)
 
     def check(self) -> None:
         """Go on, or end here.
@@ -67,16 +81,10 @@ class Stop:
     def sleep(self, seconds: float) -> None:
         """Wait, unless the run is asked to end.
 
-        It looks again and again: a handler that sets an event which its own thread waits for may
-        find the event's lock taken.
-
         Raises:
-            StoppedError: the run was asked to end.
+            StoppedError: it was.
         """
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self.check()
-            time.sleep(min(left, _LOOK_SECONDS))
+        self.event.wait(seconds)
         self.check()
 
 
@@ -88,8 +96,25 @@ def lease_lost(why: str) -> StoppedError:
     )
 
 
+def ends_in_time(stop: Stop, work: Callable[[], None]) -> bool:
+    """Do work in a thread, so that this one hears of signals whatever is waited for.
+
+    Returns:
+        Whether it has ended; False if it did not in the time that was left.
+    """
+    pool = ThreadPoolExecutor(1)
+    with _signals_ask(stop):
+        done = pool.submit(work)
+        while not done.done() and stop.left > 2 * _LOOK_SECONDS:
+            wait([done], _LOOK_SECONDS)
+    pool.shutdown(wait=False)
+    if done.done():
+        done.result()
+    return done.done()
+
+
 @contextmanager
-def asked_by_signals(stop: Stop) -> Iterator[None]:
+def _signals_ask(stop: Stop) -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP ask the run to end; a second one ends it at once."""
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -113,19 +138,3 @@ def asked_by_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def ends_in_time(stop: Stop, work: Callable[[], None]) -> bool:
-    """Do work in a thread, so that this one hears of signals whatever is waited for.
-
-    Returns:
-        Whether it has ended; False if it did not in the time that was left.
-    """
-    pool = ThreadPoolExecutor(1)
-    done = pool.submit(work)
-    while not done.done() and stop.left > 2 * _LOOK_SECONDS:
-        wait([done], _LOOK_SECONDS)
-    pool.shutdown(wait=False)
-    if done.done():
-        done.result()
-    return done.done()

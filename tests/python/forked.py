@@ -17,7 +17,7 @@ from dbt.adapters.sql.connections import SQLConnectionManager
 from dbt.cli.main import dbtRunner
 
 from loader import cli
-from loader.load import chain
+from loader.load import window
 from loader.source import mysql
 from loader.stage import s3, staging
 from loader.warehouse.base import Warehouse
@@ -35,7 +35,7 @@ STEPS = (
     (staging.Staging, ("write", "finish", "_upload", "__exit__")),
     (s3, ("sweep",)),
     (mysql, ("describe", "count_window")),
-    (chain, ("to_copy_text",)),
+    (window, ("to_copy_text",)),
     (SQLConnectionManager, ("add_query",)),
 )
 

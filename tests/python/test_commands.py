@@ -53,7 +53,8 @@ ALIKE = (
     "dbt test",
     "dbt snapshot",
     "dbt seed",
-    "loader run --start-date 2026-07-01 --end-date 2026-07-03 --resume --parallel 4 --select nps",
+    "loader run --start-date 2026-07-01 --end-date 2026-07-03 --step day --resume "
+    "--parallel 4 --select nps",
 )
 DEMO_FILES = (*DBT_FILES, "loader", "profiles.yml.example")
 

@@ -7,11 +7,11 @@ import threading
 from dataclasses import dataclass, replace
 
 import pytest
+from loader.source.reading import check_declaration
 from pipeline import ROOT, copy_project, write_sources
 from receivers import Webhook, serving
 
-from loader.load import chain
-from loader.source.read_plan import check_declaration
+from loader.load import window as loading
 
 DAY_1, DAY_2 = "2026-07-01", "2026-07-02"
 TABLE = {"primary_key": ["id"], "cursor": "updated_at"}
@@ -336,7 +336,7 @@ def test_no_change_of_a_table_goes_through_between_its_columns_and_its_rows(
             changing.join(0.5)
         check_declaration(*arguments)
 
-    monkeypatch.setattr(chain, "check_declaration", checked)
+    monkeypatch.setattr(loading, "check_declaration", checked)
     columns, name = "id, v, name, kind, amount, day", "w" if of_view else "t"
     before = pipeline.mysql(f"select {columns} from t order by id")
     pipeline.load("--full-refresh")

@@ -15,9 +15,9 @@ from pipeline import DAYS, administer, another_load, two_days
 
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, parse_zone
-from loader.errors import SourceError
-from loader.load import chain, jobs
+from loader.errors import StoppedError
 from loader.load import job as load
+from loader.load import jobs, window
 from loader.local.s3 import BUCKET
 from loader.source import mysql
 from loader.stage import s3
@@ -255,9 +255,9 @@ def test_counts_that_differ_roll_back_and_say_which(pipeline, monkeypatch, lost)
         count = mysql.count_window
         monkeypatch.setattr(mysql, "count_window", lambda *args: count(*args) + 1)
     elif lost == "staged":
-        stage = chain._stage
+        stage = window._stage
         monkeypatch.setattr(
-            chain, "_stage", lambda *args: chain.replace(stage(*args), staged_rows=1)
+            window, "_stage", lambda *args: window.replace(stage(*args), staged_rows=1)
         )
     elif lost == "copied":
         copy = pipeline.adapter._copy
@@ -424,50 +424,36 @@ def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
         def now(cls, zone=None):
             return datetime.now(zone) - DAY
 
-    monkeypatch.setattr(chain, "datetime", Yesterday)
+    monkeypatch.setattr(window, "datetime", Yesterday)
     assert pipeline.load("--run-date", DAY_1)["t"]["load_id"] > first
 
 
-def test_a_run_that_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
-    class Chain:
-        is_over = False
-
-        def __init__(self, table, route, _):
-            self.stopping = route.stopping
-
-        def begin(self, job):
-            begun.append(job)
-            if job is endless:
-                started.set()
-                assert self.stopping.wait(20)
-                ended.append(job)
-            assert started.wait(20)
-            landed = Future()
-            landed.set_result(load.Outcome(job=job, load="landed"))
-            return landed
-
-        def close(self):
-            closed.append(self)
-
+def test_whoever_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
     def job_of(name):
-        return load.Job(
-            table=Table(name=name, database="d", source=name, primary_key=()),
-            window=WHOLE,
-            mode="full_refresh",
-        )
+        table = Table(name=name, database="d", source=name, primary_key=())
+        return load.Job(table=table, window=WHOLE, mode="full_refresh")
+
+    def load_window(job, route, _):
+        begun.append(job)
+        if job is endless:
+            started.set()
+            assert route.stop.event.wait(20)
+            ended.append(job)
+        assert started.wait(20)
+        return load.Outcome(job=job, load="landed")
 
     endless, short, after = job_of("endless"), job_of("short"), job_of("endless")
-    started, begun, ended, closed = threading.Event(), [], [], []
-    monkeypatch.setattr(jobs, "Chain", Chain)
+    started, begun, ended = threading.Event(), [], []
+    monkeypatch.setattr(jobs, "load_window", load_window)
     route = load.Route(settings=None, stage=None, new_warehouse=None)
-    outcomes = jobs.run_jobs([endless, short, after], route, 2, None)
-    assert next(outcomes).job is short
-    outcomes.close()  # what an interrupt does to it
+    with load.unwatched() as watcher:
+        outcomes = jobs.run_jobs([endless, short, after], route, 2, watcher)
+        assert next(outcomes).job is short
+        outcomes.close()  # what an interrupt does to it
     assert ended == [endless]
     assert not any(each is after for each in begun)
-    assert len(closed) == 2
-    with pytest.raises(SourceError, match="interrupted"):
-        list(chain._until(route, threading.Event(), iter([[b"row"]])))
+    with pytest.raises(StoppedError, match="interrupted"):
+        list(window._until(route, Future(), iter([[b"row"]])))
 
 
 # -- catch-up --------------------------------------------------------------------------------------

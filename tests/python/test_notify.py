@@ -284,8 +284,8 @@ def test_a_password_is_sent_over_verified_tls_only(certificate, monkeypatch):
 def test_a_receiver_that_answers_byte_by_byte_delays_neither_the_others_nor_the_end(webhook):
     program = """if True:
         import json, sys
-        from loader.run import notify
-        notify.SECONDS = 9
+        from loader.run import notify, receivers
+        receivers.SECONDS = 9
         print(notify.notify(json.loads(sys.stdin.read()), None, sys.argv[1:]))
         """
     with serving(Webhook(Answer(seconds_per_byte=1))) as slow:
@@ -315,7 +315,7 @@ def test_a_fault_of_our_own_or_of_apprise_is_a_sentence_too(webhook, monkeypatch
 
 def test_apprise_is_not_imported_until_something_is_sent():
     """It takes as long as all else that `loader --help` and a load import."""
-    program = "import sys, loader.cli, loader.report; sys.exit('apprise' in sys.modules)"
+    program = "import sys, loader.cli, loader.run.report; sys.exit('apprise' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

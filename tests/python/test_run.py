@@ -28,13 +28,13 @@ from loader.errors import (
     RunError,
     StoppedError,
 )
-from loader.load.backlog import may_pass
-from loader.load.job import Job, Watcher, now
+from loader.load.job import Job, Watcher, unwatched
 from loader.load.jobs import run_jobs
-from loader.run import lease
+from loader.run import daily, dbt, lease
 from loader.run import report as written
-from loader.run.build import Build, Dbt, build_arguments
-from loader.run.lease import Claim, Lease
+from loader.run.daily import may_pass
+from loader.run.dbt import Dbt, build_arguments
+from loader.run.lease import Lease
 from loader.warehouse.stop import Stop
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
@@ -288,7 +288,7 @@ def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(
     assert "b_summary" in build["error"]
     # A table stops at its first day that fails; the others go on.
     assert windows(report) == [DAY]
-    assert windows(report, "b") == DAYS
+    assert windows(report, "b") == [DAY]
     assert totals(built) == totals(built, "b") == [(1, 1), (1, 2), (1, 3), (1, 4)]
     assert built.query("select total from analytics.whole_summary") == [(2,)]
     (failure,) = report["dbt"]["failures"]
@@ -320,22 +320,22 @@ def test_a_project_that_dbt_cannot_read_is_told_by_its_own_message(pipeline):
 
 
 @pytest.mark.only("postgres", because="the warehouse has no part in it")
-def test_dbt_ends_without_a_word_of_leaks(pipeline, tmp_path):
-    with pipeline.inside(), Dbt(None, Stop(), tmp_path / "log") as dbt:
-        dbt.parse()
-        assert dbt.answer()["ok"]
-        helpers = psutil.Process(dbt._process.pid).children()
-    until(lambda: not any(each.is_running() for each in helpers), 15)
-    assert "leaked" not in (tmp_path / "log").read_text()
-
-
-@pytest.mark.only("postgres", because="the warehouse has no part in it")
-def test_a_dbt_that_is_killed_is_told(pipeline, tmp_path):
-    with pipeline.inside(), Dbt(None, Stop(), tmp_path / "log") as dbt:
-        dbt._process.kill()
-        dbt.parse()
+def test_a_dbt_that_is_killed_is_told_and_no_word_of_leaks(pipeline, tmp_path, monkeypatch):
+    monkeypatch.setattr(dbt, "_LOOK_SECONDS", 0.01)
+    with pipeline.inside():
+        asked = Dbt(None, Stop(), tmp_path / "log")
+        status, said = asked._run(["parse"])
+        assert (status, said) == (0, "")
+        killer = threading.Thread(target=lambda: until(lambda: [c.kill() for c in dbts()]))
+        killer.start()
         with pytest.raises(RunError, match="dbt: its process ended with status -9"):
-            Build(dbt, [], dbt.answer()).attempt(print)
+            asked.build(["build"], print)
+        killer.join()
+
+
+def dbts():
+    """The dbt processes of this one."""
+    return [each for each in psutil.Process().children() if "loader.run.dbt" in each.cmdline()]
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
     """It fails on the third day, is mended, and goes on there, with several windows at a time."""
     built.mysql("alter table a add column paid date", "update a set v = 10")
     built.mysql("update a set paid = '0000-00-00' where id = 3")
-    status, report = run(built, *RANGE, "--select", "a")
+    status, report = run(built, *RANGE, "--step", "day", "--select", "a")
     assert status == 1
     assert steps(report) == {"land": (False, 1)}
     assert windows(report) == DAYS[:3]
@@ -416,7 +416,7 @@ def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
     assert totals(built) == [(1, 1), (1, 2), (1, 3), (1, 4)]
 
     built.mysql("update a set paid = null", f"insert into a values (9, 9, '{DAY}', null)")
-    arguments = (*RANGE, "--select", "a", "whole", "--resume", "--parallel", "2")
+    arguments = (*RANGE, "--step", "day", "--select", "a", "whole", "--resume", "--parallel", "2")
     status, report = run(built, *arguments)
     assert status == 0, report
     assert f"Going on where run {report_before(built)['run_id']} left off." in report["said"]
@@ -426,8 +426,8 @@ def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
 
     # What succeeded is not gone on with: the source may have changed since.
     said = []
-    days = {"start_date": date(2026, 7, 1), "end_date": date(2026, 7, 5)}
-    new_lease(built, **days, resume=True).take(said.append)
+    july = Window(date(2026, 7, 1), date(2026, 7, 5))
+    new_lease(built, "mine", july).take(said.append, resume=True)
     assert said == ["There is no backfill from 2026-07-01 to 2026-07-05 to go on with."]
 
 
@@ -441,6 +441,7 @@ def report_before(pipeline):
     [
         (("--resume",), "--resume is for a backfill."),
         (("--run-date", DAY, "--parallel", "2"), "--parallel is for a backfill."),
+        (("--run-date", DAY, "--step", "day"), "--step is for a backfill."),
         (("--run-date", "2026-02-30"), "is not a day of the calendar"),
         (("--select", "nobody"), "Known tables: a, b, whole."),
     ],
@@ -456,11 +457,10 @@ def test_a_wrong_command_line_touches_nothing_and_leaves_no_report(pipeline, arg
 # -- one run at a time ---------------------------------------------------------------------------
 
 
-def new_lease(pipeline, **claim):
+def new_lease(pipeline, run_id, backfill=None):
     with pipeline.inside():
         session = open_session(None)
-    claim = {"run_id": "mine", "start_date": None, "end_date": None, "now": now(), **claim}
-    return Lease(Claim(**claim), session.warehouse, Stop())
+    return Lease(run_id, session.warehouse, Stop(), backfill)
 
 
 def take(pipeline, run_id):
@@ -698,14 +698,10 @@ def test_a_signal_while_a_table_lands_rolls_it_back(built):
     built.mysql("update a set v = 10")
     before = built.raw("a", "id, v, _run_date")
     with blocked(built, "raw_data.a", "--run-date", DAY) as process:
-        (dbt,), started = psutil.Process(process.pid).children(), children(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-        assert not dbt.is_running()
     assert built.raw("a", "id, v, _run_date") == before
     assert built.staged() == []
-    # What dbt has started, as Python's tracker of its resources, ends a moment after it.
-    until(lambda: not any(each.is_running() for each in started), 15)
     report = last_report(built)
     assert (report["outcome"], report["ok"]) == ("interrupted", False)
     assert steps(report) == {"land": (False, 1)}
@@ -761,20 +757,23 @@ def test_a_signal_ends_a_run_in_ten_seconds_whatever_hangs(built, who, at):
 
 
 @pytest.mark.only("postgres", because="the warehouse has no part in it")
-def test_a_step_that_takes_too_long_ends_the_run(built):
+def test_a_step_that_takes_too_long_is_ended(pipeline, monkeypatch):
     """As when dbt is stopped."""
-    with built.start("loader", "run", "--run-date", DAY, LOADER_STEP_SECONDS="20") as process:
-        try:
-            until(lambda: children(process))
-            dbt = children(process)[0]
-            dbt.suspend()
-            assert process.wait(120) == 1
-            assert not dbt.is_running()
-        finally:
-            process.kill()
-    report = last_report(built)
-    assert any("parse took longer than 20 seconds" in said for said in report["said"])
-    assert runs(built)[-1] == (report["run_id"], "failed")
+    monkeypatch.setattr(dbt, "GRACE_SECONDS", 0)
+    with pipeline.inside(LOADER_STEP_SECONDS="2"):
+        session = open_session(None)
+        this = daily.Run(
+            run_id="mine", target="local", dbt_target=None, tables=[], selected=False,
+            dates=Dates(), requested=None, threads=1, step=None, resume=False, wait=0, log=None,
+            route=route_of(session), show=unwatched, tell=print,
+        )  # fmt: skip
+        stopping = threading.Thread(target=lambda: until(lambda: [c.suspend() for c in dbts()]))
+        stopping.start()
+        with pytest.raises(StoppedError, match="build took longer than 2 seconds"):
+            this._step("build", lambda: this.dbt.build(["build"], print))
+        stopping.join()
+        assert not dbts()
+    assert [(step["name"], step["ok"]) for step in this.steps] == [("build", False)]
 
 
 def test_a_lease_is_not_waited_for_longer_than_it_may_take(new_pipeline, monkeypatch):
@@ -784,8 +783,7 @@ def test_a_lease_is_not_waited_for_longer_than_it_may_take(new_pipeline, monkeyp
     server, setting = hanging(pipeline, "warehouse")
     with pipeline.inside(**{setting: str(server.port)}):
         session = open_session(None)
-    claim = Claim(run_id="mine", start_date=None, end_date=None, now=now())
-    mine = Lease(claim, session.warehouse, Stop())
+    mine = Lease("mine", session.warehouse, Stop())
     mine.take(print)
     mine.renew()
     server.silent_at = b"update "

@@ -11,7 +11,8 @@ import pytest
 from pipeline import ROOT
 
 from loader.cli.session import open_session
-from loader.load import chain, repair
+from loader.load import repair
+from loader.load import window as loading
 from loader.load.job import Route, unwatched
 from loader.load.jobs import run_jobs
 from loader.source import mysql, types
@@ -482,7 +483,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
 def test_a_repair_whose_counts_differ_changes_nothing(pipeline, monkeypatch):
     """Rows that MySQL counted and did not send are not taken for deleted."""
     change_each_way(pipeline)
-    monkeypatch.setattr(chain.RepairRows, "batches", lambda *_: iter(()))
+    monkeypatch.setattr(loading.RepairRows, "batches", lambda *_: iter(()))
     report = verify(pipeline, "--repair", status=1)
     assert "5 counted in MySQL, 0 staged" in report["loads"][0]["error"]
     assert pipeline.value("select count(*) from raw_data.t") == 40

@@ -1,0 +1,231 @@
+"""dbt's part of a run: what it is asked to build, and what became of it.
+
+dbt has a process of its own, so its memory, a crash of it and signals stay apart. It interrupts
+itself when its input ends, so it never outlives a loader that was killed, and the warehouse rolls
+back what was under way.
+"""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Thread
+from typing import Any, TypeAlias
+
+from loader.declared.tables import SOURCE
+from loader.declared.windows import Dates
+from loader.errors import RunError
+from loader.warehouse.stop import Stop
+from loader.warehouse.transience import is_transient_text
+
+GRACE_SECONDS = 8
+"""How long dbt may take to end its statements."""
+_LOOK_SECONDS = 0.2
+_FAILED = ("error", "fail", "runtime error", "partial success")
+_NOT_RUN = 2  # the exit status of a dbt that did nothing, such as for a project that is wrong
+_NAMED = 5
+Node: TypeAlias = Mapping[str, Any]
+_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
+
+
+def build_arguments(
+    dates: Dates, only: Sequence[str] = (), without: Sequence[str] = ()
+) -> list[str]:
+    """Write `dbt build` for what has been landed.
+
+    Unit tests say nothing of the day's rows; they belong to `make test` and CI.
+
+    Args:
+        only: the tables that were selected; all if empty.
+        without: the tables that could not be landed: what reads them is left as it was.
+    """
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    for option, tables in (("--select", only), ("--exclude", without)):
+        if tables:
+            arguments += [option, *(f"source:{SOURCE}.{table}+" for table in tables)]
+    days = {"run_date": dates.run_date, "start_date": dates.start_date, "end_date": dates.end_date}
+    if given := {name: day for name, day in days.items() if day}:
+        arguments += ["--vars", json.dumps(given)]
+    return [*arguments, "--full-refresh"] if dates.full_refresh else arguments
+
+
+class Dbt:
+    """The dbt of a run.
+
+    Attributes:
+        nodes: what became of each node, by its unique id: status, message and failures.
+    """
+
+    def __init__(
+        self, target: str | None, stop: Stop, log: Path | None = None, run_id: str = ""
+    ) -> None:
+        """Prepare it; nothing is started.
+
+        Args:
+            target: of the profile, if not its own default.
+            log: the file that dbt's output goes to; None for where the loader's goes.
+            run_id: the run whose lease every publish looks at; empty for none.
+        """
+        # As a person types it: dbt parses the project anew when --target comes and goes.
+        self._options = ["--target", target] if target else []
+        self._stop = stop
+        self._log = log
+        self._run_id = run_id
+        # Not dbt's own folder, into which another dbt may write its results meanwhile.
+        self._folder = Path(os.environ.get("DBT_TARGET_PATH", "target"), "loader_run").absolute()
+        self.nodes: dict[str, Node] = {}
+
+    def build(self, arguments: Sequence[str], tell: Callable[[str], None]) -> None:
+        """Build; a further time, only what failed and what was left out because of it.
+
+        Args:
+            tell: called with the command as a person would type it.
+
+        Raises:
+            RunError: something failed; transient if the warehouse was in the way.
+            StoppedError: the run was asked to end, and so is dbt.
+        """
+        left = [
+            name
+            for name, node in self.nodes.items()
+            if node["status"] in (*_FAILED, "skipped") and not name.startswith("operation.")
+        ]
+        command = [*(["retry"] if left else arguments), *self._options]
+        tell(f"$ dbt {shlex.join(command)}")
+        status, said = self._run(command)
+        if status not in (0, 1):
+            why = said.strip() or f"its process ended with status {status}"
+            raise RunError(
+                f"dbt: {why}",
+                "Mend it, then run again; what is published is as it was.",
+                transient=is_transient_text(why),
+            )
+        for result in self._read("run_results")["results"]:
+            kept = {name: result[name] for name in ("status", "message", "failures")}
+            self.nodes[result["unique_id"]] = {"node": result["unique_id"], **kept}
+        if failed := self.failures:
+            raise _failed(failed, len(self.nodes))
+
+    @property
+    def failures(self) -> list[Node]:
+        """The nodes that failed."""
+        return [node for node in self.nodes.values() if node["status"] in _FAILED]
+
+    @property
+    def warnings(self) -> list[Node]:
+        """The tests that only warn."""
+        return [node for node in self.nodes.values() if node["status"] == "warn"]
+
+    def freshness(self) -> dict[str, dict[str, int]]:
+        """Read, by table, after how many seconds the project lets it `warn`, or be an `error`."""
+        return {
+            source["name"]: {
+                level: bound["count"] * _SECONDS[bound["period"]]
+                for level in ("warn", "error")
+                if (bound := source["freshness"].get(f"{level}_after")) and bound["count"]
+            }
+            for source in self._read("manifest").get("sources", {}).values()
+            if source["source_name"] == SOURCE and source["freshness"]
+        }
+
+    def summaries(self) -> dict[str, str]:
+        """Read the schema of each gated summary of the project."""
+        return {
+            node["alias"]: node["schema"]
+            for node in self._read("manifest").get("nodes", {}).values()
+            if node["config"]["materialized"] == "checked_table"
+        }
+
+    def _read(self, artifact: str) -> dict[str, Any]:
+        """Read what dbt has written of its last command; empty if nothing."""
+        with suppress(FileNotFoundError):
+            found: dict[str, Any] = json.loads((self._folder / f"{artifact}.json").read_text())
+            return found
+        return {}
+
+    def _run(self, command: Sequence[str]) -> tuple[int, str]:
+        """Run a command to its end; returns its exit status and what it said of a failure."""
+        colours = [] if sys.stdout.isatty() and not self._log else ["--no-use-colors"]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        output = os.open(self._log, flags, 0o600) if self._log else None
+        with TemporaryFile("w+") as errors:
+            process = subprocess.Popen(  # noqa: S603 - nothing of anybody's is in it
+                [sys.executable, "-P", "-m", "loader.run.dbt", *colours, *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=errors,
+                umask=0o077,  # its log and target tell of rows
+                env={
+                    **os.environ,
+                    "LOADER_RUN_ID": self._run_id,
+                    "DBT_TARGET_PATH": str(self._folder),
+                },
+                start_new_session=True,  # a terminal's Ctrl-C is the loader's to pass on
+            )
+            if output is not None:
+                os.close(output)
+            try:
+                while process.poll() is None:
+                    self._stop.sleep(_LOOK_SECONDS)
+            finally:
+                self._end(process)
+            errors.seek(0)
+            return process.returncode, errors.read()
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        if process.stdin:
+            process.stdin.close()
+        try:
+            process.wait(min(GRACE_SECONDS + 1, self._stop.left / 2))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _failed(failed: Sequence[Node], count: int) -> RunError:
+    """The error of a build; a failed test or a refusal of the gate is nothing to try again."""
+    shown = ", ".join(_named(node) for node in failed[:_NAMED])
+    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    return RunError(
+        f"{len(failed)} of dbt's {count} nodes failed: {shown}{more}. Summaries that read them are "
+        "published as they were.",
+        "Each one's message says what to mend; then run again.",
+        transient=any(
+            node["status"] == "error"
+            and "Compilation Error" not in (node["message"] or "")
+            and is_transient_text(node["message"] or "")
+            for node in failed
+        ),
+    )
+
+
+def _named(node: Node) -> str:
+    name = node["node"].split(".")[2]
+    return f"{name} ({node['failures']:,} rows)" if node["failures"] else name
+
+
+def main() -> None:
+    """Run dbt until its command or the input ends."""
+    Thread(target=_interrupt_at_end_of_input, daemon=True).start()
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - the loader itself does without
+
+    ended = dbtRunner().invoke(sys.argv[1:])
+    if ended.exception:
+        print(ended.exception, file=sys.stderr)
+        sys.exit(_NOT_RUN)
+    sys.exit(0 if ended.success else 1)
+
+
+def _interrupt_at_end_of_input() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()
