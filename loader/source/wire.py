@@ -145,4 +145,6 @@ def _fetched(cursor: SSCursor) -> bytes | None:
             "Raise max_allowed_packet on the server, or declare `exclude: true` for a column.",
         )
     row: bytes | None = fetched and fetched[0]
+    if result := getattr(cursor, "_result", None):
+        result.rows = None  # or a long row would be held until the next one is read
     return row

@@ -14,8 +14,7 @@ from loader.stage.s3 import explained
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-_PIECE = 1 << 16
-_TEXT = 1 << 18  # what is decompressed at a time: a piece may hold many thousand times its size
+_TEXT = 1 << 18  # what is decompressed at a time: a part may hold many thousand times its size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +23,11 @@ class Part:
 
     Attributes:
         bytes: its size.
-        text_bytes: the size of the rows before they are compressed.
     """
 
     key: str
     rows: int
     bytes: int
-    text_bytes: int
 
 
 class PartsReader:
@@ -52,11 +49,7 @@ class PartsReader:
             StageError: the rows break off; why is in `error`, and not for the driver to pass on.
         """
         try:
-            while not self._left:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    return b""
-                self._left = piece
+            self._left = self._left or next(self._pieces, b"")
         except BaseException as error:
             self.error = error
             raise StageError("The staged rows break off.") from None
@@ -65,7 +58,7 @@ class PartsReader:
 
 
 def pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
-    """Read one part piece by piece, and prove that it is whole.
+    """Read one part piece by piece; its checksum proves it whole.
 
     Raises:
         StageError: it is not there, damaged, or not the one that was staged.
@@ -73,18 +66,16 @@ def pieces(client: "S3Client", bucket: str, part: Part) -> Iterator[bytes]:
     with explained(bucket):
         answer = client.get_object(Bucket=bucket, Key=part.key)
         body: Any = answer["Body"]
-        text = zstandard.ZstdDecompressor().stream_reader(body, read_size=_PIECE)
+        if answer["ContentLength"] != part.bytes:
+            raise StageError(
+                f"s3://{bucket}/{part.key} has {answer['ContentLength']:,} bytes of "
+                f"{part.bytes:,} that were staged.",
+                "Run the load again.",
+                transient=True,
+            )
+        text = zstandard.ZstdDecompressor().stream_reader(body)
         while piece := text.read(_TEXT):
             yield piece
-    size, staged = (answer["ContentLength"], text.tell()), (part.bytes, part.text_bytes)
-    if size != staged:
-        raise StageError(
-            "s3://{}/{} has {:,} bytes of {:,}; {:,} of {:,} were staged.".format(
-                bucket, part.key, *size, *staged
-            ),
-            "Run the load again.",
-            transient=True,
-        )
 
 
 def nth_row(client: "S3Client", bucket: str, parts: Sequence[Part], number: int) -> bytes:
@@ -93,10 +84,8 @@ def nth_row(client: "S3Client", bucket: str, parts: Sequence[Part], number: int)
     Raises:
         StageError: its part is not there or damaged.
     """
-    before = 0
     for part in parts:
-        if number <= before + part.rows:
-            rows = cut(pieces(client, bucket, part), b"\n")
-            return next(islice(rows, number - before - 1, None), b"")
-        before += part.rows
+        if number <= part.rows:
+            return next(islice(cut(pieces(client, bucket, part), b"\n"), number - 1, None), b"")
+        number -= part.rows
     return b""

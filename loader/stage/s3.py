@@ -118,13 +118,6 @@ def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -
             keys = [found["Key"] for found in page.get("Contents", [])]
             left = [key for key in keys if key.removeprefix(prefix).split("/")[0].endswith(owner)]
             remove(client, bucket, left)
-        for upload in client.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get(
-            "Uploads", []
-        ):
-            if upload["Key"].removeprefix(prefix).split("/")[0].endswith(owner):
-                client.abort_multipart_upload(
-                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
 
 
 def remove(client: "S3Client", bucket: str, keys: Sequence[str]) -> None:

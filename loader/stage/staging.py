@@ -1,13 +1,11 @@
 """Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up.
 
-Parts are uploaded while rows are still being read, and can be read back while more are to come.
+Parts can be read back while others are to come.
 """
 
 import contextlib
-import io
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from threading import Condition
@@ -24,12 +22,7 @@ from loader.stage.s3 import explained, folder_of, remove, sweep
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-# With tables that a core's first cache holds: faster than the level's own by a seventh.
-_COMPRESSION = zstandard.ZstdCompressionParameters.from_level(
-    1, window_log=17, hash_log=12, write_checksum=True
-)
 _SMALLEST_PART = 1_000_000  # [Redshift: COPY, "Loading data files": 1 MB to 1 GB each]
-_IN_PIECES = 64_000_000
 _TEXT_AT_ONCE = 1 << 18
 
 
@@ -39,13 +32,13 @@ class Staging:
     Used with `with`: on the way out it removes its files, or leaves them as the setting says.
 
     Args:
-        client: gives the client of S3; asked in another thread, because making one takes longer
-            than MySQL takes to answer.
-        owner: the end of this warehouse's load ids; what killed loads of it have left of the table
-            is swept away first. The caller holds the table's lock.
+        client: gives the client of S3.
+        owner: the end of this warehouse's load ids; before the first upload, what killed loads of
+            it have left of the table is removed. The caller holds the table's lock.
 
     Attributes:
         parts: those that are uploaded, in order.
+        manifest: the manifest's `s3://` address.
         rows_to_come: how many rows there will be in all, as soon as that is known; parts are
             then alike, and their number is a multiple of the slices.
     """
@@ -61,21 +54,16 @@ class Staging:
         self._client = client
         self._settings = settings
         self.folder = folder_of(settings, table, load_id)
+        self.manifest = f"s3://{settings.bucket}/{self.folder}/manifest.json"
         self.parts: list[Part] = []
         self.rows_to_come = 0
-        self._extra: dict[str, Any] = {}
-        if settings.kms_key_id:
-            self._extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
         self._written: list[str] = []
-        # One upload at a time, while the next part is read.
-        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="upload")
-        self._uploading: Future[None] | None = None
-        if owner:
-            self._uploading = self._uploads.submit(self._sweep, table, owner)
-        self._closed: list[Part] = []
         self._changed = Condition()
         self._ended = False
         self._failure: BaseException | None = None
+        self._sweep: Callable[[], None] | None = None
+        if owner:
+            self._sweep = lambda: sweep(client(), settings, table, owner)
         self._open_part()
 
     def __enter__(self) -> Self:
@@ -84,7 +72,6 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._uploads.shutdown(wait=True, cancel_futures=True)
         keep = self._settings.keep
         kept = keep == "always" or (keep == "on_failure" and kind is not None)
         if kept or not self._written:
@@ -94,20 +81,18 @@ class Staging:
             remove(self._client(), self._settings.bucket, self._written)
 
     def write(self, text: bytes, rows: int) -> None:
-        """Add whole rows to the open part, and hand it over once it is large enough.
+        """Add whole rows to the open part, and upload it once it is large enough.
 
         Raises:
-            StageError: an upload failed.
+            StageError: the upload failed.
         """
         # A piece at a time: all of a long row would be compressed beside the part, then copied.
         view = memoryview(text)
         for at in range(0, len(text), _TEXT_AT_ONCE):
             self._data += self._compressor.compress(view[at : at + _TEXT_AT_ONCE])
         self._rows += rows
-        self._text_bytes += len(text)
         if self._is_full():
             self._close_part()
-            self._open_part()
 
     def finish(self) -> str:
         """Upload what is left, then the manifest.
@@ -121,10 +106,8 @@ class Staging:
         Raises:
             StageError: an upload failed.
         """
-        if self._rows or not self._closed:
+        if self._rows or not self.parts:
             self._close_part()
-        self._wait()
-        self._open_part()  # and let go of the last one: the load may have to wait until it lands
         self._end()
         entries = [
             {
@@ -138,21 +121,16 @@ class Staging:
         self._upload(key, json.dumps({"entries": entries}, indent=1).encode())
         return self.manifest
 
-    @property
-    def manifest(self) -> str:
-        """The manifest's `s3://` address."""
-        return f"s3://{self._settings.bucket}/{self.folder}/manifest.json"
-
     def fail(self, error: BaseException) -> None:
-        """Tell whoever reads the parts that there will be no more."""
+        """End the reading of parts with an error: there will be no more."""
         self._failure = error
         self._end()
 
     def uploaded(self) -> Iterator[Part]:
-        """Wait for the parts, and give each out in order, as often as asked.
+        """Wait for the parts, and yield each in order, as often as asked.
 
         Raises:
-            BaseException: what `fail` was told.
+            BaseException: the error that `fail` was called with.
         """
         for number in count():
             with self._changed:
@@ -163,7 +141,7 @@ class Staging:
                     return
             yield self.parts[number]
 
-    def reader(self) -> "PartsReader":
+    def reader(self) -> PartsReader:
         """Read the staged rows back, those that are still to come too."""
         return PartsReader(self._client(), self._settings.bucket, self.uploaded())
 
@@ -175,9 +153,6 @@ class Staging:
         """
         return nth_row(self._client(), self._settings.bucket, self.parts, number)
 
-    def _sweep(self, table: str, owner: str) -> None:
-        sweep(self._client(), self._settings, table, owner)
-
     def _is_full(self) -> bool:
         """Whether the open part has its share of the rows that are left for it and the next ones.
 
@@ -186,54 +161,41 @@ class Staging:
         size, largest = len(self._data), self._settings.part_bytes
         if size < min(_SMALLEST_PART, largest):
             return False
-        rows = sum(part.rows for part in self._closed) + self._rows
-        row_bytes = (sum(part.bytes for part in self._closed) + size) / rows
+        rows = sum(part.rows for part in self.parts) + self._rows
+        row_bytes = (sum(part.bytes for part in self.parts) + size) / rows
         left = self._rows + max(self.rows_to_come - rows, 0)
         parts = max(round(left * row_bytes / largest), 1)
-        parts += -(len(self._closed) + parts) % self._settings.slices
+        parts += -(len(self.parts) + parts) % self._settings.slices
         return size >= 2 * largest or self._rows >= left / parts
 
     def _open_part(self) -> None:
-        self._data, self._rows, self._text_bytes = bytearray(), 0, 0
-        compressor = zstandard.ZstdCompressor(compression_params=_COMPRESSION)
-        self._compressor = compressor.compressobj()
+        self._data, self._rows = bytearray(), 0
+        self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj()
 
     def _close_part(self) -> None:
         self._data += self._compressor.flush()
-        part = Part(
-            key=f"{self.folder}/part-{len(self._closed):04}.zst",
-            rows=self._rows,
-            bytes=len(self._data),
-            text_bytes=self._text_bytes,
-        )
-        self._closed.append(part)
-        self._wait()
-        self._uploading = self._uploads.submit(self._upload_part, part, self._data)
-
-    def _wait(self) -> None:
-        if self._uploading:
-            self._uploading.result()
+        key = f"{self.folder}/part-{len(self.parts):04}.zst"
+        part = Part(key=key, rows=self._rows, bytes=len(self._data))
+        self._upload(part.key, self._data)
+        with self._changed:
+            self.parts.append(part)
+            self._changed.notify_all()
+        self._open_part()
 
     def _end(self) -> None:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
-    def _upload_part(self, part: Part, data: bytearray) -> None:
-        self._upload(part.key, data)
-        with self._changed:
-            self.parts.append(part)
-            self._changed.notify_all()
-
     def _upload(self, key: str, data: bytes | bytearray) -> None:
+        settings, extra = self._settings, dict[str, Any]()
+        if settings.kms_key_id:
+            extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
+        if self._sweep and not self._written:
+            self._sweep()
         self._written.append(key)
-        bucket = self._settings.bucket
-        with explained(bucket):
-            if len(data) < _IN_PIECES:
-                self._client().put_object(Body=data, Bucket=bucket, Key=key, **self._extra)  # type: ignore[arg-type]
-            else:
-                # boto3 aborts the upload when one of the pieces fails.
-                self._client().upload_fileobj(io.BytesIO(data), bucket, key, ExtraArgs=self._extra)
+        with explained(settings.bucket):
+            self._client().put_object(Body=data, Bucket=settings.bucket, Key=key, **extra)  # type: ignore[arg-type]
 
 
 def check_access(client: "S3Client", settings: StageSettings) -> None:

@@ -11,13 +11,10 @@ from loader.declared.settings import SETTINGS
 from loader.declared.tables import read_tables
 
 ACTIONS = {
-    "upload_fileobj": {"s3:PutObject", "s3:AbortMultipartUpload"},  # boto3 aborts what it began
     "put_object": {"s3:PutObject"},
     "get_object": {"s3:GetObject"},
     "delete_objects": {"s3:DeleteObject"},
     "list_objects_v2": {"s3:ListBucket"},
-    "list_multipart_uploads": {"s3:ListBucketMultipartUploads"},
-    "abort_multipart_upload": {"s3:AbortMultipartUpload"},
 }
 """What S3 asks of who calls boto3's methods. [AWS: Service Authorization Reference, Amazon S3]."""
 
