@@ -13,11 +13,12 @@ from loader.declared.windows import WHOLE
 from loader.errors import LoaderError, SourceError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
 from loader.load.repair import RepairRows
+from loader.load.salt import check_salt
 from loader.source import mysql
 from loader.source.copytext import to_copy_text
 from loader.source.future import future_rows
 from loader.source.keys import key_columns
-from loader.source.masking import check_salt, masking, salt_id
+from loader.source.masking import masking, salt_id
 from loader.source.read_plan import (
     LOAD_ID,
     LOADED_AT,

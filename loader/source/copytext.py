@@ -86,22 +86,47 @@ def to_copy_text(
     Raises:
         SourceError: a value cannot be held exactly, or a row is too long; names key and value.
     """
-    chunk = _joined(rows, columns, key)
+    chunk = _ROW.join((*rows, b""))
+    _check(chunk, rows, columns, key)
     changed = _changed_values(rows, columns) if CHANGED in chunk else Counter[str]()
-    if form.row_bytes and 2 * len(chunk) > form.row_bytes:  # escapes double a row at most
-        _refuse_long(rows, columns, key, suffix, form)
+    if form.row_bytes and 3 * len(chunk) > form.row_bytes:  # quotes triple a row at most
+        _check_lengths(rows, columns, key, suffix, form)
     kept = list(rows) if form.null else []
     rows.clear()
-    if changed:
-        chunk = chunk.replace(CHANGED, b"")
-    chunk = _csv(chunk, suffix, form.null.encode()) if form.null else _text(chunk, suffix)
+    chunk = _formed(chunk, suffix, form)
     if not _is_utf8(chunk):
-        values = (row.split(SEPARATOR) for row in kept) if kept else _lines(chunk)
+        values = (row.split(SEPARATOR) for row in kept) if kept else _copied_rows(chunk)
         raise _refusal(values, columns, key, "is not valid UTF-8")
     return CopyText(chunk, changed)
 
 
-def _text(chunk: bytes, suffix: bytes) -> bytes:
+def _check(chunk: bytes, rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str]) -> None:
+    """Refuse what cannot land, and a mark where none may be."""
+    why, mark = "", b""
+    if chunk.count(_ROW) != len(rows) or any(
+        mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()
+    ):
+        why = "is not valid UTF-8"
+    elif REFUSED in chunk:
+        why, mark = "has no equal in the warehouse", REFUSED
+    elif b"\0" in chunk:
+        why, mark = "holds a NUL character", b"\0"
+    if why:
+        raise _refusal((row.split(SEPARATOR) for row in rows), columns, key, why, mark)
+
+
+def _formed(chunk: bytes, suffix: bytes, form: Form) -> bytes:
+    """Write rows as COPY reads them, by one loop over all after the other.
+
+    In CSV every value but NULL stands in quotes, so that an empty one is no empty field.
+    [Redshift: COPY, Data format parameters, "CSV"; Data conversion parameters, "EMPTYASNULL"]
+    """
+    if CHANGED in chunk:
+        chunk = chunk.replace(CHANGED, b"")
+    if form.null:
+        chunk = chunk.replace(b'"', b'""').replace(SEPARATOR, b'","')
+        chunk = b'"' + chunk.replace(_ROW, b'"' + suffix + b'"')
+        return chunk[:-1].replace(b'"' + NULL + b'"', form.null.encode())
     for special in _SPECIAL:
         if special in chunk:
             chunk = chunk.replace(special, b"\\" + special)
@@ -110,21 +135,7 @@ def _text(chunk: bytes, suffix: bytes) -> bytes:
     return chunk.replace(_ROW, suffix)
 
 
-def _csv(chunk: bytes, suffix: bytes, null: bytes) -> bytes:
-    """Put every value in quotes, but NULL, so that an empty one is no empty field.
-
-    [Redshift: COPY, Data format parameters, "CSV"; Data conversion parameters, "EMPTYASNULL"]
-    """
-    chunk = chunk.replace(b'"', b'""').replace(SEPARATOR, b'","')
-    chunk = b'"' + chunk.replace(_ROW, b'"' + suffix + b'"')
-    return chunk[:-1].replace(b'"' + NULL + b'"', null)
-
-
-def _lines(chunk: bytes) -> Iterator[list[bytes]]:
-    return map(_values_of, cut([chunk], b"\n"))
-
-
-def _refuse_long(
+def _check_lengths(
     rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str], suffix: bytes, form: Form
 ) -> None:
     """Refuse a row that COPY would not take. [Redshift: COPY, "Data sources"].
@@ -133,10 +144,7 @@ def _refuse_long(
         SourceError: names its key.
     """
     for row in rows:
-        size = len(row)
-        if size <= (form.row_bytes or 0):
-            alone = to_copy_text([row], columns, key, suffix, Form(null=form.null))
-            size = len(alone.data)
+        size = len(_formed(row + _ROW, suffix, form))
         if size > (form.row_bytes or 0):
             fields = dict(zip(columns, row.split(SEPARATOR), strict=False))
             raise SourceError(
@@ -144,21 +152,6 @@ def _refuse_long(
                 f"{form.row_bytes:,} at most.",
                 "Shorten a value in MySQL, or declare `exclude: true` for a column.",
             )
-
-
-def _joined(rows: list[bytes], columns: Sequence[str], key: Sequence[str]) -> bytes:
-    """Join rows, unless one holds what cannot land, or a mark where none may be."""
-    chunk = _ROW.join((*rows, b""))
-    values = (row.split(SEPARATOR) for row in rows)
-    if chunk.count(_ROW) != len(rows) or any(
-        mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()
-    ):
-        raise _refusal(values, columns, key, "is not valid UTF-8")
-    if REFUSED in chunk:
-        raise _refusal(values, columns, key, "has no equal in the warehouse", REFUSED)
-    if b"\0" in chunk:
-        raise _refusal(values, columns, key, "holds a NUL character", b"\0")
-    return chunk
 
 
 def cut(texts: Iterable[bytes], mark: bytes) -> Iterator[bytes]:
@@ -198,6 +191,10 @@ def fields_of(row: bytes) -> list[str]:
 
 def _values_of(row: bytes) -> list[bytes]:
     return [re.sub(rb"(?s)\\(.)", rb"\1", field) for field in cut([row], b"\t")]
+
+
+def _copied_rows(text: bytes) -> Iterator[list[bytes]]:
+    return map(_values_of, cut([text], b"\n"))
 
 
 def _changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str]:

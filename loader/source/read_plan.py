@@ -9,7 +9,7 @@ from loader.declared.windows import Window, Zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
 from loader.source.days import converted, day_of, where, within
-from loader.source.texts import hash_text, is_padded
+from loader.source.texts import hash_text
 from loader.source.types import (
     REDSHIFT,
     Column,
@@ -71,7 +71,6 @@ class ReadPlan:
         columns: how each column of the table lands that is not left out.
         fields: the names of the fields of a row: the columns, and `_run_date` with a cursor.
         hashed: those of them that MySQL answers a hash of, which wants the salt yet.
-        unpadded: those of the hashed that an older loader hashed as MySQL shows them.
         kept: the condition of a row that the declaration does not leave out, for every statement
             on the table; empty where none is.
         trial: the statement that MySQL refuses if that condition is wrong; empty without.
@@ -85,7 +84,6 @@ class ReadPlan:
     columns: tuple[RawColumn, ...]
     fields: tuple[str, ...]
     hashed: tuple[str, ...]
-    unpadded: tuple[str, ...]
     kept: str
     trial: str
     count: str
@@ -213,9 +211,6 @@ def plan_read(
         columns=tuple(columns),
         fields=tuple(fields),
         hashed=hashed,
-        unpadded=tuple(
-            each.name for each in read if each.name.lower() in hashed and is_padded(each)
-        ),
         kept=kept,
         trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
         count=f"select count(*) from {source}{where(days, kept)}",

@@ -99,12 +99,6 @@ def hash_text(column: Column) -> str:
     return choice([inexact(column)], as_bytes(quoted), as_bytes(text))
 
 
-def is_padded(column: Column) -> bool:
-    """Whether MySQL shows values otherwise than they are hashed, and was hashed by once."""
-    is_own = column.data_type not in {*_SHOWN_EXACTLY, *BINARIES, *_GEOMETRIES, "bit", "float"}
-    return _has_fraction(column) or "zerofill" in column.column_type or is_own
-
-
 def _has_fraction(column: Column) -> bool:
     if column.data_type == "decimal":
         return bool(column.scale)
