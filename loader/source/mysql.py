@@ -199,8 +199,8 @@ def keys_of(
 
 def version(connection: Source) -> str:
     """Name the server and its version; its own comment on that may be anything."""
-    told = _scalar(connection, "select version()")
-    return f"{'MariaDB' if 'mariadb' in told.lower() else 'MySQL'} {told}"
+    number = _scalar(connection, "select version()")
+    return f"{'MariaDB' if 'mariadb' in number.lower() else 'MySQL'} {number}"
 
 
 def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
@@ -210,7 +210,16 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
         SourceError: MySQL refuses `exclude_rows`, or does not know the time zone; or the table
             has rows that every window would miss: says how many.
     """
-    _try_exclusion(connection, table, read)
+    try:
+        _scalar(connection, read.trial or "select 1")
+    except pymysql.err.Error as error:
+        if error.args[0] in _CLIENT_ERRORS:
+            raise
+        raise SourceError(
+            f"{table.database}.{table.source}: MySQL refuses exclude_rows "
+            f"{table.exclude_rows!r}: {' '.join(str(error.args[-1]).split())}. No row was read.",
+            f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
+        ) from None
     if read.zone and _scalar(connection, read.zone) == "None":
         raise SourceError(
             "MySQL does not know the time zone that LOADER_TIMEZONE names: its time zone tables "
@@ -226,21 +235,6 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
             f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
             "declaration to copy the table whole.",
         )
-
-
-def _try_exclusion(connection: Source, table: Table, read: ReadPlan) -> None:
-    try:
-        if read.trial:
-            _scalar(connection, read.trial)
-    except pymysql.err.Error as error:
-        if error.args[0] in _CLIENT_ERRORS:
-            raise
-        told = " ".join(str(error.args[-1]).split())
-        raise SourceError(
-            f"{table.database}.{table.source}: MySQL refuses exclude_rows "
-            f"{table.exclude_rows!r}: {told}. No row was read.",
-            f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
-        ) from None
 
 
 def count_window(connection: Source, table: Table, read: ReadPlan) -> int:

@@ -1,4 +1,4 @@
-"""The one text of a MySQL value: what lands, is compared, and is hashed.
+"""The one text of a MySQL value: what lands, is compared, and is hashed. See `exact_text`.
 
 Sources: MySQL Reference Manual "Data Types", "Cast Functions and Operators".
 """
@@ -13,7 +13,6 @@ _GEOMETRIES = {
     "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring",
     "multipolygon", "geometrycollection", "geomcollection",
 }  # fmt: skip
-_SHOWN_EXACTLY = {*INTEGERS, *TEXTS, *DATES, "decimal", "double", "time"}
 _UTF8 = {"utf8mb4", "utf8mb3", "utf8"}
 _EXACT = {*_UTF8, "latin1"}  # of these every byte has its character [MySQL: West European ...]
 
@@ -51,13 +50,21 @@ def quote_mysql(name: str) -> str:
 
 
 def exact_text(column: Column) -> str:  # noqa: C901, PLR0911 - one line a type
-    """The expression of a value's one text: what lands, is compared, and is hashed.
+    """Decide the one text of a column's values: what lands, is compared, and is hashed.
 
-    It says what the value is, and not how its column was declared to be shown. Bytes are their
-    hexadecimal digits.
+    It says what the value is, and not how its column was declared to be shown.
+
+    Returns:
+        A MySQL expression, whose bytes are the text in UTF-8.
     """
     quoted = quote_mysql(column.name)
     match column.data_type:
+        case "decimal" if "zerofill" in column.column_type:
+            return f"cast({quoted} as decimal({column.precision},{column.scale}))"
+        case "decimal":
+            return quoted  # all its digits, with as many places as were declared
+        case kind if kind in INTEGERS:
+            return f"cast({quoted} as unsigned)" if "zerofill" in column.column_type else quoted
         case "double" if column.column_type in ("double", "double unsigned"):
             return quoted
         case "float" | "double":
@@ -69,19 +76,17 @@ def exact_text(column: Column) -> str:  # noqa: C901, PLR0911 - one line a type
             return f"if({quoted} is null, null, trim(trailing '.0' from {bare}))"
         case "bit" | "year":
             return f"{quoted} + 0"  # the driver would return bytes; a YEAR 0 shows as 0000
-        case kind if "zerofill" in column.column_type:
-            size = f"({column.precision},{column.scale})" if kind == "decimal" else ""
-            return f"cast({quoted} as {'decimal' if size else 'unsigned'}{size})"
+        case kind if kind in DATES or kind == "time":
+            return quoted
         case kind if kind in BINARIES or kind == "vector":
             return f"hex({quoted})"
         case kind if kind in _GEOMETRIES:
             return f"st_astext({quoted})"
-        case kind if kind in TEXTS and column.charset not in (None, *_UTF8):
-            return f"convert({quoted} using utf8mb4)"
-        case kind if kind == "json" or kind not in _SHOWN_EXACTLY:
-            # A type of its own, such as UUID, would make itself of a mark, or other bytes.
-            return f"cast({quoted} as char)"
-    return quoted
+        case kind if kind in TEXTS and kind != "json":
+            is_utf8 = column.charset in (None, *_UTF8)
+            return quoted if is_utf8 else f"convert({quoted} using utf8mb4)"
+    # JSON, or a type of its own, such as UUID: it would make itself of a mark, or other bytes.
+    return f"cast({quoted} as char)"
 
 
 def hash_text(column: Column) -> str:

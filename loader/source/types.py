@@ -1,5 +1,7 @@
 """MySQL types: what each becomes in the warehouse, and what is read if that cannot hold a value.
 
+The text of a type's values is decided by `texts.exact_text`.
+
 Sources: MySQL Reference Manual "Data Types"; Amazon Redshift Database Developer Guide
 "Data types", "Character types", "Numeric types", "VARBYTE type".
 """
@@ -21,14 +23,7 @@ from loader.source.texts import (
 )
 
 __all__ = [
-    "POSTGRES",
-    "REDSHIFT",
-    "Column",
-    "Dialect",
-    "RawColumn",
-    "as_bytes",
-    "marker",
-    "quote_mysql",
+    "POSTGRES", "REDSHIFT", "Column", "Dialect", "RawColumn", "as_bytes", "marker", "quote_mysql",
     "raw_column",
 ]  # fmt: skip
 

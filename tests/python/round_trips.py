@@ -6,6 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+NASTY = "tab\there, line\nbreak, return\r, back\\slash, quote ' \" and \U0001f600 é 漢"
+_NASTY = f"convert(x'{NASTY.encode().hex()}' using utf8mb4)"
 # column type, the literals that are written, what arrives
 ROUND_TRIPS: list[tuple[str, list[str], list[object]]] = [
     ("tinyint", ["-128", "127"], [-128, 127]),
@@ -33,7 +35,8 @@ ROUND_TRIPS: list[tuple[str, list[str], list[object]]] = [
     ("double(10,3)", ["1234567.891"], [1234567.891]),
     ("char(5)", ["'ab'", "''"], ["ab", ""]),
     ("varchar(200)", ["''", "'NULL'", "'\\\\N'"], ["", "NULL", "\\N"]),
-    ("varchar(100)", ["'  padded  '"], ["  padded  "]),
+    ("varchar(100)", ["'  padded  '", _NASTY], ["  padded  ", NASTY]),
+    ("longtext", [_NASTY], [NASTY]),
     ("varchar(20) character set latin1", ["'café €'"], ["café €"]),
     ("varchar(20) character set utf8mb3", ["'é漢'"], ["é漢"]),
     ("varchar(20) character set ucs2", ["'é漢'"], ["é漢"]),
