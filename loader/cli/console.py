@@ -4,10 +4,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,8 +23,7 @@ from rich.progress import (
 from rich.table import Table as Grid
 from rich.text import Text
 
-from loader.cli.totals import bytes_text, totals
-from loader.errors import printable
+from loader.errors import LoaderError, printable
 from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher
 from loader.load.plan import Preview
@@ -50,17 +51,11 @@ class _Rate(ProgressColumn):
 def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
     """Show a bar per table on a terminal; elsewhere a line per table when it is done."""
     width = max([len(job.table.name) for job in jobs], default=0)
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(20),
-        MofNCompleteColumn(),
-        TextColumn("rows"),
-        _Rate(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        console=OUT,
-        transient=True,
-        disable=not OUT.is_terminal,
-    ) as bars:
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(),
+        TextColumn("rows"), _Rate(), TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )  # fmt: skip
+    with Progress(*columns, console=OUT, transient=True, disable=not OUT.is_terminal) as bars:
         tasks = dict[str, TaskID]()
 
         def rows(table: str, done: int, total: int) -> None:
@@ -75,14 +70,12 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
             if outcome.load:
                 OUT.print(load_line(outcome.load, width))
             if outcome.error:
-                name = f"{outcome.job.table.name:{width}}"
-                ERR.print(_told((f"{name}  failed", "red"), f": {outcome.error.fact}"), end="\n\n")
-                ERR.print(outcome.error.remedy)
+                _failed(f"{outcome.job.table.name:{width}}", outcome.error)
 
-        yield Watcher(rows=rows, say=lambda told: OUT.print(printable(told)), done=done)
+        yield Watcher(rows=rows, say=lambda line: OUT.print(printable(line)), done=done)
 
 
-def tell(as_json: bool) -> Callable[[str], None]:
+def printer(as_json: bool) -> Callable[[str], None]:
     """Make what prints a run's sentences and commands; nothing where a report is to be printed."""
 
     def printed(sentence: str) -> None:
@@ -98,22 +91,45 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
     for step in report["steps"]:
         if not step["ok"]:
             ERR.print()
-            ERR.print(_told((f"{step['name']}  failed", "red"), f": {step['error']}"), end="\n\n")
-            ERR.print(step["remedy"])
+            _failed(step["name"], LoaderError(step["error"], step["remedy"]))
     for each in report["freshness"]:
         if each["status"] != "ok":
             age = "never landed" if each["age_seconds"] is None else _age(each["age_seconds"])
-            OUT.print(_told((f"{each['table']} is old", "yellow"), f": {age}"))
+            OUT.print(_styled((f"{each['table']} is old", "yellow"), f": {age}"))
     began, ended = (datetime.fromisoformat(report[each]) for each in ("started_at", "ended_at"))
     seconds = (ended - began).total_seconds()
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
 
 
 def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
-    """Print what several loads landed altogether; one says it all by itself."""
-    if len(loads) > 1:
-        OUT.print()
-        OUT.print(totals(loads))
+    """Print what several loads landed altogether, table by table where one has several.
+
+    Args:
+        loads: the ledger's rows, or the like of loads that failed; one says it all by itself.
+    """
+    if len(loads) < 2:  # noqa: PLR2004
+        return
+    tables = dict.fromkeys(load["table_name"] for load in loads)
+    rows = [
+        (name, *_totals([load for load in loads if load["table_name"] == name]))
+        for name in (tables if len(loads) > len(tables) else [])
+    ]
+    rows.append(("together", *_totals(loads)))
+    OUT.print()
+    _show_table(("table", "loads", "rows", "staged", "seconds", "failed"), rows, to_the_left=1)
+
+
+def _totals(loads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    landed = [load for load in loads if load["outcome"] == "landed"]
+    yield f"{len(landed):,}"
+    yield f"{sum(load['landed_rows'] or 0 for load in landed):,}"
+    yield decimal(sum(load["staged_bytes"] or 0 for load in landed))
+    ended, began = (
+        [datetime.fromisoformat(load[name]) for load in landed]
+        for name in ("ended_at", "started_at")
+    )
+    yield f"{(max(ended) - min(began)).total_seconds():,.1f}" if landed else ""
+    yield f"{len(loads) - len(landed):,}" if len(landed) < len(loads) else ""
 
 
 def load_line(load: Load, width: int) -> str:
@@ -122,7 +138,7 @@ def load_line(load: Load, width: int) -> str:
     landed = REPAIR if load.mode == REPAIR else str(load.window)
     return (
         f"{load.table_name:{width}}  {landed:24}  {load.landed_rows or 0:>12,} rows"
-        f"  {bytes_text(load.staged_bytes or 0):>8}  {load.seconds:6.1f} s{changed}"
+        f"  {decimal(load.staged_bytes or 0):>9}  {load.seconds:6.1f} s{changed}"
     )
 
 
@@ -145,38 +161,31 @@ def show_previews(previews: Sequence[Preview | Outcome]) -> None:
         heading = (preview.job.table.name, "bold"), f"  {preview.job.window}  "
         if isinstance(preview, Outcome):
             failure = as_json(preview)
-            OUT.print(_told(*heading, ("would fail", "red"), f": {failure['error']}"))
+            OUT.print(_styled(*heading, ("would fail", "red"), f": {failure['error']}"))
             OUT.print(f"  {failure['remedy']}\n")
             continue
         rows = f"{preview.source_rows:,} rows, about {preview.files} file(s)"
-        OUT.print(_told(*heading, rows))
-        for change in preview.changes:
-            OUT.print(f"  {printable(change)}")
-        for statement in preview.statements:
-            OUT.print("\n".join(f"  {printable(line)}" for line in f"{statement};".split("\n")))
+        OUT.print(_styled(*heading, rows))
+        statements = (f"{statement};".split("\n") for statement in preview.statements)
+        for line in chain(preview.changes, *statements):
+            OUT.print(f"  {printable(line)}")
         OUT.print()
     OUT.print("Nothing was touched." if previews else "Nothing to do.")
 
 
 def show_status(statuses: Sequence[TableStatus]) -> None:
-    """Print the ledger's state, a line per table."""
+    """Print the ledger's state, a line per table, without the columns that hold nothing."""
     headings = (
         "table", "last window", "rows", "landed", "changed values", "failures since",
         "missing days", "beyond today",
     )  # fmt: skip
-    rows = [_status_row(status) for status in statuses]
-    grid = Grid(box=None, pad_edge=False)
-    filled = [place for place in range(len(headings)) if any(row[place] for row in rows)]
-    for place in filled:
-        align: Literal["left", "right"] = "right" if headings[place] == "rows" else "left"
-        grid.add_column(headings[place], no_wrap=place <= 1, justify=align)
-    for row in rows:
-        grid.add_row(*(row[place] for place in filled))
-    OUT.print(grid)
+    columns = zip(headings, *(_status_row(status) for status in statuses), strict=True)
+    headings, *rows = zip(*(column for column in columns if any(column[1:])), strict=True)
+    _show_table(headings, rows)
     for status in statuses:
         if status.error:
             OUT.print()
-            OUT.print(_told((status.table, "red"), f": {status.error}"))
+            OUT.print(_styled((status.table, "red"), f": {status.error}"))
 
 
 def _status_row(status: TableStatus) -> tuple[str, ...]:
@@ -198,8 +207,7 @@ def show_finding(finding: Finding, width: int) -> None:
     """Print what the comparison of one table has found, as one line."""
     name = f"{finding.table:{width}}"
     if finding.error:
-        ERR.print(_told((f"{name}  failed", "red"), f": {finding.error.fact}"), end="\n\n")
-        ERR.print(finding.error.remedy)
+        _failed(name, finding.error)
         return
     if not finding.is_landed:
         OUT.print(f"{name}  not landed yet, so there is nothing to compare")
@@ -208,47 +216,56 @@ def show_finding(finding: Finding, width: int) -> None:
     pending = f"  {finding.pending:,} pending" if finding.pending else ""
     pending += f", {finding.future:,} of them beyond today" if finding.future else ""
     rows, seconds = f"{name}  {finding.rows:>12,} rows  ", f"  {finding.seconds:6.1f} s{pending}"
-    OUT.print(_told(rows, verdict, seconds))
+    OUT.print(_styled(rows, verdict, seconds))
     if finding.left_out:
         OUT.print(f"{name}  not compared: {', '.join(finding.left_out)}")
 
 
 def show_differences(findings: Sequence[Finding]) -> None:
     """Print the days on which something differs."""
-    if not any(finding.days for finding in findings):
-        return
-    counts = ("source rows", "warehouse rows", "missing", "extra", "stale")
-    grid = Grid("table", "day", box=None)
-    for name in counts:
-        grid.add_column(name, justify="right")
+    rows = list[tuple[str, ...]]()
     for finding in findings:
         for day in finding.days[:_DAYS_SHOWN]:
-            numbers = (day.source_rows, day.warehouse_rows, day.missing, day.extra, day.stale)
-            grid.add_row(finding.table, str(day.day or ""), *(f"{number:,}" for number in numbers))
+            counts = day.source_rows, day.warehouse_rows, day.missing, day.extra, day.stale
+            rows.append((finding.table, str(day.day or ""), *(f"{count:,}" for count in counts)))
         if (more := len(finding.days) - _DAYS_SHOWN) > 0:
-            grid.add_row(finding.table, f"and {more} more")
-    OUT.print()
-    OUT.print(grid)
+            rows.append((finding.table, f"and {more} more"))
+    if rows:
+        OUT.print()
+        headings = "table", "day", "source rows", "warehouse rows", "missing", "extra", "stale"
+        _show_table(headings, rows, to_the_left=2)
 
 
 def show_check(check: Check) -> None:
     """Print one check: what, and either the finding or the fact with its remedy."""
-    told = f"{check.what}: {check.finding}"
-    if check.passed:
-        OUT.print(_told(("ok", "green"), f"    {told}"))
-    else:
-        OUT.print(_told(("wrong", "red"), f" {told}"))
+    verdict = ("ok   ", "green") if check.passed else ("wrong", "red")
+    OUT.print(_styled(verdict, f" {check.what}: {check.finding}"))
+    if not check.passed:
         OUT.print(f"      {printable(check.remedy)}")
 
 
-def _told(*parts: str | tuple[str, str]) -> Text:
+def _show_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], to_the_left: int | None = None
+) -> None:
+    """Print a table; columns stand to the left, or only that many and the others to the right."""
+    grid = Grid(box=None, pad_edge=False)
+    for number, heading in enumerate(headings):
+        is_left = heading != "rows" and (to_the_left is None or number < to_the_left)
+        grid.add_column(heading, justify="left" if is_left else "right", no_wrap=number <= 1)
+    for row in rows:
+        grid.add_row(*row)
+    OUT.print(grid)
+
+
+def _failed(name: str, error: LoaderError) -> None:
+    ERR.print(_styled((f"{name}  failed", "red"), f": {error.fact}"), end="\n\n")
+    ERR.print(error.remedy)
+
+
+def _styled(*parts: str | tuple[str, str]) -> Text:
     """One line of parts, some with a colour; no sign of them reaches the terminal as its own."""
-    return Text.assemble(
-        *(
-            printable(part) if isinstance(part, str) else (printable(part[0]), part[1])
-            for part in parts
-        )
-    )
+    pairs = ((part, "") if isinstance(part, str) else part for part in parts)
+    return Text.assemble(*((printable(text), style) for text, style in pairs))
 
 
 def _changes(load: Load) -> str:

@@ -91,7 +91,7 @@ def run(
         log=folder / f"{run_id}.dbt.log" if as_json else None,
         route=route_of(session, rate),
         show=lambda jobs: unwatched() if as_json else console.progress(jobs),
-        tell=console.tell(as_json),
+        tell=console.printer(as_json),
     )
     written, file = _to_its_end(this, folder)
     if as_json:

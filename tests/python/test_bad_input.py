@@ -60,17 +60,10 @@ def test_a_process_of_its_own_ends_the_same_way(pipeline):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_an_unknown_table_lists_the_known(refused):
-    refused("load", "--select", "tt", status=2, says=["called tt", "Known tables: t"])
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--run-date", "2026-7-1"], "is not a date"),
         (["--run-date", "2026-02-30"], "not a day of the calendar"),
-        (["--start-date", DAY, "--end-date", DAY], "is not after"),
-        (["--run-date", "2999-01-01"], "has not begun"),
         (["--run-date", DAY, "--full-refresh"], "exclude each other"),
         (["t"], "Did you mean --select t?"),
     ],
@@ -79,21 +72,9 @@ def test_a_wrong_command_line(refused, arguments, words):
     refused("load", *arguments, status=2, says=[words])
 
 
-def test_plan_refuses_what_load_refuses(refused):
-    refused("plan", "--run-date", "2026-02-30", status=2, says=["not a day of the calendar"])
-
-
-def test_an_unknown_option_is_clicks_own_answer(pipeline):
-    done = pipeline.loader("load", "--rundate", DAY)
-    assert done.returncode == 2
-    assert "--rundate" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "setting", ["LOADER_MYSQL_HOST", "LOADER_MYSQL_PASSWORD", "LOADER_S3_BUCKET"]
-)
-def test_a_missing_setting_is_named(refused, setting):
-    refused("load", says=["Missing in the environment", setting], **{setting: None})
+def test_a_missing_setting_is_named(refused):
+    name = "LOADER_MYSQL_PASSWORD"
+    refused("load", says=["Missing in the environment", name], **{name: None})
 
 
 def test_a_missing_variable_of_the_profile_is_named(refused, pipeline):
@@ -106,15 +87,10 @@ def test_a_missing_role_is_named_before_anything_is_read(refused):
     refused("load", says=["LOADER_IAM_ROLE is not set"], LOADER_IAM_ROLE=None)
 
 
-@pytest.mark.parametrize(
-    "written", ["password: @hunter2", "password: %hunter2", "password: [hunter2]"]
-)
-def test_a_profile_that_is_wrong_does_not_show_its_password(refused, pipeline, tmp_path, written):
+def test_a_profile_that_is_wrong_does_not_show_its_password(refused, pipeline, tmp_path):
     text = (pipeline.target_folder / "profiles.yml").read_text()
-    (tmp_path / "profiles.yml").write_text(re.sub("password: .*", written, text))
-    done = pipeline.loader("load", DBT_PROFILES_DIR=str(tmp_path))
-    assert done.returncode == 1
-    assert "hunter2" not in done.stdout + done.stderr
+    (tmp_path / "profiles.yml").write_text(re.sub("password: .*", "password: @hunter2", text))
+    assert "hunter2" not in pipeline.loader("load", DBT_PROFILES_DIR=str(tmp_path)).stderr
     refused("load", DBT_PROFILES_DIR=str(tmp_path))
 
 
@@ -136,18 +112,6 @@ def test_an_endpoint_that_is_no_address(refused):
     refused("load", says=["Invalid endpoint"], AWS_ENDPOINT_URL_S3="garbage")
 
 
-def test_mysql_down(refused):
-    refused("load", says=["Cannot connect to MySQL at 127.0.0.1:1"], LOADER_MYSQL_PORT="1")
-
-
-def test_a_wrong_mysql_password(refused):
-    refused("load", says=["Access denied"], LOADER_MYSQL_PASSWORD="guessed")
-
-
-def test_a_bucket_that_is_not_there(refused):
-    refused("load", says=["S3 bucket nowhere", "LOADER_S3_BUCKET"], LOADER_S3_BUCKET="nowhere")
-
-
 def test_a_bucket_that_may_not_be_written(refused):
     refused("load", says=["S3 bucket raw-landing"], AWS_SECRET_ACCESS_KEY="guessed")
 
@@ -157,13 +121,6 @@ def test_s3_down(refused):
         "load", says=["S3 bucket raw-landing"],
         AWS_ENDPOINT_URL_S3="http://127.0.0.1:1", AWS_MAX_ATTEMPTS="1",
     )  # fmt: skip
-
-
-def test_the_warehouse_down(refused, pipeline):
-    place = f"{pipeline.kind} 127.0.0.1:1"
-    refused(
-        "load", says=[f"Cannot connect to the warehouse {place}"], **{pipeline.setting("PORT"): "1"}
-    )
 
 
 def test_a_wrong_warehouse_password(refused, pipeline):
@@ -204,15 +161,8 @@ def source(new_pipeline):
     return run
 
 
-def test_a_missing_table(source):
-    source({}, "drop table t", says=["MySQL has no table", ".t, or this user may not read it"])
-
-
-@pytest.mark.parametrize(
-    "table", [{"cursor": "changed_at"}, {"primary_key": ["uid"]}, {"deleted": "gone"}]
-)
-def test_a_missing_column_lists_those_there_are(source, table):
-    source(table, says=["has no column", "it has id, v, updated_at"])
+def test_a_missing_column_lists_those_there_are(source):
+    source({"deleted": "gone"}, says=["has no column", "it has id, v, updated_at"])
 
 
 def test_a_cursor_of_another_type(source):
@@ -221,8 +171,10 @@ def test_a_cursor_of_another_type(source):
     )
 
 
-@pytest.mark.parametrize("value", ["null", "'0000-00-00'"])
-@pytest.mark.parametrize("arguments", [("--run-date", DAY), ("--full-refresh",)])
+@pytest.mark.parametrize(
+    ("value", "arguments"),
+    [("null", ("--run-date", DAY)), ("'0000-00-00'", ("--full-refresh",))],
+)
 def test_a_cursor_without_a_day_says_how_many_rows_would_be_missed(source, value, arguments):
     source(
         {}, f"insert into t values (2, 'two', {value}), (3, 'three', {value})",
@@ -245,14 +197,6 @@ def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
     pipeline.mysql("update t set updated_at = '2026-02-00'")
     done = pipeline.loader("verify", LOADER_TIMEZONE=zone)
     assert "the cursor column updated_at holds 2026-02-00, which is no day" in done.stderr
-
-
-def test_no_primary_key(source):
-    source({}, "alter table t drop primary key", says=["has no primary or unique key on (id)"])
-
-
-def test_a_key_that_two_rows_could_share(source):
-    source({"primary_key": ["v"]}, says=["has no primary or unique key on (v)"])
 
 
 def test_a_value_that_cannot_land(source):
@@ -315,36 +259,25 @@ def test_a_fault_of_the_loaders_own_is_one_sentence_and_in_the_ledger(new_pipeli
     assert outcomes == {"t": "landed", "u": "failed"}
 
 
-def test_one_table_that_fails_does_not_stop_the_others(new_pipeline):
-    pipeline = new_pipeline([TABLE, {**TABLE, "name": "missing"}])
-    pipeline.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
-    done = pipeline.loader("load", "--run-date", DAY)
-    assert done.returncode == 1
-    assert "missing  failed: MySQL has no table" in done.stderr
-    assert pipeline.raw("t", "id") == [(1,)]
-
-
 # -- dbt -----------------------------------------------------------------------------------------
 
 
 def test_dbt_before_anything_was_landed(project):
-    for command in ("build", "run", "test"):
-        said = project.build_fails(command)
-        assert "raw_data.nps" in said
-        assert f"not been landed in {project.kind} yet. Run `loader load` first." in said
+    said = project.build_fails("build")
+    assert "raw_data.nps" in said
+    assert f"not been landed in {project.kind} yet. Run `loader load` first." in said
     assert project.query("select 1 from pg_tables where schemaname = 'analytics'") == []
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("run_date: '2026-02-30'", "run_date '2026-02-30' is not a day of the calendar"),
         ("run_dat: 2026-07-01", "no var is called run_dat. Known vars: run_date, start_date"),
-        ("{start_date: 2026-07-02, end_date: 2026-07-02}", "is not after start_date"),
-        ("run_date: 2999-01-01", "has not begun"),
         *(
             pytest.param(*each, marks=pytest.mark.deep(because="dbt reads the project for each"))
             for each in (
+                ("run_date: '2026-02-30'", "'2026-02-30' is not a day of the calendar"),
+                ("{start_date: 2026-07-02, end_date: 2026-07-02}", "is not after start_date"),
                 ("run_date: 01.07.2026", "run_date '01.07.2026' is not a date"),
                 ("start_date: 2026-07-01", "do not make a window"),
                 ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
@@ -366,7 +299,9 @@ def test_a_wrong_var(project, given, words):
     assert project.query("select 1 from pg_tables where schemaname = 'analytics'") == []
 
 
-@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize(
+    "installed", [True, pytest.param(False, marks=pytest.mark.deep(because="much the same"))]
+)
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
 def test_a_var_of_ones_own_is_no_wrong_one(project, tmp_path, installed):
     """Of a project that this one is installed in, or declared beside this one's own."""
@@ -381,13 +316,6 @@ def test_a_var_of_ones_own_is_no_wrong_one(project, tmp_path, installed):
     said = replace(project, folder=tmp_path).build_fails("run", "--vars", "country: kr")
     assert "no var is called" not in said
     assert "Run `loader load` first" in said  # the next check
-
-
-@pytest.mark.deep(because="few have one")
-@pytest.mark.only("postgres", because="nothing is asked of the warehouse")
-def test_a_zone_that_is_none(project):
-    done = project.dbt("run", "--vars", "run_date: 2026-07-01", LOADER_TIMEZONE="Mars")
-    assert "LOADER_TIMEZONE Mars is not a time zone. Use a name such as UTC" in done.stdout
 
 
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
