@@ -12,9 +12,8 @@ from bench.ways import python
 
 ROLES = {
     # threads of this name: what they do
-    "load": "reading: receiving, cutting, escaping, checking, compressing",
+    "load": "reading: receiving, cutting, escaping, checking, compressing, uploading",
     "load-land": "landing: reading parts back, decompressing, COPY",
-    "upload": "S3's client, made while MySQL answers; then uploads",
     "deadline": "ending statements of the warehouse that take too long",
     "MainThread": "main: imports, plans, and the end",
 }

@@ -130,7 +130,7 @@ def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Wat
     table, settings = job.table, route.settings
     staging = Staging(route.stage, settings.stage, table.name, load.load_id, warehouse.owner)
     staged, landed = Future[Load](), None
-    with staging, ThreadPoolExecutor(1, thread_name_prefix=THREAD_NAME) as lander:
+    with staging, ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land") as lander:
         try:
             with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
                 plan = plan_load(job, load, source, warehouse, settings)
