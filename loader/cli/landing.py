@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +15,7 @@ from loader.declared.windows import Dates
 if TYPE_CHECKING:
     from loader.declared.tables import Table
     from loader.declared.windows import Window
-    from loader.load.job import Job, Route, Watcher
+    from loader.load.job import Job, Route
     from loader.warehouse import Warehouse
 
 
@@ -52,12 +52,12 @@ def load(
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
         warehouse.prepare()
-    told = land_all(jobs, route_of(session, rate), threads, as_json)
+    report = land_all(jobs, route_of(session, rate), threads, as_json)
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(report, indent=2))
     elif not jobs:
         click.echo("Nothing to do: every table is landed up to yesterday.")
-    if not told["ok"]:
+    if not report["ok"]:
         sys.exit(1)
 
 
@@ -106,29 +106,24 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
     from loader.load.job import unwatched
     from loader.load.jobs import run_jobs
 
-    with unwatched() if as_json else _shown(jobs) as watcher:
-        outcomes = []
+    shown = unwatched()
+    if not as_json:
+        from loader.cli import console  # rich takes as long to import as MySQL to begin
+
+        shown = console.progress(jobs)
+    outcomes = []
+    with shown as watcher:
         for outcome in run_jobs(jobs, route, threads, watcher):
             outcomes.append(outcome)
             watcher.done(outcome)
-    ok = not any(outcome.error for outcome in outcomes)
-    told: dict[str, Any] = {
-        "ok": ok,
+    report: dict[str, Any] = {
+        "ok": not any(outcome.error for outcome in outcomes),
         "said": list(watcher.said),
-        "loads": [each.as_json() for each in outcomes],
+        "loads": [outcome.as_json() for outcome in outcomes],
     }
     if not as_json:
-        from loader.cli import console
-
-        console.show_totals(told["loads"])
-    return told
-
-
-def _shown(jobs: "Sequence[Job]") -> AbstractContextManager["Watcher"]:
-    """Show how jobs go on; rich takes as long to import as MySQL to begin."""
-    from loader.cli import console
-
-    return console.progress(jobs)
+        console.show_totals(report["loads"])
+    return report
 
 
 def jobs_of(

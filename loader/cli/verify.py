@@ -56,10 +56,10 @@ def verify(
     if not as_json:
         console.show_differences(findings)
     jobs = repair_jobs(comparisons, session.settings, confirmed=yes) if repair else []
-    told = land_all(jobs, route_of(session), 1, as_json)
+    report = land_all(jobs, route_of(session), 1, as_json)
     if as_json:
-        told = {"tables": [each.as_json() for each in findings], **told}
-        click.echo(json.dumps(told, indent=2))
-    repaired = {load["table_name"] for load in told["loads"] if load["outcome"] == "landed"}
+        report = {"tables": [each.as_json() for each in findings], **report}
+        click.echo(json.dumps(report, indent=2))
+    repaired = {load["table_name"] for load in report["loads"] if load["outcome"] == "landed"}
     if any(not finding.agrees and finding.table not in repaired for finding in findings):
         sys.exit(1)

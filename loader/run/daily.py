@@ -30,11 +30,9 @@ class Run:
     """A run: what is asked of it, and what is known of it so far.
 
     Attributes:
-        run_id: its own name.
-        target: of the profile; `dbt_target` is the same, if it was asked for by name.
-        tables: what to land; `selected` if they are fewer than are declared.
+        dbt_target: the profile's target, if it was asked for by name.
+        selected: whether the tables are fewer than are declared.
         requested: the window of the dates; None means catch-up.
-        threads: how many tables at a time.
         step: land a range by `day` or `month`, one after the other; None lands it as one window.
         resume: leave out what an unfinished backfill of the same range has landed.
         wait: how many seconds to wait for another run to end.

@@ -17,18 +17,8 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
     Raises:
         LandingError: the warehouse could not be reached, or refused.
     """
-    row = run_row(report)
-    warehouse.prepare()
-    with warehouse.transaction():
-        warehouse.execute(
-            f"delete from {warehouse.relation(RUNS)} where run_id = %s", (row["run_id"],)
-        )
-        warehouse.insert(RUNS, row)
-
-
-def run_row(report: Report) -> dict[str, object]:
-    """Count what a run found; its columns are described in the dbt source YAML."""
-    return {
+    found = [table["missing"] + table["extra"] + table["stale"] for table in differing(report)]
+    row = {
         "run_id": report["run_id"],
         "started_at": instant(report["started_at"]).replace(tzinfo=None),
         "ended_at": instant(report["ended_at"]).replace(tzinfo=None),
@@ -36,11 +26,15 @@ def run_row(report: Report) -> dict[str, object]:
         "failed_step": next((step["name"] for step in failed_steps(report)), None),
         "dbt_failures": len(nodes(report, "failures")),
         "dbt_warnings": len(nodes(report, "warnings")),
-        "verify_findings": sum(
-            table["missing"] + table["extra"] + table["stale"] for table in differing(report)
-        ),
+        "verify_findings": sum(found),
         "stale_tables": len(stale(report)),
     }
+    warehouse.prepare()
+    with warehouse.transaction():
+        warehouse.execute(
+            f"delete from {warehouse.relation(RUNS)} where run_id = %s", (row["run_id"],)
+        )
+        warehouse.insert(RUNS, row)
 
 
 def failed_steps(report: Report) -> list[Report]:
