@@ -7,11 +7,11 @@ import threading
 from dataclasses import dataclass, replace
 
 import pytest
-from loader.source.reading import check_declaration
 from pipeline import ROOT, copy_project, write_sources
 from receivers import Webhook, serving
 
 from loader.load import window as loading
+from loader.source.read_plan import check_declaration
 
 DAY_1, DAY_2 = "2026-07-01", "2026-07-02"
 TABLE = {"primary_key": ["id"], "cursor": "updated_at"}
