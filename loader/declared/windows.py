@@ -62,10 +62,6 @@ class Window:
         """True for the unbounded window of a full refresh."""
         return self.start is None
 
-    def holds(self, day: date) -> bool:
-        """Whether a day is one of the window's."""
-        return (not self.start or self.start <= day) and (not self.end or day < self.end)
-
     def __iter__(self) -> Iterator[date]:
         """Go through the days of a bounded window."""
         for number in range(self.days):

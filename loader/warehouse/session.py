@@ -69,10 +69,11 @@ class Session:
         deadline = Deadline(connection, self.answer_seconds)
         try:
             with deadline, closing(connection.cursor()) as cursor:
-                if parameters:
-                    cursor.execute(self._with_places(statement), tuple(parameters))
-                else:
-                    cursor.execute(statement)
+                if parameters and self.profile.type == "postgres":
+                    # psycopg2 takes a % in a quoted name for a place; Redshift's driver does not.
+                    # [psycopg2: Passing parameters to SQL queries]
+                    statement = _QUOTED.sub(lambda name: name[0].replace("%", "%%"), statement)
+                cursor.execute(statement, *([tuple(parameters)] if parameters else []))
                 return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         except Exception as error:
             if deadline.has_passed:
@@ -92,15 +93,6 @@ class Session:
             "long it may take.",
             transient=True,
         )
-
-    def _with_places(self, statement: str) -> str:
-        """Keep psycopg2 from taking a % in a quoted name for a place; Redshift's driver does not.
-
-        [psycopg2: Passing parameters to SQL queries]
-        """
-        if self.profile.type != "postgres":
-            return statement
-        return _QUOTED.sub(lambda name: name[0].replace("%", "%%"), statement)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -167,8 +159,8 @@ def literal(text: str) -> str:
 
 def one_line(error: BaseException) -> str:
     """A driver's message without its line breaks."""
-    told = _fields(error)
-    text = f"{told['M']} {told.get('D', '')}" if told else str(error)
+    parts = _fields(error)
+    text = f"{parts['M']} {parts.get('D', '')}" if parts else str(error)
     return " ".join(text.split())
 
 

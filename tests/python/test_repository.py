@@ -40,13 +40,6 @@ def test_no_module_is_longer_than_can_be_read_in_one_sitting():
 
 
 ROOMS = ("declared", "source", "stage", "warehouse", "load", "verify", "run", "cli", "local")
-# Room that uses one further down: to be removed, never to grow.
-UPWARDS = {
-    ("source", "loader.verify.differences.Key"), ("source", "loader.verify.digest.any_of"),
-    ("source", "loader.warehouse.ledger.Load"), ("load", "loader.verify.due.future_rows"),
-    ("load", "loader.verify.differences.Difference"), ("load", "loader.verify.differences.Key"),
-    ("load", "loader.verify.differences.Differences"),
-}  # fmt: skip
 
 
 def test_a_room_of_the_loader_uses_only_those_before_it():
@@ -63,7 +56,7 @@ def test_a_room_of_the_loader_uses_only_those_before_it():
                     name = f"{module}{each.name}"
                     if ".".join(name.split(".")[:2]) in later:
                         upwards.add((room, name))
-    assert upwards <= UPWARDS
+    assert upwards == set()
 
 
 def test_the_locks_name_hashes_and_no_registry():
