@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from loader.declared.windows import DAY
@@ -20,7 +21,7 @@ from loader.source.types import quote_mysql
 from loader.verify.finding import EXTRA, KINDS, MISSING, STALE, Day
 from loader.verify.sides import Sides
 
-_BUCKETS, _BUCKET_ROWS = 2_048, 4_096
+_BUCKETS, _BUCKET_ROWS = 2_048, 1_024
 """A table is divided into about so many buckets, of no fewer rows.
 
 For a few thousand sums the servers take a fifth longer than for a few, for sixteen thousand twice
@@ -42,7 +43,6 @@ Totals: TypeAlias = dict[int, tuple[int, int]]
 class Row(NamedTuple):
     """A row as either side lists it."""
 
-    key_hash: int
     row_hash: int
     micros: int
     key: Key
@@ -146,7 +146,7 @@ def _by_day(sides: Sides, parts: int, totals: Totals) -> Counter[date | None]:
 def _listed(
     sides: Sides, ours: str, theirs: str, condition: str, rows: int
 ) -> Iterator[tuple[list[Row], list[Row]]]:
-    """Read the rows of some buckets from both sides, those of one key's hash at a time.
+    """Read the rows of some buckets from both sides; tell those that differ, by their key's hash.
 
     Args:
         condition: tells the buckets.
@@ -160,32 +160,30 @@ def _listed(
         joined = f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(names)})"
         statement = f"select {joined} from ({ours}) as ours {rest}"
         batches = mysql.stream(sides.source, replace(sides.read, rows=statement))
-        here = (_row(sides, line.split(SEPARATOR)) for batch in batches for line in batch)
+        here = (line.split(SEPARATOR) for batch in batches for line in batch)
         statement = f"select {', '.join(names)} from ({theirs}) as theirs {rest}"
-        there = (_row(sides, fields) for fields in sides.warehouse.stream(statement))
+        there = sides.warehouse.stream(statement)
         merged = heapq.merge(
-            ((row, True) for row in here),
-            ((row, False) for row in there),
-            key=lambda found: found[0].key_hash,
+            ((int(row[0]), True, row) for row in here),
+            ((int(row[0]), False, row) for row in there),
+            key=itemgetter(0),
         )
-        for _, group in groupby(merged, key=lambda found: found[0].key_hash):
+        for _, group in groupby(merged, key=itemgetter(0)):
             found = list(group)
-            yield (
-                [row for row, is_ours in found if is_ours],
-                [row for row, is_ours in found if not is_ours],
-            )
+            both = [[row for _, is_ours, row in found if is_ours is side] for side in (True, False)]
+            # Most are equal; only of the others are all fields read.
+            if [int(row[1]) for row in both[0]] != [int(row[1]) for row in both[1]]:
+                yield [_row(sides, row) for row in both[0]], [_row(sides, row) for row in both[1]]
 
 
 def _row(sides: Sides, fields: Sequence[Any]) -> Row:
-    key_hash, row_hash, micros, *texts = fields
-    return Row(int(key_hash), int(row_hash), int(micros), sides.keys.key(texts))
+    row_hash, micros, *texts = fields[1:]
+    return Row(int(row_hash), int(micros), sides.keys.key(texts))
 
 
 def _tell_apart(listed: Iterable[tuple[list[Row], list[Row]]]) -> Iterator[tuple[str, Version]]:
     """Say of each row that only one side has what kind of difference it is."""
     for ours, theirs in listed:
-        if ours == theirs:
-            continue
         here, there = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
         of_ours, of_theirs = ({row.key for row in rows} for rows in (here, there))
         for row in here.elements():
