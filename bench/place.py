@@ -28,27 +28,7 @@ SCHEMA = "raw_data"
 """Where the loader lands; the other ways take schemas of their own."""
 CORE = "analytics"
 """Where dbt merges what was landed."""
-_MODEL = """{{ config(unique_key='id', indexes=core_indexes('id')) }}
-
-with
-
-landed as (
-
-    select * from {{ source('raw_data', 'TABLE') }}
-
-    {% if is_incremental() %}
-        where {{ landed_since_last_build() }}
-    {% endif %}
-
-),
-
-newest as (
-
-    {{ newest_version('landed', key='id', built=this if is_incremental() else none) }}
-
-)
-
-select COLUMNS, _load_id, _watermark from newest
+_MODEL = """{{ newest_rows(source('raw_data', 'TABLE'), key='id') }}
 """
 
 
@@ -183,7 +163,7 @@ def write_project(folder: Path) -> None:
     }
     (folder / "dbt_project.yml").write_text(json.dumps(project, indent=1))
     for table in TABLES:
-        model = _MODEL.replace("TABLE", table.name).replace("COLUMNS", table.names)
+        model = _MODEL.replace("TABLE", table.name)
         (folder / "models" / f"{table.name}.sql").write_text(model)
     declared = [
         {

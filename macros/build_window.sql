@@ -2,8 +2,9 @@
 
     {#-
         The days that a build is limited to, [start, end), or none: then it takes in whatever was
-        landed since the last one. While dbt only parses there is none, so that a wrong var is
-        said once, by check_run, before anything is built.
+        landed since the last one. Which days there may be is the loader's to say, who lands them;
+        a day that was not landed has no rows. While dbt only parses there is none, so that a
+        wrong var is said once, by check_run, before anything is built.
     -#}
     {%- set given = [] -%}
     {%- for name in ['run_date', 'start_date', 'end_date'] if var(name, none) is not none -%}
@@ -37,37 +38,8 @@
             'The end date is not included, so it is at least one day later.'
         ) }}
     {%- endif -%}
-    {%- set zone = env_var('LOADER_TIMEZONE', 'UTC') -%}
-    {%- set today = today_in(zone) -%}
-    {%- set last = end - modules.datetime.timedelta(days=1) -%}
-    {%- if last > today -%}
-        {{ wrong_var(
-            last ~ ' has not begun; today is ' ~ today ~ ' (' ~ zone ~ ').',
-            'Ask for a day that has been landed.'
-        ) }}
-    {%- endif -%}
 
     {{ return({'start': start, 'end': end}) }}
-
-{% endmacro %}
-
-
-{% macro today_in(zone) %}
-
-    {#- The windows' time zone is the loader's: a name, or an offset such as +09:00. -#}
-    {%- set offset = modules.re.fullmatch('([+-])(\\d{2}):(\\d{2})', zone) -%}
-    {%- if not offset and zone not in modules.pytz.all_timezones_set -%}
-        {{ wrong_var(
-            'LOADER_TIMEZONE ' ~ zone ~ ' is not a time zone.',
-            'Use a name such as UTC or Asia/Seoul, or an offset such as +09:00.'
-        ) }}
-    {%- endif -%}
-    {%- if not offset -%}
-        {{ return(run_started_at.astimezone(modules.pytz.timezone(zone)).date()) }}
-    {%- endif -%}
-    {%- set sign = -1 if offset.group(1) == '-' else 1 -%}
-    {%- set minutes = sign * (offset.group(2) | int * 60 + offset.group(3) | int) -%}
-    {{ return((run_started_at + modules.datetime.timedelta(minutes=minutes)).date()) }}
 
 {% endmacro %}
 

@@ -139,7 +139,7 @@
         {%- set parent = graph.nodes[unique_id] -%}
         {%- set relation = read_relation(parent, deferred) -%}
         {%- do found.update({unique_id: relation}) -%}
-        {%- if parent.config.materialized == 'view' -%}
+        {%- if 'view' in parent.config.materialized -%}
             {%- do found.update(input_relations(parent, relation != node_relation(parent))) -%}
         {%- endif -%}
     {%- endfor -%}

@@ -11,7 +11,7 @@
         With a repair, as rows that hold the time they were found deleted at: of the same key,
         whatever carries an older id has vanished. A row that came back has a later one.
 
-        A core model has the name of its raw table, and reads one staging view.
+        A core model has the name of its raw table, and reads it or one staging view.
     -#}
     {#- While dbt parses, so that it learns of the ledger. -#}
     {%- if (is_building() or not execute) and model.config.materialized == 'incremental'
@@ -55,8 +55,12 @@
 
 {% macro staging_relation(node) %}
 
-    {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes -%}
-        {{ return(node_relation(graph.nodes[unique_id])) }}
+    {#- A plain copy reads the raw table itself; every core model's hook reads the ledger. -#}
+    {%- for unique_id in node.depends_on.nodes -%}
+        {%- set read = graph.nodes.get(unique_id) or graph.sources[unique_id] -%}
+        {%- if read.name != '_loads' -%}
+            {{ return(node_relation(read)) }}
+        {%- endif -%}
     {%- endfor -%}
 
 {% endmacro %}

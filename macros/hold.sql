@@ -64,7 +64,10 @@
 {% endmacro %}
 
 
-{#- TRUNCATE would commit, and end the lock; a seed has few rows to delete. [Redshift: TRUNCATE] -#}
+{#-
+    For seeds: dbt's own, read in dbt-redshift 1.11.1, is TRUNCATE, which would commit and end the
+    lock. A seed has few rows to delete. [Redshift: TRUNCATE]
+-#}
 {% macro redshift__truncate_relation(relation) %}
     {%- call statement('truncate_relation') -%}delete from {{ relation }}{%- endcall -%}
 {% endmacro %}

@@ -25,10 +25,12 @@
 {% endmacro %}
 
 
-{#- dbt's own writes the names of a key as they come, and no column may be called `from` then. -#}
-{% macro default__get_incremental_merge_sql(arg_dict) %}
-    {{ return(get_merge_sql(
-        arg_dict.target_relation, arg_dict.temp_relation, key_columns(arg_dict.unique_key),
-        arg_dict.dest_columns, arg_dict.incremental_predicates
-    )) }}
+{% macro declared_key(table) %}
+
+    {#- The key that the source YAML declares for a raw table; none while dbt parses. -#}
+    {%- for source in (graph.sources.values() if execute else []) if source.identifier == table -%}
+        {{ return(source.config.meta.loader.primary_key) }}
+    {%- endfor -%}
+    {{ return([]) }}
+
 {% endmacro %}

@@ -6,5 +6,5 @@
 {% macro redshift__utc_now() %}getdate(){% endmacro %}
 
 
-{#- dbt's own follows the session's time zone. -#}
+{#- dbt's own, read in dbt-postgres 1.11.0, follows the session's time zone. -#}
 {% macro postgres__snapshot_get_time() %}cast({{ utc_now() }} as timestamp without time zone){% endmacro %}

@@ -1,4 +1,4 @@
-"""What landing is, whatever the warehouse: lock, replace a window, prove it, commit."""
+"""Landing, whatever the warehouse: lock, replace a window, prove it, commit."""
 
 import time
 from abc import abstractmethod
@@ -13,15 +13,9 @@ from loader.source.copytext import Form
 from loader.source.read_plan import LOCK
 from loader.source.types import RawColumn
 from loader.warehouse.landing import Landing
-from loader.warehouse.ledger import (
-    LEASES,
-    LEDGER,
-    REPAIR,
-    Load,
-    compare_counts,
-)
+from loader.warehouse.ledger import LEASES, REPAIR, Load, compare_counts
 from loader.warehouse.ledgers import Ledgers
-from loader.warehouse.replacing import keys_replaced, keys_twice, window_replaced
+from loader.warehouse.replacing import keys_replaced, window_replaced
 from loader.warehouse.session import QUERY_CANCELED, Session, is_transient, sqlstate
 from loader.warehouse.stop import lease_lost
 
@@ -82,7 +76,7 @@ class Warehouse(Ledgers):
             LandingError: another load holds the lock for longer than LOCK_SECONDS.
         """
         self._hold(table)
-        return self._newest(table)
+        return self.newest(table.name)
 
     def _hold(self, table: Table) -> None:
         """Lock a table made for that, on a connection of its own, until that ends, however it ends.
@@ -99,12 +93,13 @@ class Warehouse(Ledgers):
         except LandingError as error:
             if sqlstate(error) != QUERY_CANCELED:
                 raise
-            raise busy(table, self.relation(lock)) from None
-
-    def _confirm_lock(self) -> None:
-        """Make sure that the lock is still held."""
-        if self._holder:
-            self._holder.execute("select 1")
+            raise LandingError(
+                f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds, or "
+                f"somebody else holds {self.relation(lock)}; this one has changed nothing.",
+                "Wait for it to end, then run again; pg_locks, or svv_transactions on Redshift, "
+                "tells who it is.",
+                transient=True,
+            ) from None
 
     def _confirm_lease(self) -> None:
         """Make sure that the run has its lease, and let nobody take it until this is committed.
@@ -131,14 +126,6 @@ class Warehouse(Ledgers):
         if self._holder:
             self._holder.close()
             self._holder = None
-
-    def _newest(self, table: Table) -> str | None:
-        """The id of the table's newest load, landed or failed."""
-        with self.transaction():
-            ledger = self.relation(LEDGER)
-            statement = f"select max(load_id) from {ledger} where table_name = %s"
-            newest: str | None = self.execute(statement, (table.name,))[0][0]
-        return newest
 
     def land(self, landing: Landing, say: Callable[[str], None]) -> Load:
         """Replace a window of a raw table with the staged rows, in one transaction.
@@ -176,22 +163,22 @@ class Warehouse(Ledgers):
         raise AssertionError  # the last attempt returns or raises
 
     def _attempt(self, landing: Landing, say: Callable[[str], None]) -> Load:
-        if self._lock_was_lost and (self._newest(landing.table) or "") >= landing.load.load_id:
+        load_id = landing.load.load_id
+        if self._lock_was_lost and (self.newest(landing.table.name) or "") >= load_id:
             return self._landed_meanwhile(landing)
         if landing.staged and not self._copies_what_is_staged(landing):
             landing.staged()
         return self._land_once(landing, say)
 
     def _landed_meanwhile(self, landing: Landing) -> Load:
-        """What the ledger has of a load whose COMMIT was not answered.
+        """Find what the ledger has of a load whose COMMIT was not answered.
 
         Raises:
             LandingError: another load of the table was faster while the lock was lost; it read
                 the source later than this one.
         """
-        load_id = landing.load.load_id
         for load in self.loads(landing.table.name):
-            if load.load_id == load_id:
+            if load.load_id == landing.load.load_id:
                 return load
         raise LandingError(
             f"{landing.table.name}: another load came in between while this one had lost its "
@@ -213,7 +200,6 @@ class Warehouse(Ledgers):
             load = landing.staged() if landing.staged else landing.load
             for statement in self._after_copy(landing):
                 self.execute(statement)
-            self._refuse_contradiction(landing)
             # A table that this transaction has made holds no old rows.
             for statement in () if is_new else replace_old:
                 self.execute(statement)
@@ -221,47 +207,20 @@ class Warehouse(Ledgers):
                 load,
                 copied_rows=copied,
                 landed_rows=self.execute(count)[0][0],
+                landed_by=self._landed_by(landing.table),
                 outcome="landed",
                 ended_at=datetime.now(UTC).replace(tzinfo=None),
             )
             compare_counts(load)
             self._insert(load)
-            self._confirm_lock()
+            if self._holder:
+                self._holder.execute("select 1")  # the lock is still held
             if self.run_id:
                 self._confirm_lease()
         return load
-
-    def _refuse_contradiction(self, landing: Landing) -> None:
-        """Refuse a repair that brings a row and its deletion, of which no build could tell which.
-
-        Raises:
-            LandingError: the key that it brings twice.
-        """
-        table, load = landing.table, landing.load
-        if load.mode != REPAIR:
-            return
-        for *key, count in self.execute(keys_twice(self.relation(table.name), table, load)):
-            named = zip(table.primary_key, key, strict=True)
-            raise LandingError(
-                f"{table.name}: the repair brings {count} rows of "
-                f"{', '.join(f'{name} {value}' for name, value in named)}, and a key has one. "
-                f"{self.schema}.{table.name} is unchanged.",
-                "Land the days concerned instead (loader load), and please report this.",
-            )
 
     def landing_statements(self, landing: Landing) -> list[str]:
         """Write what `land` runs between BEGIN and the ledger: COPY first, the count last."""
         replaces = keys_replaced if landing.load.mode == REPAIR else window_replaced
         relation = self.relation(landing.table.name)
         return [self._copy_statement(landing), *replaces(relation, landing.table, landing.load)]
-
-
-def busy(table: Table, lock: str) -> LandingError:
-    """The error of a load that has waited long enough for the lock of its table."""
-    return LandingError(
-        f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds, or somebody "
-        f"else holds {lock}; this one has changed nothing.",
-        "Wait for it to end, then run again; pg_locks, or svv_transactions on Redshift, tells who "
-        "it is.",
-        transient=True,
-    )

@@ -48,7 +48,7 @@ class Landing:
 
 
 def refused(landing: Landing, schema: str, why: str, number: int = 0) -> LandingError:
-    """The error of a COPY that met a row it could not take.
+    """Make the error of a COPY that met a row it could not take.
 
     Args:
         number: the row's, among all that were staged; 0 if it is not known.

@@ -4,37 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 from loader.declared.windows import Window, Zone
 from loader.errors import LandingError
 
 LEDGER = "_loads"
-_CHANGED_COLUMNS_BYTES = 8192
+_MOST_COLUMNS = 35  # names of 64 letters that UTF-8 writes with three bytes just fit
 REPAIR = "repair"
 """The mode of a load that lands some keys of any days, and so covers no day."""
-LEDGER_COLUMNS = {
-    "load_id": "varchar(32) not null",
-    "table_name": "varchar(127) not null",
-    "mode": "varchar(16) not null",
-    "window_start": "date",
-    "window_end": "date",
-    "source_rows": "bigint",
-    "future_rows": "bigint",
-    "staged_rows": "bigint",
-    "copied_rows": "bigint",
-    "landed_rows": "bigint",
-    "changed_values": "bigint",
-    "changed_columns": f"varchar({_CHANGED_COLUMNS_BYTES})",
-    "salt_id": "varchar(16)",
-    "staged_bytes": "bigint",
-    "files": "integer",
-    "manifest": "varchar(2048)",
-    "started_at": "timestamp not null",
-    "ended_at": "timestamp",
-    "outcome": "varchar(16) not null",
-    "error": "varchar(8192)",
-}
 
 RUNS = "_runs"
 RUN_COLUMNS = {
@@ -51,33 +29,33 @@ RUN_COLUMNS = {
 
 LEASES = "_leases"
 """The table of the leases that runs have and had."""
-LEDGERS = {LEDGER: LEDGER_COLUMNS, RUNS: RUN_COLUMNS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A row of the ledger; its columns are described in the dbt source YAML."""
+    """A row of the ledger, with its columns' types; the dbt source YAML describes them."""
 
-    load_id: str
-    table_name: str
-    mode: str
-    window_start: date | None
-    window_end: date | None
-    started_at: datetime
-    source_rows: int | None = None
-    future_rows: int | None = None
-    staged_rows: int | None = None
-    copied_rows: int | None = None
-    landed_rows: int | None = None
-    changed_values: int | None = None
-    changed_columns: str | None = None
-    salt_id: str | None = None
-    staged_bytes: int | None = None
-    files: int | None = None
-    manifest: str | None = None
-    ended_at: datetime | None = None
-    outcome: str = "running"
-    error: str | None = None
+    load_id: Annotated[str, "varchar(32) not null"]
+    table_name: Annotated[str, "varchar(127) not null"]
+    mode: Annotated[str, "varchar(16) not null"]
+    window_start: Annotated[date | None, "date"]
+    window_end: Annotated[date | None, "date"]
+    started_at: Annotated[datetime, "timestamp not null"]
+    source_rows: Annotated[int | None, "bigint"] = None
+    future_rows: Annotated[int | None, "bigint"] = None
+    staged_rows: Annotated[int | None, "bigint"] = None
+    copied_rows: Annotated[int | None, "bigint"] = None
+    landed_rows: Annotated[int | None, "bigint"] = None
+    changed_values: Annotated[int | None, "bigint"] = None
+    changed_columns: Annotated[str | None, "varchar(8192)"] = None
+    salt_id: Annotated[str | None, "varchar(16)"] = None
+    landed_by: Annotated[str | None, "varchar(8192)"] = None
+    staged_bytes: Annotated[int | None, "bigint"] = None
+    files: Annotated[int | None, "integer"] = None
+    manifest: Annotated[str | None, "varchar(2048)"] = None
+    ended_at: Annotated[datetime | None, "timestamp"] = None
+    outcome: Annotated[str, "varchar(16) not null"] = "running"
+    error: Annotated[str | None, "varchar(8192)"] = None
 
     @property
     def window(self) -> Window:
@@ -108,20 +86,22 @@ class Load:
         return {**row, "changed_columns": self.changes}
 
 
+LEDGER_COLUMNS: dict[str, str] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(Load, include_extras=True).items()
+}
+LEDGERS = {LEDGER: LEDGER_COLUMNS, RUNS: RUN_COLUMNS}
+
+
 def changed_columns(changes: Mapping[str, int]) -> str | None:
     """Write how many values were changed by column, as the ledger has it: most first, as JSON.
 
-    What its column does not hold is added up as the one called `...`.
+    What the columns after the first few have is added up as the one called `...`.
     """
     most = sorted(changes, key=lambda name: (-changes[name], name))
-    for shown in range(len(most), 0, -1):
-        told = {name: changes[name] for name in most[:shown]}
-        if shown < len(most):
-            told["..."] = sum(changes[name] for name in most[shown:])
-        text = json.dumps(told, ensure_ascii=False)
-        if len(text.encode()) <= _CHANGED_COLUMNS_BYTES:
-            return text
-    return None
+    shown = {name: changes[name] for name in most[:_MOST_COLUMNS]}
+    if rest := sum(changes[name] for name in most[_MOST_COLUMNS:]):
+        shown["..."] = rest
+    return json.dumps(shown, ensure_ascii=False) if shown else None
 
 
 def next_load_id(newest: str | None, now: datetime, owner: str) -> str:
@@ -173,7 +153,7 @@ def day_in(zone: Zone, instant: datetime) -> date:
 
 
 def compare_counts(load: Load) -> None:
-    """Law 3: what the source held, what was staged, copied and landed is one number.
+    """Make sure that what the source held, what was staged, copied and landed is one number.
 
     Raises:
         LandingError: they differ; says which.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from loader.errors import LandingError
 from loader.warehouse.columns import RawTables
 from loader.warehouse.ledger import LEDGER, LEDGER_COLUMNS, LEDGERS, Load
+from loader.warehouse.session import quote
 
 
 class Ledgers(RawTables):
@@ -20,13 +21,22 @@ class Ledgers(RawTables):
     def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
         """Make sure of the raw schema and of the loader's own tables, by name.
 
+        Columns that an older loader had not are added.
+
         Raises:
             LandingError: no right to create them.
         """
         for table, columns in tables.items():
+            relation = self.relation(table)
+            listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             try:
                 with self.transaction():
-                    self.make_own_table(table, columns)
+                    existing = self.raw_columns(table)
+                    if not existing:
+                        self.execute(f"create schema if not exists {quote(self.schema)}")
+                        self.execute(f"create table if not exists {relation} ({listed})")
+                    for name in columns.keys() - existing if existing else ():
+                        self.execute(f"alter table {relation} add column {name} {columns[name]}")
             except LandingError:
                 # Another run may have made them at the same time.
                 if columns.keys() - self.raw_columns(table):
@@ -67,8 +77,15 @@ class Ledgers(RawTables):
             )
         return [Load(**dict(zip(names, row, strict=True))) for row in rows]
 
+    def newest(self, table: str) -> str | None:
+        """Find the id of a table's newest load, landed or failed."""
+        with self.transaction():
+            statement = f"select max(load_id) from {self.relation(LEDGER)} where table_name = %s"
+            found: str | None = self.execute(statement, (table,))[0][0]
+        return found
+
     def record(self, load: Load) -> None:
-        """Write a failed load into the ledger."""
+        """Write a load into the ledger, in a transaction of its own."""
         with self.transaction():
             self._insert(load)
 

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from loader.declared.tables import Table
@@ -19,15 +20,16 @@ from loader.warehouse.ledger import LEDGERS, REPAIR
 from loader.warehouse.session import one_line, quote
 
 _LINE = re.compile(r", \S+ (\d+)")  # "COPY t, line 7, column c: ...", in the server's language
+_SET_TYPE = "_set_type"
+"""The function that gives a column another type, with the views on it; dbt calls it as well."""
+_SET_TYPE_SQL = Path(__file__).with_name("set_type.sql")
 _FILLED = {LOAD_ID: "varchar", LOADED_AT: "timestamp"}
 """The columns that are equal in every row of a load, so that no line has to bring them.
 
-Their default is a function of the same name, which says what the session has set. It is called
-immutable, though it is so for one COPY only, because then COPY asks it once and not for each row;
-and a column that is added has it as the value of all rows that are there, without a byte in any.
-[PostgreSQL: Function Volatility Categories; ALTER TABLE, Notes]
+Their default is what the session has set. A column that is added has it as the value of all rows
+that are there, without a byte in any of them, so a new table gets them after its first COPY.
+[PostgreSQL: ALTER TABLE, Notes]
 """
-
 _SKIP_SCAN_SINCE = 180000
 """The version that finds a window in the index of the loads, by one look for each load.
 
@@ -67,49 +69,26 @@ class Postgres(Warehouse):
         "set local work_mem = '64MB'",
     )
 
-    def _create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
+    def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
+        """Make sure of the loader's own tables, and of the function that widens columns."""
+        super().prepare(tables)
+        name = f"{quote(self.schema)}.{_SET_TYPE}"
+        with suppress(LandingError), self.transaction():  # another run may have just made it
+            if not self.execute("select to_regproc(%s)", (name,))[0][0]:
+                self.execute(_SET_TYPE_SQL.read_text().replace("raw_data._set_type", name, 1))
+
+    def create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table without what its first rows do not bring; that is added after COPY."""
         brought = [column for column in LOADER_COLUMNS if column.name == RUN_DATE]
-        listed = ", ".join(map(self._definition, chain(columns, brought)))
+        listed = ", ".join(map(_definition, chain(columns, brought)))
         return [f"create table {self.relation(table.name)} ({listed})"]
 
-    def _definition(self, column: RawColumn) -> str:
-        is_filled = column.name in _FILLED
-        default = f" default {quote(self.schema)}.{column.name}()" if is_filled else ""
-        return f"{quote(column.name)} {column.type}{default}"
-
-    def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
-        """Make sure of the loader's own tables, and of what its columns are filled with."""
-        super().prepare(tables)
-        try:
-            with self.transaction():
-                for name in _FILLED.keys() - self._functions():
-                    self.execute(
-                        f"create function {quote(self.schema)}.{name}() returns {_FILLED[name]} "
-                        f"language sql immutable as $$ select cast(nullif(current_setting("
-                        f"'loader.{name}', true), '') as {_FILLED[name]}) $$"
-                    )
-        except LandingError:
-            # Another run may have made them at the same time.
-            if _FILLED.keys() - self._functions():
-                raise
-
-    def _functions(self) -> set[str]:
-        found = self.execute(
-            "select proname from pg_proc "
-            "inner join pg_namespace on pg_namespace.oid = pronamespace where nspname = %s",
-            (self.schema,),
-        )
-        return {name for (name,) in found}
-
     def _filled(self, table: Table) -> Collection[str]:
-        """Those with a default; a table that an older loader made is filled by its lines."""
+        """List those with a default; a table that an older loader made is filled by its lines."""
         if not self.raw_columns(table.name):
             return _FILLED
         found = self.execute(
-            "select attname from pg_attrdef "
-            "inner join pg_attribute on attrelid = adrelid and attnum = adnum "
-            "where adrelid = %s::regclass",
+            "select attname from pg_attribute where attrelid = %s::regclass and atthasdef",
             (self.relation(table.name),),
         )
         return [name for (name,) in found if name in _FILLED]
@@ -117,7 +96,7 @@ class Postgres(Warehouse):
     def _after_copy(self, landing: Landing) -> list[str]:
         relation, present = self.relation(landing.table.name), self.raw_columns(landing.table.name)
         missing = [column for column in LOADER_COLUMNS if column.name not in present]
-        added = ", ".join(f"add column {self._definition(column)}" for column in missing)
+        added = ", ".join(f"add column {_definition(column)}" for column in missing)
         added_columns = [f"alter table {relation} {added}"] if missing else []
         return [*added_columns, *self._index_statements(landing)]
 
@@ -131,25 +110,19 @@ class Postgres(Warehouse):
         """
         if landing.load.window.is_whole and landing.load.mode != REPAIR:
             return []
-        relation = self.relation(landing.table.name)
-        indexed = self.execute(
-            "select string_agg(attname, ', ' order by array_position(indkey::int2[], attnum)) "
-            "from pg_index "
-            "inner join pg_attribute on attrelid = indrelid and attnum = any(indkey) "
-            "where indrelid = %s::regclass group by indexrelid",
-            (relation,),
-        )
-        found = {columns for (columns,) in indexed}
-        # What a table has of an older server does for a newer one.
-        apart = self._connection.server_version < _SKIP_SCAN_SINCE or RUN_DATE in found
-        looked_up = (LOAD_ID, RUN_DATE) if apart else (f"{LOAD_ID}, {RUN_DATE}",)
-        wanted = {**dict.fromkeys(looked_up, ""), DELETED_AT: f" where {DELETED_AT} is not null"}
+        apart = self._connection.server_version < _SKIP_SCAN_SINCE
+        looked_up = ([LOAD_ID], [RUN_DATE]) if apart else ([LOAD_ID, RUN_DATE],)
+        name = landing.table.name
         return [
             "set local enable_nestloop = off",
             *(
-                f"create index on {relation} ({columns}){rows}"
-                for columns, rows in wanted.items()
-                if columns not in found
+                # The names that PostgreSQL gives by itself, cut off where it cuts them.
+                f"create index if not exists {quote('_'.join([name, *columns, 'idx']))} "
+                f"on {self.relation(name)} ({', '.join(columns)}){rows}"
+                for columns, rows in (
+                    *((columns, "") for columns in looked_up),
+                    ([DELETED_AT], f" where {DELETED_AT} is not null"),
+                )
             ),
         ]
 
@@ -189,51 +162,16 @@ class Postgres(Warehouse):
             return int(cursor.rowcount)
 
     def _widen(self, table: Table, column: RawColumn) -> list[str]:
-        """Change the type in place; views that read the table are made again around it."""
-        relation = self.relation(table.name)
-        views = self._dependent_views(relation)
+        """Change the type in place, with the views that read the table."""
+        relation = self.literal(self.relation(table.name))
         return [
-            *(f"drop view {view}" for view, _, _ in reversed(views)),
-            f"alter table {relation} alter column {quote(column.name)} type {column.type}",
-            *chain.from_iterable(
-                [f"create view {view} as {definition}", *grants]
-                for view, definition, grants in views
-            ),
+            f"select {quote(self.schema)}.{_SET_TYPE}"
+            f"({relation}, {self.literal(column.name)}, '{column.type}')"
         ]
 
-    def _dependent_views(self, relation: str) -> list[tuple[str, str, list[str]]]:
-        """Find the views over a table: name, definition and grants, each after what it reads."""
-        rows = self.execute(
-            """
-            with recursive dependent as (
-                select rule.ev_class as view, 1 as depth
-                from pg_depend as dependency
-                inner join pg_rewrite as rule on rule.oid = dependency.objid
-                where dependency.classid = 'pg_rewrite'::regclass
-                    and dependency.refobjid = %s::regclass
-                    and rule.ev_class <> dependency.refobjid
-                union
-                select rule.ev_class, dependent.depth + 1
-                from dependent
-                inner join pg_depend as dependency on dependency.refobjid = dependent.view
-                inner join pg_rewrite as rule on rule.oid = dependency.objid
-                where dependency.classid = 'pg_rewrite'::regclass
-                    and rule.ev_class <> dependency.refobjid
-            )
 
-            select
-                view::regclass::text,
-                pg_get_viewdef(view),
-                array(
-                    select format('grant %%s on %%s to %%s', privilege_type, view::regclass,
-                        case when grantee = 0 then 'public' else grantee::regrole::text end)
-                    from pg_class, aclexplode(relacl)
-                    where oid = view and grantee <> relowner
-                )
-            from dependent
-            group by view
-            order by max(depth), view
-            """,
-            (relation,),
-        )
-        return [(view, definition, list(grants)) for view, definition, grants in rows]
+def _definition(column: RawColumn) -> str:
+    kind = _FILLED.get(column.name)
+    setting = f"nullif(current_setting('loader.{column.name}', true), '')"
+    default = f" default cast({setting} as {kind})" if kind else ""
+    return f"{quote(column.name)} {column.type}{default}"

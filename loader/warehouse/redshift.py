@@ -33,7 +33,7 @@ class Redshift(Warehouse):
                 "or to `default`.",
             )
 
-    def _create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
+    def create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table, spread by its key as the core table is, sorted by its windows' days."""
         listed = ", ".join(
             f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
@@ -105,9 +105,7 @@ class Redshift(Warehouse):
                 f"no dist key. {self.schema}.{table.name} is unchanged.",
                 land_anew(self.relation(table.name), table),
             )
-        relation = self.relation(table.name)
-        wide = quote(WIDER)
-        name = quote(column.name)
+        relation, wide, name = self.relation(table.name), quote(WIDER), quote(column.name)
         return [
             f"alter table {relation} add column {wide} {column.type}",
             f"update {relation} set {wide} = {name}",

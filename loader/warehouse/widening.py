@@ -1,6 +1,18 @@
-"""Which of the warehouse's types hold all that another one holds."""
+"""The warehouse's types: how the loader writes them, and which hold all that another one holds."""
 
+_SHORT_NAMES = {
+    "character": "char",
+    "character varying": "varchar",
+    "binary varying": "varbyte",
+    "timestamp without time zone": "timestamp",
+}
 _INTEGER_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
+
+
+def type_name(formatted: str) -> str:
+    """Write a type of the catalog as the loader does."""
+    name, bracket, sizes = formatted.partition("(")
+    return _SHORT_NAMES.get(name, name) + bracket + sizes
 
 
 def widens(old: str, new: str) -> bool:

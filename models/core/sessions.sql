@@ -1,4 +1,4 @@
-{{ config(materialized='view', bind=false) }}
+{{ config(materialized='kept_view', bind=false) }}
 
 with
 

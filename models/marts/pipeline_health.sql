@@ -1,4 +1,4 @@
-{{ config(materialized='view', group='data_engineering') }}
+{{ config(materialized='kept_view', group='data_engineering') }}
 
 -- A view, so that ages are those of the moment it is read; and unchecked, so that it is there
 -- when nothing else is.

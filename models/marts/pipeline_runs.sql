@@ -1,4 +1,4 @@
-{{ config(materialized='view', group='data_engineering') }}
+{{ config(materialized='kept_view', group='data_engineering') }}
 
 -- A view, and unchecked, so that a run that failed shows without a build that succeeds.
 

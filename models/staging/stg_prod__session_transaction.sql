@@ -1,25 +1,8 @@
-with
+select
+    sessionid as session_id,
+    amount,
+    refunded <> 0 as is_refunded,
+    updated_at,
+    {{ loader_columns() }}
 
-source as (
-
-    select * from {{ source('raw_data', 'session_transaction') }}
-
-),
-
-renamed as (
-
-    select
-        sessionid as session_id,
-        amount,
-        refunded <> 0 as is_refunded,
-        updated_at,
-        _run_date,
-        _load_id,
-        _loaded_at,
-        _deleted_at
-
-    from source
-
-)
-
-select * from renamed
+from {{ source('raw_data', 'session_transaction') }}

@@ -1,10 +1,10 @@
-{% test key_of_newest_version(model, columns) %}
+{% test key_of_newest_version(model) %}
 
     {#-
         A raw table holds every version that was landed; among the newest ones, its key must be
-        filled and must be met once. Its columns are MySQL's, and may be called anything.
+        filled and must be met once. The key is the declaration's; its columns may be called anything.
     -#}
-    {%- set key = key_columns(columns) -%}
+    {%- set key = key_columns(declared_key(model.identifier)) -%}
     {%- set listed = key | join(', ') %}
     select
         {{ listed }},

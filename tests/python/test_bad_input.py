@@ -281,7 +281,6 @@ def test_dbt_before_anything_was_landed(project):
                 ("run_date: 01.07.2026", "run_date '01.07.2026' is not a date"),
                 ("start_date: 2026-07-01", "do not make a window"),
                 ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
-                ("{start_date: 2026-07-01, end_date: 2999-07-01}", "has not begun"),
                 ("run_date:", "the var run_date is empty"),
                 ("nps_low_sample: abc", "nps_low_sample is abc"),
                 ("keep_published: -1", "keep_published is -1"),

@@ -1,6 +1,8 @@
-"""Beside others: two that write one table at once, and a developer's target next to production."""
+"""Beside others: two that write one table at once, and a developer's target next to production.
 
-import shutil
+What is done in one target changes nothing in another's, and --empty nothing that holds rows.
+"""
+
 import threading
 import time
 
@@ -9,7 +11,6 @@ from pipeline import DAYS, Forked
 
 SCALE = ("--vars", "minimum_rows_scale: 0.000001")
 SUMMARY = "nps_summary"
-JANE = {"DBT_SCHEMA": "jane"}
 CLONED = (SUMMARY, "nps_history", "channel_group")
 
 
@@ -30,6 +31,7 @@ def made(new_project):
     pipeline.build("seed")
     pipeline.build("run", "--exclude", "pipeline_runs", *SCALE)
     pipeline.build("snapshot")
+    pipeline.build("parse")
     with Forked(pipeline) as forked:
         yield pipeline, forked
 
@@ -132,16 +134,22 @@ def test_of_two_publishes_into_an_empty_summary_one_set_of_rows_is_left(made, is
 
 @pytest.fixture
 def jane(made, tmp_path):
-    """Run dbt in a target without a table, beside production; it must succeed or fail."""
+    """Run dbt in a developer's target beside production, which stays as it is; success is told.
+
+    Her target folder is her own, or dbt would read the project anew at every change of target.
+    """
     pipeline, forked = made
-    pipeline.build("run", "--select", SUMMARY, "sessions_by_hour", *SCALE)  # of the newest rows
-    pipeline.build("parse")
-    shutil.copy(pipeline.target_folder / "target" / "manifest.json", tmp_path)
+    pipeline.build("run", "--select", "nps", SUMMARY, "sessions_by_hour", *SCALE)  # newest rows
+    state = pipeline.target_folder / "target"
+    own = {"DBT_SCHEMA": "jane", "DBT_TARGET_PATH": str(state.with_name("jane"))}
 
     def dbt(*command):
-        status = forked.run("dbt", *command, "--state", str(tmp_path), env=JANE)
+        if command[0] == "clone" or "--defer" in command:
+            command = (*command, "--state", str(state))
+        status = forked.run("dbt", *command, env=own)
         return status == 0, "".join(forked.said)
 
+    dbt.env = own
     before = of_production(pipeline)
     yield dbt
     assert of_production(pipeline) == before
@@ -151,17 +159,30 @@ def jane(made, tmp_path):
 
 
 def of_production(pipeline):
-    """How many rows each table of production has, and what the summary says."""
-    return [
-        pipeline.query(f"select count(*) from analytics.{name}") for name in ("nps", *CLONED)
-    ] + pipeline.query(f"select * from analytics.{SUMMARY}")
+    """Every row of every table that is not jane's, and every view."""
+    tables = pipeline.query(
+        "select schemaname || '.' || tablename from pg_tables "
+        "where schemaname in ('raw_data', 'analytics', 'archive') order by 1"
+    )
+    assert len(tables) > 9
+    views = "select viewname, definition from pg_views where schemaname = 'analytics' order by 1"
+    rows = "select cast(t as varchar) from {} as t order by 1"
+    return [pipeline.query(views), *(pipeline.query(rows.format(name)) for (name,) in tables)]
 
 
-def test_what_a_clone_left_gives_way_to_tables_of_ones_own(made, jane):
+def test_a_clone_changes_nothing_and_gives_way_to_tables_of_ones_own(made, jane):
+    """What a hook deletes from a clone's view is deleted in production."""
     pipeline, _ = made
-    done, said = jane("clone", "--select", *CLONED)
+    before = of_production(pipeline)
+    newest = pipeline.value("select max(_watermark) from analytics.nps")
+    pipeline.load("--full-refresh", **jane.env)
+    # Landed whole before production was built: all of production's rows have vanished, it seems.
+    pipeline.query(f"update jane_raw_data._loads set load_id = '{newest}' where table_name = 'nps'")
+    done, said = jane("clone", "--select", "staging", "core", *CLONED, "--full-refresh")
     assert done, said
-    pipeline.load("--full-refresh", **JANE)
+    assert of_production(pipeline) == before
+    assert pipeline.value("select count(*) from jane_analytics.nps") > 0
+    pipeline.load("--full-refresh", **jane.env)
     for command in (
         ("run", "--select", "staging", "core", SUMMARY, *SCALE),
         ("seed",),
@@ -176,20 +197,81 @@ def test_what_a_clone_left_gives_way_to_tables_of_ones_own(made, jane):
     assert kinds == [("r",)]
 
 
-@pytest.mark.parametrize("favored", [(), ("--favor-state",)])
-def test_a_deferred_run_checks_the_inputs_that_it_reads(made, jane, favored):
+def test_a_deferred_run_checks_the_inputs_that_it_reads(made, jane):
     """One summary can be built where nothing is landed, a view between it and its rows or not."""
     pipeline, _ = made
-    deferred = ("run", "--defer", *favored, "--select", SUMMARY, "sessions_by_hour")
+    deferred = ("run", "--defer", "--select", SUMMARY, "sessions_by_hour")
     done, said = jane(*deferred)
     assert not done
     assert "nps_summary was not published: 1 input check failed before it was built" in said
     assert '"analytics"."nps"' in said
-    done, said = jane(*deferred, *SCALE)
-    assert done, said
-    for name in (SUMMARY, "sessions_by_hour"):
-        own, theirs = (
-            pipeline.query(f"select * from {schema}.{name}")
-            for schema in ("jane_analytics", "analytics")
+    for favored in ((), ("--favor-state",)):
+        done, said = jane(*deferred, *favored, *SCALE)
+        assert done, said
+        for name in (SUMMARY, "sessions_by_hour"):
+            own, theirs = (
+                pipeline.query(f"select * from {schema}.{name}")
+                for schema in ("jane_analytics", "analytics")
+            )
+            assert own == theirs
+
+
+def test_an_operation_refuses_a_view_in_a_tables_place(made, jane):
+    """A developer who has no rows of their own may read production's through views."""
+    pipeline, _ = made
+    pipeline.load("--full-refresh", "--select", "nps", **jane.env)
+    pipeline.query(
+        "create schema jane_analytics; create schema jane_archive; "
+        "create table jane_analytics._publications as select * from analytics._publications; "
+        "create table jane_archive.nps_summary__20260101000000 as "
+        "select * from analytics.nps_summary limit 1"
+    )
+    for operation, arguments, table in (
+        ("restore_published", "{model: nps_summary}", "analytics.nps_summary"),
+        ("prune_raw_data", "{days: 0, dry_run: false}", "raw_data.nps"),
+    ):
+        pipeline.query(
+            f"drop table if exists jane_{table}; create view jane_{table} as select * from {table}"
         )
-        assert own == theirs
+        done, said = jane("run-operation", operation, "--args", arguments)
+        assert not done
+        assert f"jane_{table} is a view" in said.replace('"', "")
+
+
+def test_empty_is_refused_where_rows_are_and_passes_where_none_are(made, jane):
+    """It made every view one without rows, and a snapshot one in which all was deleted."""
+    pipeline, forked = made
+    before = of_production(pipeline)
+    for command in ("build", "snapshot"):
+        assert forked.run("dbt", command, "--empty") != 0
+        assert "holds rows, and --empty would build it without any" in "".join(forked.said)
+        assert of_production(pipeline) == before
+    pipeline.load("--full-refresh", **jane.env)
+    for command in (("build",), ("snapshot",)):
+        done, said = jane(*command, "--empty")
+        assert done, said
+    assert pipeline.value("select count(*) from jane_analytics.nps_summary") == 0
+    done, said = jane("run", "--select", "staging", "core", SUMMARY, *SCALE)
+    assert done, said
+    assert pipeline.value("select count(*) from jane_analytics.nps_summary") == 1
+    done, said = jane("build", "--empty")
+    assert not done
+    assert "--empty would build it without any" in said
+
+
+def test_a_retry_counts_as_the_command_that_it_repeats(made):
+    """Its hooks act as that command's do: here they drop what has vanished from MySQL."""
+    pipeline, _ = made
+    answer(pipeline)
+    pipeline.load("--full-refresh", "--select", "nps")
+    pipeline.build("run", "--select", "nps")
+    pipeline.mysql("delete from nps where id = 1")
+    pipeline.load("--full-refresh", "--select", "nps")
+    model = pipeline.folder / "models/core/nps.sql"
+    text = model.read_text()
+    model.write_text(f"{text} where 1 / (response_id - response_id) = 1")
+    assert pipeline.dbt("run", "--select", "nps").returncode == 1
+    model.write_text(text)
+    done = pipeline.dbt("retry")
+    assert done.returncode == 0, done.stdout
+    assert pipeline.value("select min(response_id) from analytics.nps") == 2

@@ -1,15 +1,14 @@
-"""Law 1: whatever was landed and built in whatever order, the core tables end up as the source."""
+"""Whatever was landed and built in whatever order, the core tables end up as the source."""
 
 import json
 import random
+import re
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from pipeline import copy_project
-
-from loader.local import sample
+from pipeline import ROOT, copy_project
 
 FIRST = date(2026, 7, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(31)]
@@ -98,32 +97,6 @@ def test_a_month_day_by_day_in_one_range_and_by_full_refresh_is_the_same(july):
     assert core_answers(july) == by_day
 
 
-@AN_ORDER
-def test_a_window_landed_early_and_built_late_does_not_overwrite(july):
-    july.load("--start-date", "2026-07-01", "--end-date", "2026-07-03")
-    july.mysql("update nps set score = 9, updated_at = '2026-07-05 10:00:00' where id = 1")
-    july.load("--run-date", "2026-07-05")
-    july.build(*CORE, "--vars", "{start_date: 2026-07-05, end_date: 2026-07-06}")
-    july.build(*CORE, "--vars", "run_date: 2026-07-01")
-    assert july.value("select score from analytics.nps where response_id = 1") == 9
-    july.build(*CORE)
-    assert july.value("select score from analytics.nps where response_id = 1") == 9
-
-
-@AN_ORDER
-@pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
-def test_a_build_of_one_window_builds_that_one_and_loses_no_other(july):
-    july.load("--run-date", "2026-07-01")
-    july.build(*CORE)
-    july.load("--run-date", "2026-07-02")
-    july.load("--run-date", "2026-07-03")
-    july.build(*CORE, "--vars", "run_date: 2026-07-03")
-    days = "select distinct cast(answered_at as date) from analytics.nps order by 1"
-    assert july.query(days) == [(DAYS[0],), (DAYS[2],)]
-    july.build(*CORE)
-    assert july.query(days) == [(DAYS[0],), (DAYS[1],), (DAYS[2],)]
-
-
 def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
     july.build(*CORE)
@@ -149,18 +122,6 @@ def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
 
 @AN_ORDER
 @pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
-def test_a_row_on_its_way_to_a_later_window_stays_even_through_a_full_refresh(july):
-    july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
-    july.build(*CORE)
-    july.mysql("update nps set updated_at = '2026-08-15', score = 3 where id = 1")
-    july.load("--run-date", "2026-07-01")
-    july.build(*CORE)
-    july.build(*CORE, "--full-refresh")
-    assert july.value("select count(*) from analytics.nps where response_id = 1") == 1
-
-
-@AN_ORDER
-@pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
 def test_a_source_that_became_empty_empties_the_core_table(july):
     july.load("--full-refresh")
     july.build(*CORE)
@@ -173,16 +134,6 @@ def test_a_source_that_became_empty_empties_the_core_table(july):
     july.load("--run-date", str(DAYS[5]))
     july.build(*CORE)
     assert core_answers(july) == list(source_answers(july))
-
-
-@AN_ORDER
-@pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
-def test_an_empty_build_skips_nothing_for_ever(july):
-    july.load("--full-refresh")
-    july.build(*CORE, "--empty")
-    assert july.value("select count(*) from analytics.nps") == 0
-    july.build(*CORE)
-    assert_converged(july)
 
 
 @pytest.mark.deep(because="nobody archives every day")
@@ -215,38 +166,22 @@ def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     assert july.value("select count(*) from archive.nps where note is null") > archived
 
 
-@pytest.mark.deep(because="`make soak` has such days too")
-@pytest.mark.only("postgres", because="the models are the same SQL; the month runs on both")
-def test_a_played_day_arrives_with_its_late_commits(endpoints, project):
-    """The way that the demo proposes, on the sample itself."""
-    address = sample.Address(endpoints.mysql_port, endpoints.admin_password, project.database)
-    sample.fill(address, project.folder, lambda *_: None)
-    project.load("--start-date", "2024-08-01", "--end-date", "2026-08-01")
-    project.build(*CORE)
-    before = project.value("select count(*) from analytics.nps")
-    played = sample.play(address)
-    project.load("--start-date", "2026-07-31", "--end-date", "2026-08-02")
-    project.build(*CORE)
-    after = project.value("select count(*) from analytics.nps")
-    assert after == before + played.answers + played.late
-    assert played.late > 0
-    assert core_answers(project) == list(source_answers(project))
-
-
 KEYS = {"pair": ["actor_id", "film_id"], "odd": ["1st"], "odd_pair": ["From", "1st"]}
 
 
+def append(path, text):
+    path.write_text(path.read_text() + text)
+
+
 def declare_keys(folder):
-    """Declare a table for each of KEYS, as docs/adding-a-table.md says, with a snapshot."""
+    """Declare a plain copy of each of KEYS, with a snapshot."""
     raw, core, history = [], [], []
     for name, key in KEYS.items():
         listed = json.dumps([column.lower() for column in key])
-        columns = ", ".join(f'"{column.lower()}"' for column in key)
         loader = {"source": f"{folder.name}.{name}", "primary_key": key, "cursor": "updated_at"}
-        tests = f"[key_of_newest_version: {{arguments: {{columns: {json.dumps(key)}}}}}]"
         raw.append(
             f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
-            f" data_tests: {tests}}}\n"
+            " data_tests: [key_of_newest_version]}\n"
         )
         core.append(
             f"  - {{name: {name}, data_tests: [unique_together: {{arguments: "
@@ -258,21 +193,29 @@ def declare_keys(folder):
             "strategy: check, check_cols: [v], hard_deletes: invalidate}}\n"
         )
         given = listed if len(key) > 1 else f'"{key[0]}"'
-        (folder / "models/staging" / f"stg_prod__{name}.sql").write_text(
-            f"select * from {{{{ source('raw_data', '{name}') }}}}"
-        )
         (folder / "models/core" / f"{name}.sql").write_text(
-            f"{{{{ config(unique_key={given}, indexes=core_indexes({given})) }}}}\n"
-            f"with landed as (select * from {{{{ ref('stg_prod__{name}') }}}}\n"
-            "{% if is_incremental() %} where {{ landed_since_last_build() }} {% endif %}),\n"
-            f"newest as ({{{{ newest_version('landed', key={given}, "
-            "built=this if is_incremental() else none) }})\n"
-            f"select {columns}, v, _run_date, _load_id, _loaded_at, _watermark from newest"
+            f"{{{{ newest_rows(source('raw_data', '{name}'), key={given}) }}}}"
         )
-    sources = folder / "models/sources/_raw_data__sources.yml"
-    sources.write_text(sources.read_text() + "".join(raw))
+    append(folder / "models/sources/_raw_data__sources.yml", "".join(raw))
     (folder / "models/core/keys.yml").write_text("models:\n" + "".join(core))
     (folder / "snapshots/keys.yml").write_text("snapshots:\n" + "".join(history))
+
+
+def add_as_documented(folder):
+    """Add the table of docs/adding-a-table.md; returns how many lines a plain copy has, and all."""
+    page = (ROOT / "docs/adding-a-table.md").read_text().split("## More that")[0]
+    blocks = re.findall(r"(?s)```(?:yaml|sql)\n(.*?)```", page)
+    declared, _, view, core, view_yaml, core_yaml = blocks
+    append(
+        folder / "models/sources/_raw_data__sources.yml",
+        declared.replace("prod.", f"{folder.name}."),
+    )
+    (folder / "models/staging/stg_prod__invoice.sql").write_text(view)
+    (folder / "models/core/invoice.sql").write_text(core)
+    append(folder / "models/staging/_prod__models.yml", view_yaml)
+    append(folder / "models/core/_core__models.yml", core_yaml)
+    lines = [len(block.splitlines()) for block in blocks]
+    return lines[0] + lines[1], sum(lines) - lines[1]
 
 
 def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
@@ -280,6 +223,9 @@ def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
     folder = tmp_path / project.database
     folder.mkdir()
     copy_project(folder, project.database)
+    plain, whole = add_as_documented(folder)
+    assert plain <= 6
+    assert whole <= 35
     declare_keys(folder)
     shutil.copytree(project.target_folder, tmp_path / "dbt")
     made = replace(project, folder=folder, target_folder=tmp_path / "dbt")
@@ -303,8 +249,15 @@ def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
             f" primary key ({', '.join(f'`{column}`' for column in key)}), key (updated_at))",
             f"insert into {name} values {values}",
         )
+    made.mysql(
+        "drop table if exists invoice",
+        "create table invoice (id int primary key, user_id int not null, total decimal(9,2) "
+        "not null, updated_at datetime not null, key (updated_at))",
+        "insert into invoice values (7, 1, 9.5, '2026-07-01')",
+    )
     made.load("--full-refresh")
-    converges(versions=3)
+    converges("+invoice", versions=3)
+    assert made.query("select invoice_id, user_id, total from analytics.invoice") == [(7, 1, 9.5)]
     for name, key in KEYS.items():
         made.mysql(
             f"update {name} set v = 'b', updated_at = '2026-07-02' where `{key[-1]}` in (1, 7)"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import pytest
 from pipeline import ROOT, copy_project, write_sources
-from receivers import Webhook, serving
 
 from loader.load import window as loading
 from loader.source.read_plan import check_declaration
@@ -54,28 +53,20 @@ CHANGES = {
         sql=("alter table {t} add column note varchar(20) default 'new' after v",),
     ),
     "dropped": Change(
-        row="a column is dropped", says="is gone from MySQL; new rows hold NULL",
+        row="a column is dropped or renamed", says="MySQL has no column v any more", stops=True,
         sql=("alter table {t} drop column v",),
     ),
     "renamed": Change(
-        row="a column is renamed", says="is new, perhaps v renamed",
-        sql=("alter table {t} change v score int",),
-    ),
-    "renamed_two": Change(
-        row="a column is renamed", says="is new, perhaps kind renamed",
+        row="a column is dropped or renamed", says="no column name, kind any more", stops=True,
         sql=("alter table {t} change name label varchar(20), change kind sort enum('a', 'b')",),
     ),
-    "not_renamed": Change(
-        row="a column is added", says="column score (bigint) is new; rows landed earlier",
-        sql=("alter table {t} drop column v, add column score bigint default 7 after id",),
+    "left_out": Change(
+        row="a column is dropped or renamed", sql=("alter table {t} drop column v",),
+        declares={"columns": [{"name": "v", "config": {"meta": {"loader": {"exclude": True}}}}]},
     ),
     "wider": Change(
         row="a column gets wider", says="widened: integer to bigint",
         sql=("alter table {t} modify v bigint", "update {t} set v = 5000000000 where id = 2"),
-    ),
-    "wider_scale": Change(
-        row="a column gets wider", says="widened: numeric(10,2) to numeric(14,4)",
-        sql=("alter table {t} modify amount decimal(14,4)", "update {t} set amount = 0.1234"),
     ),
     "wider_text": Change(
         row="a column gets wider", says="widened: varchar(80) to varchar(160)", only="redshift",
@@ -92,15 +83,6 @@ CHANGES = {
     "retyped": Change(
         row="a column gets another type", says="which is no wider type of the same kind",
         stops=True, sql=("alter table {t} modify v varchar(20)",),
-    ),
-    "retyped_two": Change(
-        row="a column gets another type", stops=True,
-        says="column v was integer and would be double precision now; column day was timestamp",
-        sql=("alter table {t} modify v double, modify day time not null",),
-    ),
-    "retyped_bytes": Change(
-        row="a column gets another type", says="which is no wider type of the same kind",
-        stops=True, sql=("alter table {t} convert to character set binary",),
     ),
     "not_unique": Change(
         row=KEY, says="has no primary or unique key on (id)", stops=True,
@@ -142,14 +124,6 @@ CHANGES = {
         row=NAME, says="the name of column xmin is a system column's", stops=True,
         sql=("alter table {t} add column xmin int",),
     ),
-    "folded": Change(  # MySQL's letters are those of Unicode 3 or so: to it these are two names
-        row=NAME, says="is another one's in lower case", stops=True,
-        sql=("alter table {t} add column `\u1c90` int, add column `\u10d0` int",),
-    ),
-    "unprintable": Change(
-        row=NAME, says="holds a character that cannot be printed", stops=True,
-        sql=("alter table {t} add column `a\x1b[31mb` int",),
-    ),
     "swapped": Change(  # as gh-ost and pt-online-schema-change do
         row="the table is swapped",
         sql=(
@@ -160,9 +134,6 @@ CHANGES = {
     ),
     "charset": Change(
         row="a character set", sql=("alter table {t} modify name varchar(20) charset utf8mb4",),
-    ),
-    "charset_of_table": Change(
-        row="a character set", sql=("alter table {t} convert to character set utf8mb3",),
     ),
     "enum": Change(
         row=QUIET, sql=(
@@ -245,8 +216,7 @@ def test_a_change_is_told_before_and_after_and_does_what_is_documented(drifted, 
     ("name", "columns", "expected"),
     [
         ("added", "note", [(None,), ("new",)]),
-        ("dropped", "v", [(10,), (None,)]),
-        ("renamed", "v, score", [(10, None), (None, 20)]),
+        ("left_out", "v", [(10,), (None,)]),
         ("wider", "v", [(10,), (5_000_000_000,)]),
     ],
 )
@@ -278,8 +248,8 @@ def test_every_row_of_the_documentation_is_tested():
     rows = re.findall(r"^\| (.+?) \|(.*?)\| .+ \|$", text.split("When a table changes")[1], re.M)
     assert len(rows) == len({change.row for change in CHANGES.values()}) + 1
     for row, said in rows[1:]:
-        tested = [each.says for each in CHANGES.values() if row.startswith(each.row)]
-        assert any(words in said for words in tested) if said.strip() else tested[0] == "", row
+        tested = [each.says for each in CHANGES.values() if row.startswith(each.row) and each.says]
+        assert any(words in said for words in tested) if said.strip() else not tested, row
 
 
 @pytest.mark.only("postgres", because="Redshift keeps late-binding views, and refuses other ones")
@@ -304,15 +274,9 @@ def test_views_that_read_a_widened_column_stay_with_their_grants(new_pipeline, s
 @pytest.mark.parametrize(
     ("change", "then"),
     [
-        ("modify amount decimal(12,4)", "amount = 1.2345"),
         ("modify day datetime(6)", "day = '2026-07-02 10:00:00.5'"),
         ("modify amount decimal(14,4) null", "amount = 1.2345"),  # read through a view
-        ("modify v bigint", "v = 5000000000"),
-        ("change v score int", "score = 11"),
-        ("drop column v", "kind = 'b'"),
-        ("add column note varchar(9) default 'new' first", "note = 'other'"),
-        ("modify name varchar(40) character set utf8mb4", "name = '日本'"),
-        ("rename to elsewhere", ""),
+        ("change v score int", ""),
     ],
 )
 def test_no_change_of_a_table_goes_through_between_its_columns_and_its_rows(
@@ -371,18 +335,16 @@ def test_what_a_table_is_landed_by_changes_with_a_landing_of_the_whole(new_pipel
     whole = pipeline.loader("load", "--full-refresh", **seoul)
     assert "t: landed by key id, days of updated_at in +09:00 from now on" in whole.stdout
     pipeline.load("--run-date", DAY_1, **seoul)
-    comment = "key id, days of updated_at in +09:00"
-    assert (
-        pipeline.value("select obj_description('raw_data.t'::regclass)") == f"Landed by {comment}"
-    )
+    assert "is declared now" in pipeline.fails("--run-date", DAY_1)
 
 
-def test_a_table_whose_comment_is_somebody_elses_is_landed_as_before(new_pipeline):
+def test_what_an_older_loader_has_landed_is_landed_on(new_pipeline):
+    """Its ledger does not say by what."""
     pipeline = new_pipeline([{**TABLE, "name": "t"}])
     pipeline.mysql(CREATE.format(t="t"), INSERT.format(t="t"))
     pipeline.load("--run-date", DAY_1)
-    pipeline.query("comment on table raw_data.t is 'the survey'")
-    pipeline.load("--run-date", DAY_2)
+    pipeline.query("alter table raw_data._loads drop column landed_by")
+    pipeline.load("--run-date", DAY_2, LOADER_TIMEZONE="+00:00")
     assert pipeline.raw("t", "id") == [(1,), (2,)]
 
 
@@ -422,7 +384,7 @@ def test_changed_columns_reach_the_core_tables_and_lose_nothing(changing):
             "create view public.report as select sum(amount) as amount from analytics.sessions"
         )
     changing.mysql(
-        "alter table nps add column comment varchar(300), drop column score",
+        "alter table nps add column comment varchar(300)",
         "insert into nps (id, user_id, created_at, updated_at, comment) values "
         f"(3, 3, '{DAY_2}', '{DAY_2}', repeat('é', 300))",
         f"update nps set comment = 'changed', updated_at = '{DAY_2}' where id = 2",
@@ -434,7 +396,6 @@ def test_changed_columns_reach_the_core_tables_and_lose_nothing(changing):
     changing.load("--run-date", DAY_2)
     edit(changing, "staging/stg_prod__nps.sql", "cast(score as integer) as score", "comment")
     edit(changing, "staging/stg_prod__nps.sql", "cast(id as bigint)", "cast(id as numeric(20, 0))")
-    edit(changing, "core/nps.sql", "score,", "comment,")
     changing.build("run", "--select", "staging", "core")
     assert changing.query("select response_id, score, comment from analytics.nps order by 1") == [
         (1, 9, None), (2, 8, "changed"), (3, None, "é" * 300)
@@ -446,92 +407,12 @@ def test_changed_columns_reach_the_core_tables_and_lose_nothing(changing):
     if changing.kind == "postgres":
         assert str(changing.value("select amount from public.report")) == "18.6234"
         changing.query("drop view public.report")
-    edit(
-        changing, "staging/stg_prod__nps.sql", "cast(user_id as bigint)", "cast('x' as varchar(9))"
-    )
-    changing.mysql(f"update nps set updated_at = '{DAY_2} 01:00' where id = 1")
+    narrow = "cast(amount as numeric(9, 1)) as amount"
+    edit(changing, "staging/stg_prod__session_transaction.sql", "amount", narrow)
+    changing.mysql(f"update session_transaction set updated_at = '{DAY_2} 01:00'")
     changing.load("--run-date", DAY_2)
-    said = changing.build_fails("run", "--select", "stg_prod__nps", "nps")
-    assert re.search(r"column user_id is bigint, and the model\s+gives character varying", said)
-    assert "dbt run --full-refresh --select nps+" in " ".join(said.split())
-    assert changing.value("select user_id from analytics.nps where response_id = 1") == 1
-
-
-# -- a column that models read is gone -----------------------------------------------------------
-
-
-SCORES = "select response_id, score from analytics.nps order by 1"
-
-
-@pytest.mark.parametrize("change", ["change score rating int", "drop column score"])
-def test_models_that_read_a_column_which_is_gone_are_held_and_named(changing, change):
-    """A month showed no responses at all, and the run had succeeded."""
-    changing.mysql(
-        f"alter table nps {change}",
-        "insert into nps (id, user_id, created_at, updated_at) "
-        f"values (3, 3, '{DAY_2}', '{DAY_2}')",
-        f"insert into session_timestamp values (repeat('b', 32), '{DAY_2}')",
-    )
-    with serving(Webhook()) as slack:
-        done = changing.loader("run", "--run-date", DAY_2, LOADER_NOTIFY=slack.url)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "stg_prod__nps" in done.stderr
-    told = " ".join(json.dumps(slack.told).split())
-    assert "stg_prod__nps reads nps.score, which MySQL has no more" in told
-    assert "Held back, and as it was: stg_prod__nps, nps, nps_history, nps_summary," in told
-    assert changing.query(SCORES) == [(1, 9), (2, 8)]
-    assert changing.value("select count(*) from analytics.session_timestamp") == 2
-    # Not by itself either, though the view that names the column is there from before.
-    assert "nps reads nps.score" in changing.build_fails("run", "--select", "nps")
-
-
-@pytest.mark.parametrize(
-    ("code", "says"),
-    [
-        ("cast(score as integer) as score", "nps.score"),
-        ('source."SCORE" as score', "nps.score"),
-        ("coalesce(rating, score) as score", "nps.score"),
-        ("rating as score", ""),
-        ("-- the score\n        cast(rating as integer) as score", ""),
-        ("/* of old: score */ rating as  score", ""),
-        ("*", "nps.score"),  # the core model names it
-    ],
-)
-def test_a_model_reads_a_gone_column_by_its_name_however_it_is_written(changing, code, says):
-    changing.mysql("alter table nps change score rating int")
-    changing.load("--run-date", DAY_2)
-    edit(changing, "staging/stg_prod__nps.sql", "cast(score as integer) as score", code)
-    if code == "*":
-        changing.query("drop view analytics.stg_prod__nps cascade")
-        path = changing.folder / "models/staging/stg_prod__nps.sql"
-        path.write_text(
-            "select *, id as response_id, created_at as answered_at "
-            "from {{ source('raw_data', 'nps') }}"
-        )
-    if says:
-        assert says in changing.build_fails("run", "--select", "stg_prod__nps", "nps")
-    else:
-        changing.build("run", "--select", "stg_prod__nps", "nps")
-
-
-def test_a_gone_column_is_read_on_where_that_is_declared_and_once_it_is_back(changing):
-    changing.mysql("alter table nps change score rating int")
-    changing.load("--run-date", DAY_2)
-    changing.mysql("alter table nps change rating score int")
-    assert "column score is back in MySQL" in changing.loader("load", "--run-date", DAY_2).stdout
-    changing.build("run", "--select", "stg_prod__nps", "nps")
-
-    changing.mysql(
-        "alter table nps change score rating int",
-        "insert into nps (id, user_id, rating, created_at, updated_at) "
-        f"values (3, 3, 7, '{DAY_2}', '{DAY_2}')",
-    )
-    changing.load("--run-date", DAY_2)
-    edit(changing, "staging/stg_prod__nps.sql", "cast(score as", "cast(coalesce(rating, score) as")
-    changing.build_fails("run", "--select", "stg_prod__nps", "nps")
-    declared = "- name: score\n            config: {meta: {loader: {exclude: true}}}\n"
-    edit(changing, "sources/_raw_data__sources.yml", "- name: score\n", declared)
-    said = changing.loader("load", "--run-date", DAY_2).stdout
-    assert "column score is left out by its declaration" in said
-    changing.build("run", "--select", "stg_prod__nps", "nps")
-    assert changing.query(SCORES) == [(1, 9), (2, 8), (3, 7)]
+    said = changing.build_fails("run", "--select", "+session_transaction")
+    assert re.search(r"gives numeric\(9,1\), which\s+does not hold 1 of its values", said)
+    assert "dbt run --full-refresh --select session_transaction+" in " ".join(said.split())
+    amounts = "select cast(amount as varchar(9)) from analytics.session_transaction order by 1"
+    assert changing.query(amounts) == [("9.1234",), ("9.5000",)]

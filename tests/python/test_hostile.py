@@ -1,4 +1,4 @@
-"""Law 8's other half: names and values from YAML, the command line and MySQL are data, never code.
+"""Names and values from YAML, the command line and MySQL are data, never code.
 
 Each name below holds what some place on the way takes for a sign of its own: SQL's quotes and
 semicolons, the drivers' placeholders, an S3 key's or a URL's signs, the terminal's and rich's.
@@ -76,19 +76,6 @@ def test_tables_of_any_name_are_landed_and_told(hostile):
         assert_shown_safely(done.stdout)
         for name in NAMES:
             assert re.search(f"{re.escape(name)}[ :]", done.stdout), done.stdout
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--select", "a b"], {"a b"}),
-        (["--select", "order select", "表"], {"order", "select", "表"}),
-        (["--select", *NAMES], set(NAMES)),
-    ],
-)
-def test_any_table_can_be_selected(hostile, words, expected):
-    done = hostile.loader("plan", "--json", "--run-date", DAY, *words)
-    assert {each["table_name"] for each in json.loads(done.stdout)} == expected
 
 
 def test_staged_files_have_keys_that_need_no_escape(hostile):

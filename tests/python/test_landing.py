@@ -1,4 +1,4 @@
-"""Laws 1 to 4: a window is replaced whole or not at all, and nothing is lost on the way."""
+"""A window is replaced whole or not at all, and nothing is lost on the way."""
 
 import io
 import re
@@ -31,40 +31,20 @@ def pipeline(new_pipeline):
     return two_days(new_pipeline)
 
 
-def test_a_window_holds_its_days_and_no_other(pipeline):
-    report = pipeline.load("--run-date", DAY_1)
-    assert report["t"]["landed_rows"] == 2
-    assert pipeline.raw("t", "id, _run_date") == [(1, date(2026, 7, 1)), (2, date(2026, 7, 1))]
-
-
-def test_the_four_counts_are_in_the_ledger_with_the_rows(pipeline):
-    report = pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)["t"]
-    counts = "source_rows, staged_rows, copied_rows, landed_rows"
-    assert pipeline.query(f"select {counts} from raw_data._loads") == [(4, 4, 4, 4)]
-    assert pipeline.query("select distinct _load_id from raw_data.t") == [(report["load_id"],)]
-
-
-def test_a_load_repeated_leaves_the_same_rows(pipeline):
+def test_days_landed_in_any_order_and_again_add_up_with_the_four_counts_of_each(pipeline):
     columns = "id, v, updated_at, _run_date"
-    pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)
-    first = pipeline.raw("t", columns)
-    pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)
-    assert pipeline.raw("t", columns) == first
-
-
-def test_a_load_repeated_stages_the_same_bytes_but_for_its_id(pipeline):
-    for _ in range(2):
-        pipeline.load("--run-date", DAY_1, LOADER_KEEP_PARTS="always")
-    first, second = (
-        [line.split(b"\t")[:4] for line in text.split(b"\n")] for text in pipeline.staged_texts()
-    )
-    assert first == second
-
-
-def test_days_landed_in_any_order_add_up(pipeline):
     pipeline.load("--run-date", DAY_2)
-    pipeline.load("--run-date", DAY_1)
-    assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
+    report = pipeline.load("--run-date", DAY_1)["t"]
+    assert report["landed_rows"] == 2
+    first = pipeline.raw("t", columns)
+    assert [(row[0], str(row[3])) for row in first] == [
+        (1, DAY_1), (2, DAY_1), (3, DAY_2), (4, DAY_2),
+    ]  # fmt: skip
+    newest = pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)["t"]["load_id"]
+    assert pipeline.raw("t", columns) == first
+    assert pipeline.query("select distinct _load_id from raw_data.t") == [(newest,)]
+    counts = "select source_rows, staged_rows, copied_rows, landed_rows from raw_data._loads"
+    assert pipeline.query(f"{counts} order by load_id") == [(2,) * 4, (2,) * 4, (4,) * 4]
 
 
 def test_a_row_that_moved_to_a_later_window_is_not_forgotten(pipeline):
@@ -90,16 +70,12 @@ def test_a_landing_of_the_whole_table_settles_what_was_displaced(pipeline):
     assert pipeline.raw("t", "id") == [(2,), (3,), (4,)]
 
 
-def test_an_empty_window_replaces_the_rows_that_were_there(pipeline):
-    pipeline.load("--run-date", DAY_1)
+def test_an_empty_window_or_source_replaces_the_rows_that_were_there(pipeline):
+    pipeline.load("--full-refresh")
     pipeline.mysql(f"update t set updated_at = '{DAY_3}' where id < 3")
     report = pipeline.load("--run-date", DAY_1)["t"]
     assert (report["landed_rows"], report["outcome"]) == (0, "landed")
     assert pipeline.value(f"select count(*) from raw_data.t where _run_date = '{DAY_1}'") == 0
-
-
-def test_an_empty_source_empties_the_raw_table(pipeline):
-    pipeline.load("--full-refresh")
     pipeline.mysql("delete from t")
     assert pipeline.load("--full-refresh")["t"]["landed_rows"] == 0
     assert pipeline.raw("t") == []
@@ -127,8 +103,9 @@ def test_days_are_those_of_the_declared_time_zone(pipeline):
     assert pipeline.raw("t", "id, _run_date") == [(n, date(2026, 7, 2)) for n in (2, 3, 4)]
 
 
-@pytest.mark.parametrize("kind", ["datetime", "date"])
-@pytest.mark.parametrize("zone", ["UTC", "+09:00", "-05:00", "+05:45"])
+@pytest.mark.parametrize(
+    ("zone", "kind"), [("+05:45", "datetime"), ("-05:00", "datetime"), ("+09:00", "date")]
+)
 def test_a_row_of_any_century_is_of_the_day_that_its_window_holds(new_pipeline, zone, kind):
     """MySQL's CONVERT_TZ() leaves an instant before 1970, and on many servers after 2037, alone."""
     pipeline = new_pipeline([{"name": "t", "primary_key": ["id"], "cursor": "at"}])
@@ -201,18 +178,10 @@ def test_a_window_and_a_load_are_found_by_one_index(pipeline):
 
 
 @pytest.mark.only("postgres", because="Redshift has no indexes")
-def test_an_older_postgres_has_an_index_of_each_which_does_for_a_newer_one(pipeline, monkeypatch):
+def test_an_older_postgres_has_an_index_of_each(pipeline, monkeypatch):
     monkeypatch.setattr(postgres, "_SKIP_SCAN_SINCE", 10**6)
     pipeline.load("--run-date", DAY_1)
     assert indexed(pipeline) == {"_deleted_at", "_load_id", "_run_date"}
-    monkeypatch.undo()
-    pipeline.load("--run-date", DAY_1)
-    assert indexed(pipeline) == {"_deleted_at", "_load_id", "_run_date"}
-    pipeline.query("drop index raw_data.t__run_date_idx")
-    pipeline.query("create index on raw_data.t (id, _run_date)")
-    pipeline.load("--run-date", DAY_1)
-    made = {"_deleted_at", "_load_id", "_load_id, _run_date"}
-    assert indexed(pipeline) == {*made, "id, _run_date"}  # which no window is found by
 
 
 def indexed(pipeline):

@@ -343,7 +343,7 @@ def test_columns_left_out_are_neither_read_nor_landed(watched):
     assert "ssn" not in "".join(watched.said)
 
 
-def test_a_column_left_out_later_becomes_null_and_is_said(new_pipeline):
+def test_a_column_left_out_later_becomes_null(new_pipeline):
     plain = {"name": "t", "primary_key": ["id"], "cursor": "at"}
     pipeline = new_pipeline([plain])
     pipeline.mysql(
@@ -353,8 +353,7 @@ def test_a_column_left_out_later_becomes_null_and_is_said(new_pipeline):
     pipeline.load("--run-date", DAY_1)
     declared = {**plain, "columns": [column("v", mask="drop")]}
     write_sources(pipeline.folder, pipeline.database, [declared])
-    said = pipeline.loader("load", "--run-date", DAY_2).stdout
-    assert "t: column v is left out by its declaration; new rows hold NULL" in said
+    pipeline.load("--run-date", DAY_2)
     assert pipeline.raw("t", "id, v") == [(1, 7), (2, None)]
     pipeline.load("--full-refresh")
     assert pipeline.raw("t", "id, v") == [(1, None), (2, None)]
@@ -469,8 +468,8 @@ def test_the_ledger_tells_the_most_changed_columns_first(changes, expected):
 
 
 def test_more_columns_than_the_ledger_holds_are_added_up():
-    told = changed_columns({f"{n:03}" + "é" * 61: n for n in range(1, 401)})
-    assert 8000 < len(told.encode()) <= 8192
+    told = changed_columns({f"{n:03}" + "表" * 61: n for n in range(1, 401)})
+    assert 6000 < len(told.encode()) <= 8192
     assert LEDGER_COLUMNS["changed_columns"] == "varchar(8192)"
     load = Load(
         load_id="1", table_name="t", mode="", window_start=None, window_end=None, started_at=None,

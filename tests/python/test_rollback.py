@@ -2,12 +2,10 @@
 
 import re
 import shlex
-import time
 from dataclasses import replace
 
 import pytest
 from pipeline import ROOT, copy_project
-from standin.relay import conflict
 
 MART = "analytics.nps_summary"
 NAME = "nps_summary"
@@ -244,47 +242,3 @@ def test_an_unknown_name_is_answered_with_the_known_ones(changed):
         assert expected in said
         assert "Nothing was changed." in said
     assert everything(changed) == before
-
-
-@pytest.mark.deep(because="the way there and back is always tried")
-@pytest.mark.only("postgres", because="Redshift itself ends the second of two that write a table")
-def test_a_restore_waits_for_a_publish_that_has_begun(changed):
-    publish(changed)
-    with changed.warehouse_connection() as connection, connection.cursor() as cursor:
-        connection.autocommit = False
-        cursor.execute(f"create table public.others as select * from {MART}")
-        cursor.execute(f"delete from {MART}")
-        cursor.execute(f"insert into {MART} select * from public.others")
-        restoring = changed.start(
-            "dbt", "run-operation", "restore_published", "--args", f"{{model: {NAME}}}"
-        )
-        waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-        while not changed.value(waits):
-            assert restoring.poll() is None, restoring.communicate()
-            time.sleep(0.1)
-        connection.commit()
-    said, _ = restoring.communicate(timeout=60)
-    assert restoring.returncode == 0, said
-    assert changed.value(f"select count(*) from {MART}") == 730
-
-
-@pytest.mark.deep(because="the way there and back is always tried")
-@pytest.mark.only("redshift", because="it reads the stand-in's log and makes it fail")
-def test_a_restore_is_one_transaction_that_happens_or_does_not(changed, redshift):
-    publish(changed)
-    before = everything(changed)
-    redshift.faults.append(conflict("insert into .*_publications"))
-    changed.build_fails("run-operation", "restore_published", "--args", f"{{model: {NAME}}}")
-    assert everything(changed) == before
-
-    redshift.log.clear()
-    restore(changed)
-    verbs = [each.verb for each in redshift.log]
-    delete = verbs.index("delete")
-    assert verbs[delete - 1 : delete + 3] == ["create", "delete", "insert", "insert"]
-    ends = [n for n, verb in enumerate(verbs) if verb in ("begin", "commit")]
-    begin = max(n for n in ends if n < delete)
-    commit = min(n for n in ends if n > delete)
-    assert (verbs[begin], verbs[commit]) == ("begin", "commit")
-    # What is read after the lock is what others have committed, and none of them conflicts.
-    assert verbs[begin + 1] == "lock"

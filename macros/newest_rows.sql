@@ -1,0 +1,92 @@
+{% macro newest_rows(landed, key) %}
+
+    {#-
+        A core model: the newest version of each row, merged into what is built already. All
+        columns are taken but `_deleted_at`; a column that is new there is new here.
+
+        Takes the rows loaded since the last build, except where the built table already has a
+        newer version. Loads of one table happen one after the other and each reads the source as
+        it is, so the newest load has the newest version, whatever the cursor column says and in
+        whatever order windows are landed and built. Within one load the key is unique.
+
+        A version that says its row was deleted hides the older ones and is not merged itself;
+        drop_vanished_rows takes away what was built before.
+
+        `_watermark` is the newest load of those that a build took in together with all that were
+        landed before. A build of one window does not move it, because older loads of other windows
+        may still be waiting.
+
+        landed: what ref() or source() gives.
+        key: the column that identifies a row, or a list of those that do together.
+    -#}
+    {{- config(unique_key=key_columns(key), indexes=core_indexes(key)) -}}
+    {%- set built = this if is_incremental() else none -%}
+    {%- set columns = [] -%}
+    {#- A unit test's rows are no relation; it compares only the columns that it names. -#}
+    {%- for column in (adapter.get_columns_in_relation(landed) if execute and not landed.is_cte else []) -%}
+        {%- if column.name != '_deleted_at' -%}
+            {%- do columns.append('ranked.' ~ quoted(column.name)) -%}
+        {%- endif -%}
+    {%- endfor %}
+
+with
+
+landed as (
+
+    select * from {{ landed }}
+
+    {% if built %}
+        where {{ landed_since_last_build() }}
+    {% endif %}
+
+),
+
+ranked as (
+
+    select
+        landed.*,
+
+        row_number() over (
+            partition by {{ key_columns(key) | join(', ') }}
+            order by _load_id desc
+        ) as recency_rank
+
+    from landed
+
+),
+
+newest as (
+
+    select
+        {{ columns | join(',\n        ') or 'ranked.*' }},
+        {% if not build_window() %}
+            ranked._load_id as _watermark
+        {% elif built %}
+            built._watermark
+        {% else %}
+            cast(null as varchar(32)) as _watermark
+        {% endif %}
+
+    from ranked
+    {% if built %}
+        left join {{ built }} as built on {{ same_key('ranked', 'built', key) }}
+    {% endif %}
+
+    where
+        ranked.recency_rank = 1
+        and ranked._deleted_at is null
+        {% if built %}
+            and (built._load_id is null or built._load_id <= ranked._load_id)
+        {% endif %}
+
+)
+
+select * from newest
+
+{% endmacro %}
+
+
+{#- The loader's own columns, which every staging view hands on; models/glossary.md describes them. -#}
+{% macro loader_columns() %}
+    {{- return('_run_date,\n    _load_id,\n    _loaded_at,\n    _deleted_at') -}}
+{% endmacro %}
