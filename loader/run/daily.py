@@ -113,6 +113,8 @@ class Run:
         only = [table.name for table in self.tables] if self.selected else []
         arguments = build_arguments(self.dates, only, failed)
         built = self._step("build", lambda: self._build(lease, arguments))
+        if held := self.dbt.readers(failed):
+            self.say(f"Left as they were, because of {', '.join(failed)}: {', '.join(held)}")
         return built and self._step("verify", self._verify) and landed
 
     def say(self, sentence: str) -> None:

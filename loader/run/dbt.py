@@ -142,6 +142,17 @@ class Dbt:
             if node["config"]["materialized"] == "checked_table"
         }
 
+    def readers(self, tables: Sequence[str]) -> list[str]:
+        """Read which models and snapshots stand on these tables, directly or not; sorted."""
+        children = self._read("manifest").get("child_map", {})
+        ends = tuple(f".{SOURCE}.{table}" for table in tables)
+        found, left = set[str](), {name for name in children if name.endswith(ends)}
+        while left:
+            found |= left
+            left = {child for name in left for child in children.get(name, ())} - found
+        kinds = ("model.", "snapshot.")
+        return sorted(name.split(".")[2] for name in found if name.startswith(kinds))
+
     def _read(self, artifact: str) -> dict[str, Any]:
         """Read what dbt has written of its last command; empty if nothing."""
         with suppress(FileNotFoundError):

@@ -284,6 +284,7 @@ def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(
     assert "Not landed: a." in land["error"]
     assert "0000-00-00" in land["error"]
     assert land["remedy"]
+    assert "Left as they were, because of a: a_summary" in report["said"]
     assert "1 of dbt's" in build["error"]
     assert "b_summary" in build["error"]
     # A table stops at its first day that fails; the others go on.
