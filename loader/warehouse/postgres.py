@@ -67,6 +67,8 @@ class Postgres(Warehouse):
         "set transaction isolation level repeatable read",
         "set local enable_nestloop = off",
         "set local work_mem = '64MB'",
+        # It takes a bucket for a row each, and would not add buckets up on several cores.
+        "set local parallel_tuple_cost = 0",
     )
 
     def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
