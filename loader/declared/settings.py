@@ -16,6 +16,8 @@ LOCAL_ENV = Path(".local/local.env")
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 _ADDRESS = r"[A-Za-z0-9]+://"
 _SECRET_LENGTH = 16
+# Who has set these would otherwise hear of no failure any more.
+_OLD = re.compile("LOADER_(SLACK_WEBHOOK|EMAIL_TO|SMTP_.*)")
 
 
 @dataclass(frozen=True)
@@ -183,8 +185,15 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
     """Check every setting before anything is touched; an empty one is as one that is not set.
 
     Raises:
-        ConfigError: a setting is missing or means nothing; names all that are missing.
+        ConfigError: a setting is missing, means nothing, or has another name now; names all that
+            are missing.
     """
+    if old := sorted(name for name in env if _OLD.fullmatch(name) and env[name]):
+        raise ConfigError(
+            f"{', '.join(old)}: who is notified is set by LOADER_NOTIFY alone.",
+            "Unset it. LOADER_NOTIFY takes the address of Slack's webhook as it is, and an e-mail "
+            "as mailtos://USER:PASSWORD@SMTP_HOST:587?from=SENDER&to=RECIPIENT.",
+        )
     missing = [
         f"{name} ({setting.meaning})"
         for name, setting in SETTINGS.items()
