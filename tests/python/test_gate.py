@@ -88,7 +88,7 @@ FEW = "select * from scored where answered_on < '2024-08-06'"
 NOTHING = ", ".join(["cast(null as bigint)"] * 5)
 WRONG = (
     f"{FEW} union all {FEW} union all "
-    f"select cast(null as date), {NOTHING}, 1000, cast(null as numeric), false"
+    f"select cast(null as date), {NOTHING}, 1000, cast(null as numeric(18, 4)), false"
 )
 """Eleven rows, five of them twice, and one in which every column is wrong."""
 
