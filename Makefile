@@ -53,7 +53,7 @@ soak: .venv/installed-dev  ## drive the pipeline at random, SOAK_RUNS times on e
 bench: .venv/installed-dev  ## measure the loader beside the raw pipe, pandas and other tools
 	@.venv/bin/python -u -m bench --json .local/bench/record.json
 
-smoke-redshift: .venv/installed  ## try every step on your own Redshift, and drop it all again
+smoke-redshift: .venv/installed-dev  ## try every step on your own Redshift, and drop it all again
 	@PYTHONPATH=tests/python .venv/bin/python -m smoke
 
 lint site docs: export DBT_TARGET := local
@@ -81,7 +81,7 @@ docs: site  ## write them and serve them
 
 clean:  ## stop the services and leave nothing behind
 	@[ ! -x .venv/bin/python ] || $(LOCAL) clean
-	@rm -rf .venv .local
+	@rm -rf .venv .local .hypothesis
 	@find loader report bench tests -name __pycache__ -prune -exec rm -rf {} +
 
 lock: .venv/installed-dev  ## write requirements*.txt from pyproject.toml

@@ -10,7 +10,7 @@
   + ReportError     the summaries are not there to be shown; no page was written
   + RunError        a step of `loader run` failed; says what was left untouched
     - LeaseHeldError     another run of the target goes on; nothing was touched
-    - StoppedError       a signal ended the run, or another run took over its lease
+    - StoppedError       a signal, a lost lease or a step that takes too long ended it
 
 Each carries the fact and its remedy; the command line prints both and exits with `exit_status`.
 """
@@ -91,10 +91,10 @@ class LeaseHeldError(RunError):
 
 
 class StoppedError(RunError):
-    """A signal ended the run, or another run took over its lease.
+    """A signal, a lost lease or a step that takes too long ended what was under way.
 
     Args:
-        signal: the signal's number; 0 for a lost lease.
+        signal: the signal's number; 0 if it was none.
     """
 
     def __init__(self, fact: str, remedy: str, signal: int = 0) -> None:

@@ -72,7 +72,7 @@ def users_by_month(users: pd.DataFrame) -> Figure:
 def revenue_by_month(revenue: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """What was earned, refunds taken off, stacked by channel."""
     earning = [name for name, own in revenue.groupby("channel_name") if own["net_amount"].any()]
-    wide = _plain(revenue.pivot(index="session_month", columns="channel_name", values="net_amount"))
+    wide = revenue.pivot(index="session_month", columns="channel_name", values="net_amount")
     kinds = {shown(name): colour for name, colour in colours.items() if name in earning}
     wide = wide.rename(columns=shown).reset_index()
     figure = _stacked(wide, "session_month", kinds, "net revenue", yaxis_tickprefix="$")

@@ -1,7 +1,7 @@
 """What a person sees: progress, tables, colours on a terminal and plain lines elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
@@ -75,14 +75,10 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
         yield Watcher(rows=rows, say=lambda line: OUT.print(printable(line)), done=done)
 
 
-def printer(as_json: bool) -> Callable[[str], None]:
-    """Make what prints a run's sentences and commands; nothing where a report is to be printed."""
-
-    def printed(sentence: str) -> None:
-        OUT.print(printable(sentence))
-        sys.stdout.flush()  # dbt writes to the same place
-
-    return (lambda _: None) if as_json else printed
+def tell(sentence: str) -> None:
+    """Print a run's sentence or command."""
+    OUT.print(printable(sentence))
+    sys.stdout.flush()  # dbt writes to the same place
 
 
 def show_run(report: Mapping[str, Any], file: Path) -> None:
@@ -142,25 +138,12 @@ def load_line(load: Load, width: int) -> str:
     )
 
 
-def as_json(preview: Preview | Outcome) -> dict[str, Any]:
-    """One preview, or what would stop the load; machine-readable."""
-    if isinstance(preview, Outcome):
-        return preview.as_json()
-    return {
-        **preview.job.as_json(),
-        "source_rows": preview.source_rows,
-        "files": preview.files,
-        "changes": preview.changes,
-        "statements": preview.statements,
-    }
-
-
 def show_previews(previews: Sequence[Preview | Outcome]) -> None:
     """Print what would happen, with the SQL, or what would stop it; nothing was touched."""
     for preview in previews:
         heading = (preview.job.table.name, "bold"), f"  {preview.job.window}  "
         if isinstance(preview, Outcome):
-            failure = as_json(preview)
+            failure = preview.as_json()
             OUT.print(_styled(*heading, ("would fail", "red"), f": {failure['error']}"))
             OUT.print(f"  {failure['remedy']}\n")
             continue

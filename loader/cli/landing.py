@@ -86,7 +86,6 @@ def plan(
     A table that could not be landed is shown with what would stop it; the exit status is then 1.
     """
     session = open_session(target)
-    from loader.cli import console
     from loader.load.job import Outcome
     from loader.load.plan import previews
 
@@ -94,8 +93,10 @@ def plan(
         jobs = jobs_of(session, warehouse, names, dates)
         found = list(previews(jobs, session.settings, warehouse))
     if as_json:
-        click.echo(json.dumps([console.as_json(each) for each in found], indent=2))
+        click.echo(json.dumps([each.as_json() for each in found], indent=2))
     else:
+        from loader.cli import console
+
         console.show_previews(found)
     if any(isinstance(each, Outcome) for each in found):
         sys.exit(1)

@@ -30,7 +30,6 @@ _SETTINGS = [
 def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     """Show what the ledger knows: last window, rows, age, failures, missing days."""
     session = open_session(target)
-    from loader.cli import console
     from loader.declared.tables import select_tables
     from loader.load.status import table_status
 
@@ -41,6 +40,8 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
     else:
+        from loader.cli import console
+
         console.show_status(statuses)
         left = {load.table_name for load in loads} - session.tables.keys()
         if left and not names:

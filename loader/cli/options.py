@@ -94,12 +94,17 @@ def window(command: Command) -> Command:
 target = click.option("--target", "-t", help="Target of the dbt profile; else the profile's own.")
 threads = click.option(
     "--threads",
+    "--parallel",
+    "threads",
     type=click.IntRange(1),
     default=lambda: min(max(os.cpu_count() or 0, _FEWEST), _MOST),
     show_default=f"the machine's cores, from {_FEWEST} to {_MOST}",
     help="Tables at a time.",
 )
 rate = click.option(
-    "--max-rows-per-second", "rate", type=click.IntRange(1), help="A brake for the source's sake."
+    "--max-rows-per-second",
+    "rate",
+    type=click.IntRange(1),
+    help="Read no faster, for the source's sake.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="One machine-readable report.")

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     type=click.Choice(["day", "month"]),
     help="Land a range in such steps, one after the other; else as one window.",
 )
-@click.option("--parallel", type=click.IntRange(1), help="The same as --threads.")
 @click.option("--resume", is_flag=True, help="Go on with the last backfill of that range.")
 @click.option(
     "--wait", type=click.IntRange(0), default=0, help="Seconds to wait for another run to end."
@@ -46,7 +45,6 @@ def run(
     names: tuple[str, ...],
     dates: Dates,
     step: str | None,
-    parallel: int | None,
     resume: bool,
     wait: int,
     target: str | None,
@@ -54,13 +52,13 @@ def run(
     rate: int | None,
     as_json: bool,
 ) -> None:
-    """Do the day's work: land, build, check; without dates, every day that is missing.
+    """Do the day's work: land, build, verify; without dates, every day that is missing.
 
     One run at a time per target. A step that fails for a reason that may pass is tried again. A
     range is built once. Exit status: 0 all is well, 1 something failed, 2 the command line is
     wrong, 75 another run goes on, 128 + N signal N ended it.
     """
-    for option, value in (("--step", step), ("--resume", resume), ("--parallel", parallel)):
+    for option, value in (("--step", step), ("--resume", resume)):
         if value and dates.start_date is None:
             raise CommandLineError(
                 f"{option} is for a backfill.", "Give --start-date and --end-date with it."
@@ -84,14 +82,14 @@ def run(
         selected=bool(names),
         dates=dates,
         requested=requested,
-        threads=parallel or threads,
+        threads=threads,
         step=step,
         resume=resume,
         wait=wait,
         log=folder / f"{run_id}.dbt.log" if as_json else None,
         route=route_of(session, rate),
         show=lambda jobs: unwatched() if as_json else console.progress(jobs),
-        tell=console.printer(as_json),
+        tell=(lambda _: None) if as_json else console.tell,
     )
     written, file = _to_its_end(this, folder)
     if as_json:

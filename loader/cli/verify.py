@@ -41,25 +41,27 @@ def verify(
     difference yet. Ends with status 1 if anything differs and was not repaired.
     """
     session = open_session(target)
-    from loader.cli import console
     from loader.verify.compare import compare, repair_jobs
 
-    tables, window = asked_for(session, names, dates)
-    width = max(len(table.name) for table in tables)
+    asked, window = asked_for(session, names, dates)
+    width = max(len(table.name) for table in asked)
     comparisons = []
-    for table in tables:
+    for table in asked:
         each = compare(table, session.settings, session.warehouse, window, values)
         comparisons.append(each)
         if not as_json:
+            from loader.cli import console
+
             console.show_finding(each.finding, width)
     findings = [comparison.finding for comparison in comparisons]
     if not as_json:
         console.show_differences(findings)
     jobs = repair_jobs(comparisons, session.settings, confirmed=yes) if repair else []
     report = land_all(jobs, route_of(session), 1, as_json)
-    if as_json:
-        report = {"tables": [each.as_json() for each in findings], **report}
-        click.echo(json.dumps(report, indent=2))
     repaired = {load["table_name"] for load in report["loads"] if load["outcome"] == "landed"}
-    if any(not finding.agrees and finding.table not in repaired for finding in findings):
+    is_well = all(each.agrees or each.table in repaired for each in findings)
+    if as_json:
+        tables = [each.as_json() for each in findings]
+        click.echo(json.dumps({"tables": tables, **report, "ok": is_well}, indent=2))
+    if not is_well:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Is everything in place before the first load: one line each, with the remedy."""
+"""Look whether everything is in place before the first load: one line each, with the remedy."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

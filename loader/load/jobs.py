@@ -38,7 +38,7 @@ def jobs_for(
     A table without a cursor is always copied whole; so is one that was never landed when no
     window was requested. A table that has nothing to catch up with has no job.
     """
-    loads = warehouse.loads()
+    loads = [] if requested else warehouse.loads()
     today = today_in(settings)
     for table in tables:
         if table.cursor is None or requested == WHOLE:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from loader.declared.settings import Settings
 from loader.errors import LoaderError
@@ -28,6 +29,16 @@ class Preview:
     files: int
     changes: list[str]
     statements: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """What the job would do, its days as ISO text."""
+        return {
+            **self.job.as_json(),
+            "source_rows": self.source_rows,
+            "files": self.files,
+            "changes": self.changes,
+            "statements": self.statements,
+        }
 
 
 def previews(

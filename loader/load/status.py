@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
+from loader.load.job import now
 from loader.warehouse.ledger import Load, missing_days
 
 
@@ -48,11 +49,10 @@ def table_status(table: Table, loads: Sequence[Load], settings: Settings) -> Tab
         for load in own
         if load.outcome == "failed" and (not last or load.load_id > last.load_id)
     ]
-    now = datetime.now(UTC).replace(tzinfo=None)
     return TableStatus(
         table=table.name,
         last=last,
-        age=now - last.ended_at if last and last.ended_at else None,
+        age=now() - last.ended_at if last and last.ended_at else None,
         failures=len(failed),
         error=failed[-1].error if failed else None,
         missing_days=tuple(missing_days(own, settings.zone)),

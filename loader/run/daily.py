@@ -113,7 +113,7 @@ class Run:
         only = [table.name for table in self.tables] if self.selected else []
         arguments = build_arguments(self.dates, only, failed)
         built = self._step("build", lambda: self._build(lease, arguments))
-        if held := self.dbt.readers(failed):
+        if failed and (held := self.dbt.readers(failed)):
             self.say(f"Left as they were, because of {', '.join(failed)}: {', '.join(held)}")
         return built and self._step("verify", self._verify) and landed
 
@@ -164,7 +164,7 @@ class Run:
         if self.jobs is None:
             self.jobs = self._due(lease)
         for key, outcome in list(self.outcomes.items()):
-            if outcome.error and may_pass(outcome.error):
+            if outcome.error and is_transient(outcome.error):
                 del self.outcomes[key]
         done, failed = self.outcomes.keys(), self._failed
         left = [
@@ -188,7 +188,7 @@ class Run:
             raise RunError(
                 f"Not landed: {', '.join(self._failed)}. {errors[0].fact}",
                 errors[0].remedy,
-                transient=any(may_pass(error) for error in errors),
+                transient=any(is_transient(error) for error in errors),
             )
 
     @property
@@ -216,7 +216,7 @@ class Run:
             finding = compare(table, settings, new_warehouse, span(windows)).finding
             self.findings.append(finding)
             if error := finding.error:
-                if may_pass(error):
+                if is_transient(error):
                     raise error
                 self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
             elif finding.differing:
@@ -249,7 +249,7 @@ class Run:
             while True:
                 attempts += 1
                 error = self._error_of(attempt)
-                if not error or not may_pass(error) or attempts > settings.retries:
+                if not error or not is_transient(error) or attempts > settings.retries:
                     return error is None
                 self.say(
                     f"{name}: trying again in {settings.retry_seconds} s "
@@ -286,8 +286,3 @@ class Run:
             error = unexpected(caught, left=_LEFT)
         self.stop.check()  # an error is then but the end of what was under way
         return error
-
-
-def may_pass(error: LoaderError) -> bool:
-    """Whether the same may well succeed another time, without anybody mending anything."""
-    return error.transient or is_transient(error)

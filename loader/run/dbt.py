@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -111,6 +112,8 @@ class Dbt:
             self.nodes[result["unique_id"]] = {"node": result["unique_id"], **kept}
         if failed := self.failures:
             raise _failed(failed, len(self.nodes))
+        if status:
+            raise RunError("dbt failed and names no node.", "See its output; then run again.")
 
     @property
     def failures(self) -> list[Node]:
@@ -167,7 +170,7 @@ class Dbt:
         output = os.open(self._log, flags, 0o600) if self._log else None
         with TemporaryFile("w+") as errors:
             process = subprocess.Popen(  # noqa: S603 - nothing of anybody's is in it
-                [sys.executable, "-P", "-m", "loader.run.dbt", *colours, *command],
+                [sys.executable, "-P", "-m", "loader.run.dbt", *colours, "--write-json", *command],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=errors,
@@ -236,6 +239,8 @@ def main() -> None:
 def _interrupt_at_end_of_input() -> None:
     sys.stdin.read()
     os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(GRACE_SECONDS)
+    os._exit(_NOT_RUN)  # such as where a warehouse does not answer that a statement is cancelled
 
 
 if __name__ == "__main__":

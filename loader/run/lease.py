@@ -81,6 +81,8 @@ class Lease:
             with warehouse.transaction():
                 relation = warehouse.relation(LEASES)
                 _keep_others_out(warehouse)
+                # An attempt whose COMMIT was not answered may have left this run's own.
+                warehouse.execute(f"delete from {relation} where run_id = %s", (self._run_id,))
                 for dead in _dead_holders(warehouse):
                     say(f"The lease of {dead} had expired; it was taken over.")
                 warehouse.execute(

@@ -183,6 +183,8 @@ def _again(report: Report) -> str:
         for name in ("run_date", "start_date", "end_date")
         if report["dates"].get(name)
     ]
+    options += ["--full-refresh"] if report["dates"].get("full_refresh") else []
+    options += [shlex.join(["--select", *names])] if (names := report.get("select")) else []
     return " ".join(["loader run", *options, f"--target {shlex.quote(report['target'])}"])
 
 

@@ -154,9 +154,13 @@ def _freshness(run: "Run", warehouse: Warehouse) -> Iterator[Report]:
 
 def _published(run: "Run", warehouse: Warehouse) -> Iterator[Report]:
     """Look up when each summary that the project has was last published."""
-    for name, schema in sorted(run.dbt.summaries().items()):
+    summaries = run.dbt.summaries()
+    for schema in sorted(set(summaries.values())):
         with suppress(LandingError), warehouse.transaction():  # nothing was ever published
-            statement = f"select max(published_at) from {quote(schema)}._publications"
-            ((at,),) = warehouse.execute(f"{statement} where model_name = %s", (name,))
-            if at:
-                yield {"model": name, "published_at": _utc(at)}
+            rows = warehouse.execute(
+                f"select model_name, max(published_at) from {quote(schema)}._publications "
+                "group by 1 order by 1"
+            )
+            for name, at in rows:
+                if summaries.get(name) == schema:
+                    yield {"model": name, "published_at": _utc(at)}

@@ -151,8 +151,7 @@ class Warehouse(Ledgers):
                     self._hold(landing.table)
                 return self._attempt(landing, say)
             except (LandingError, StageError) as error:
-                passes = error.transient or is_transient(error)
-                if seconds is None or self.terminated or not passes:
+                if seconds is None or self.terminated or not is_transient(error):
                     raise
                 if isinstance(error, StageError) and landing.staged:
                     landing.staged()  # raises what kept rows from being staged

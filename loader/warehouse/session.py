@@ -171,11 +171,13 @@ def sqlstate(error: BaseException) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same transaction may well succeed another time.
+    """Whether the same may well succeed another time, without anybody mending anything.
 
-    True for a conflict with another transaction, a server that restarts, and a connection that
-    broke, of which drivers know no code. [PostgreSQL: Error Codes]
+    True for an error that says so of itself, a conflict with another transaction, a server that
+    restarts, and a connection that broke, of which drivers know no code. [PostgreSQL: Error Codes]
     """
+    if getattr(error, "transient", False):
+        return True
     cause, code = _behind(error), sqlstate(error)
     if code:
         return code in _TRANSIENT or code.startswith("08") or is_conflict(one_line(cause))

@@ -40,7 +40,7 @@ BUILT = (
 )  # fmt: skip
 LONGEST = ("built redshift", "built postgres", "tests/python/test_commands.py")
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
-ON_BOTH = ("test_landing.py", "test_chain.py", "test_types.py", "test_numbers.py")
+ON_BOTH = ("test_landing.py", "test_jobs.py", "test_types.py", "test_numbers.py")
 # redshift_connector asks which module connects; reading all callers' source took it longer than
 # connecting.
 inspect.stack = partial(inspect.stack, context=0)

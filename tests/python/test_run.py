@@ -32,9 +32,9 @@ from loader.load.job import Job, Watcher, unwatched
 from loader.load.jobs import run_jobs
 from loader.run import daily, dbt, lease
 from loader.run import report as written
-from loader.run.daily import may_pass
 from loader.run.dbt import Dbt, build_arguments
 from loader.run.lease import Lease
+from loader.warehouse.session import is_transient
 from loader.warehouse.stop import Stop
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
@@ -364,7 +364,7 @@ def test_what_may_pass_by_itself_is_told_from_what_must_be_mended(pipeline, chan
         except LoaderError as refused:
             error = refused
     assert error
-    assert may_pass(error) is passes, error
+    assert is_transient(error) is passes, error
 
 
 def test_what_dbt_is_asked_to_build():
@@ -417,7 +417,7 @@ def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
     assert totals(built) == [(1, 1), (1, 2), (1, 3), (1, 4)]
 
     built.mysql("update a set paid = null", f"insert into a values (9, 9, '{DAY}', null)")
-    arguments = (*RANGE, "--step", "day", "--select", "a", "whole", "--resume", "--parallel", "2")
+    arguments = (*RANGE, "--step", "day", "--select", "a", "whole", "--resume", "--threads", "2")
     status, report = run(built, *arguments)
     assert status == 0, report
     assert f"Going on where run {report_before(built)['run_id']} left off." in report["said"]
@@ -441,7 +441,6 @@ def report_before(pipeline):
     ("arguments", "said"),
     [
         (("--resume",), "--resume is for a backfill."),
-        (("--run-date", DAY, "--parallel", "2"), "--parallel is for a backfill."),
         (("--run-date", DAY, "--step", "day"), "--step is for a backfill."),
         (("--run-date", "2026-02-30"), "is not a day of the calendar"),
         (("--select", "nobody"), "Known tables: a, b, whole."),

@@ -106,7 +106,7 @@ def test_a_trial_that_ends_early_says_why_and_drops_everything(start, redshift, 
 def test_what_is_missing_is_told_in_one_sentence(tmp_path):
     done = subprocess.run(
         # Whatever the requirements' dates, nothing is installed here.
-        ["make", "--old-file", ".venv/installed", "smoke-redshift"],
+        ["make", "--old-file", ".venv/installed-dev", "smoke-redshift"],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"},
     )  # fmt: skip
