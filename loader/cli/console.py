@@ -98,34 +98,26 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
 
 
 def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
-    """Print what several loads landed altogether, table by table where one has several.
+    """Print what several loads landed altogether; a single one says it all by itself.
 
     Args:
-        loads: the ledger's rows, or the like of loads that failed; one says it all by itself.
+        loads: the ledger's rows, or the like of loads that failed.
     """
-    if len(loads) < 2:  # noqa: PLR2004
-        return
-    tables = dict.fromkeys(load["table_name"] for load in loads)
-    rows = [
-        (name, *_totals([load for load in loads if load["table_name"] == name]))
-        for name in (tables if len(loads) > len(tables) else [])
-    ]
-    rows.append(("together", *_totals(loads)))
-    OUT.print()
-    _show_table(("table", "loads", "rows", "staged", "seconds", "failed"), rows, to_the_left=1)
-
-
-def _totals(loads: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     landed = [load for load in loads if load["outcome"] == "landed"]
-    yield f"{len(landed):,}"
-    yield f"{sum(load['landed_rows'] or 0 for load in landed):,}"
-    yield decimal(sum(load["staged_bytes"] or 0 for load in landed))
-    ended, began = (
-        [datetime.fromisoformat(load[name]) for load in landed]
-        for name in ("ended_at", "started_at")
-    )
-    yield f"{(max(ended) - min(began)).total_seconds():,.1f}" if landed else ""
-    yield f"{len(loads) - len(landed):,}" if len(landed) < len(loads) else ""
+    if len(loads) > 1 and landed:
+        rows, staged = (
+            sum(load[name] for load in landed) for name in ("landed_rows", "staged_bytes")
+        )
+        began, ended = (
+            [datetime.fromisoformat(load[name]) for load in landed]
+            for name in ("started_at", "ended_at")
+        )
+        seconds = (max(ended) - min(began)).total_seconds()
+        failed = f"  {len(loads) - len(landed):,} failed" if len(landed) < len(loads) else ""
+        OUT.print(
+            f"\ntogether  {len(landed):,} loads  {rows:,} rows  {decimal(staged)}"
+            f"  {seconds:,.1f} s{failed}"
+        )
 
 
 def load_line(load: Load, width: int) -> str:
@@ -188,7 +180,7 @@ def _status_row(status: TableStatus) -> tuple[str, ...]:
 
 def show_finding(finding: Finding, width: int) -> None:
     """Print what the comparison of one table has found, as one line."""
-    name = f"{finding.table:{width}}"
+    name = f"{finding.table.name:{width}}"
     if finding.error:
         _failed(name, finding.error)
         return
@@ -208,11 +200,12 @@ def show_differences(findings: Sequence[Finding]) -> None:
     """Print the days on which something differs."""
     rows = list[tuple[str, ...]]()
     for finding in findings:
+        name = finding.table.name
         for day in finding.days[:_DAYS_SHOWN]:
             counts = day.source_rows, day.warehouse_rows, day.missing, day.extra, day.stale
-            rows.append((finding.table, str(day.day or ""), *(f"{count:,}" for count in counts)))
+            rows.append((name, str(day.day or ""), *(f"{count:,}" for count in counts)))
         if (more := len(finding.days) - _DAYS_SHOWN) > 0:
-            rows.append((finding.table, f"and {more} more"))
+            rows.append((name, f"and {more} more"))
     if rows:
         OUT.print()
         headings = "table", "day", "source rows", "warehouse rows", "missing", "extra", "stale"

@@ -112,11 +112,8 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
         from loader.cli import console  # rich takes as long to import as MySQL to begin
 
         shown = console.progress(jobs)
-    outcomes = []
     with shown as watcher:
-        for outcome in run_jobs(jobs, route, threads, watcher):
-            outcomes.append(outcome)
-            watcher.done(outcome)
+        outcomes = run_jobs(jobs, route, threads, watcher)
     report: dict[str, Any] = {
         "ok": not any(outcome.error for outcome in outcomes),
         "said": list(watcher.said),

@@ -45,21 +45,20 @@ def verify(
 
     asked, window = asked_for(session, names, dates)
     width = max(len(table.name) for table in asked)
-    comparisons = []
+    findings = []
     for table in asked:
-        each = compare(table, session.settings, session.warehouse, window, values)
-        comparisons.append(each)
+        finding = compare(table, session.settings, session.warehouse, window, values)
+        findings.append(finding)
         if not as_json:
             from loader.cli import console
 
-            console.show_finding(each.finding, width)
-    findings = [comparison.finding for comparison in comparisons]
+            console.show_finding(finding, width)
     if not as_json:
         console.show_differences(findings)
-    jobs = repair_jobs(comparisons, session.settings, confirmed=yes) if repair else []
+    jobs = repair_jobs(findings, session.settings, confirmed=yes) if repair else []
     report = land_all(jobs, route_of(session), 1, as_json)
     repaired = {load["table_name"] for load in report["loads"] if load["outcome"] == "landed"}
-    is_well = all(each.agrees or each.table in repaired for each in findings)
+    is_well = all(each.agrees or each.table.name in repaired for each in findings)
     if as_json:
         tables = [each.as_json() for each in findings]
         click.echo(json.dumps({"tables": tables, **report, "ok": is_well}, indent=2))

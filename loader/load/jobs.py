@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
-from queue import Empty, SimpleQueue
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
@@ -83,43 +82,37 @@ def today_in(settings: Settings) -> date:
     return day_in(settings.zone, now())
 
 
-def run_jobs(
-    jobs: Sequence[Job], route: Route, threads: int, watcher: Watcher
-) -> Iterator[Outcome]:
+def run_jobs(jobs: Sequence[Job], route: Route, threads: int, watcher: Watcher) -> list[Outcome]:
     """Land every job, several tables at a time; a table that fails does not stop the others.
 
     A table's jobs land one after the other, in the order given, up to the first that fails.
 
     Args:
-        threads: how many tables at a time.
+        threads: how many tables at a time; each is shown from its own.
 
-    Yields:
-        Outcomes in the order in which the jobs end; none for a job that was never begun, or that
+    Returns:
+        Outcomes in the order in which the jobs ended; none for a job that was never begun, or that
         did not end in time after it was asked to.
     """
     _return_large_blocks()
-    by_table = dict[str, list[Job]]()
+    by_table, outcomes = dict[str, list[Job]](), list[Outcome]()
     for job in jobs:
         by_table.setdefault(job.table.name, []).append(job)
-    ended = SimpleQueue[Outcome | None]()
     pool = ThreadPoolExecutor(threads, thread_name_prefix=THREAD_NAME)
-    tables = [pool.submit(_land_table, each, route, watcher, ended) for each in by_table.values()]
-    left = len(tables)
+    left = {pool.submit(_land_table, each, route, watcher, outcomes) for each in by_table.values()}
     try:
         while left and route.stop.asked_for < GIVE_UP_SECONDS:
-            with suppress(Empty):
-                outcome = ended.get(timeout=_LOOK_SECONDS)
-                if outcome:
-                    yield outcome
-                else:
-                    left -= 1
+            ended, left = wait(left, _LOOK_SECONDS)
+            for table in ended:
+                table.result()
     finally:
-        if left:  # nobody asks for outcomes any more, or a load hangs
+        if left:  # nobody waits for them any more, or a load hangs
             route.stop.ask(
                 StoppedError("The load was interrupted; nothing was landed.", "Run again.")
             )
-            wait(tables, max(GIVE_UP_SECONDS - route.stop.asked_for, 0))
+            wait(left, max(GIVE_UP_SECONDS - route.stop.asked_for, 0))
         pool.shutdown(wait=False, cancel_futures=True)
+    return list(outcomes)
 
 
 def _return_large_blocks() -> None:
@@ -135,7 +128,7 @@ def _return_large_blocks() -> None:
 
 
 def _land_table(
-    jobs: Sequence[Job], route: Route, watcher: Watcher, ended: "SimpleQueue[Outcome | None]"
+    jobs: Sequence[Job], route: Route, watcher: Watcher, outcomes: list[Outcome]
 ) -> None:
     """Land one table's windows one after the other; a sentence that recurs is said once."""
     said = set[str]()
@@ -145,16 +138,14 @@ def _land_table(
             said.add(sentence)
             watcher.say(sentence)
 
-    try:
-        for job in jobs:
-            if route.stop.because:
-                break
-            outcome = load_window(job, route, replace(watcher, say=say))
-            ended.put(outcome)
-            if outcome.error:
-                break
-    finally:
-        ended.put(None)
+    for job in jobs:
+        if route.stop.because:
+            return
+        outcome = load_window(job, route, replace(watcher, say=say))
+        outcomes.append(outcome)
+        watcher.done(outcome)
+        if outcome.error:
+            return
 
 
 def are_under_way() -> bool:

@@ -84,16 +84,17 @@ class Run:
         lease = Lease(self.run_id, self.route.new_warehouse, self.stop, backfill)
         try:
             if self._step("lease", lambda: self._take(lease)):
-                with lease.kept():
-                    if self._land_build_verify(lease):
-                        lease.outcome = self.outcome = "succeeded"
-                        self.exit_status = 0
+                lease.keep()
+                if self._land_build_verify(lease):
+                    self.outcome, self.exit_status = "succeeded", 0
         except LeaseHeldError as held:
             self.outcome, self.exit_status = "refused", held.exit_status
         except StoppedError as stopped:
             self.give_up(stopped)
         except Exception as error:  # such as a terminal that is gone
             self.said.append(unexpected(error, left=_LEFT).fact)
+        finally:
+            lease.give_back(self.outcome)
 
     def give_up(self, stopped: StoppedError) -> None:
         """Note what has ended the run before its time."""
@@ -166,11 +167,11 @@ class Run:
         for key, outcome in list(self.outcomes.items()):
             if outcome.error and is_transient(outcome.error):
                 del self.outcomes[key]
-        done, failed = self.outcomes.keys(), self._failed
+        ended, failed = self.outcomes.keys(), self._failed
         left = [
             job
             for job in self.jobs
-            if (job.table.name, job.window) not in done and job.table.name not in failed
+            if (job.table.name, job.window) not in ended and job.table.name not in failed
         ]
         with self.show(left) as watcher:
 
@@ -178,11 +179,13 @@ class Run:
                 self.said.append(sentence)
                 watcher.say(sentence)
 
-            for outcome in run_jobs(left, self.route, self.threads, replace(watcher, say=say)):
+            def done(outcome: Outcome) -> None:
                 self.outcomes[outcome.job.table.name, outcome.job.window] = outcome
                 watcher.done(outcome)
                 if isinstance(outcome.error, StoppedError):
-                    raise outcome.error
+                    self.stop.ask(outcome.error)
+
+            run_jobs(left, self.route, self.threads, replace(watcher, say=say, done=done))
         self.stop.check()
         if errors := [each.error for each in self.outcomes.values() if each.error]:
             raise RunError(
@@ -213,7 +216,7 @@ class Run:
             windows = [each.job.window for each in landed if each.load]
             if not windows:
                 continue
-            finding = compare(table, settings, new_warehouse, span(windows)).finding
+            finding = compare(table, settings, new_warehouse, span(windows))
             self.findings.append(finding)
             if error := finding.error:
                 if is_transient(error):

@@ -7,8 +7,8 @@ ended are the history that a backfill is resumed by. Only the warehouse's clock 
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from threading import Event, Thread
 
 from loader.declared.windows import Window
@@ -46,7 +46,6 @@ class Lease:
     Attributes:
         landing_since: when the backfill that this run is, or goes on with, began to land; by the
             loader's clock, which the ledger has.
-        outcome: what the history is to say of the run; its end sets it.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class Lease:
         backfill: Window | None = None,
     ) -> None:
         self.landing_since = now()
-        self.outcome = "failed"
         self._run_id = run_id
         self._days = (backfill.start, backfill.end) if backfill else (None, None)
         self._new_warehouse = new_warehouse
@@ -133,17 +131,9 @@ class Lease:
             raise lease_lost("another run has taken it over")
         self._renewed_at = asked_at
 
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Renew the lease, once taken, in a thread of its own, and give it back at the end."""
+    def keep(self) -> None:
+        """Renew the lease, once taken, in a thread of its own until it is given back."""
         Thread(target=self._keep, name="lease", daemon=True).start()
-        try:
-            yield
-        except StoppedError as stopped:
-            self.outcome = "interrupted" if stopped.by_signal else "failed"
-            raise
-        finally:
-            self.give_back()
 
     def _keep(self) -> None:
         """Renew the lease until it ends; ask the run to stop when it is lost.
@@ -163,9 +153,15 @@ class Lease:
                 if since >= LEASE_SECONDS:
                     self._stop.ask(lease_lost(f"it could not be renewed: {error.fact}"))
 
-    def give_back(self) -> None:
-        """End the lease, if the warehouse can be reached; else it expires."""
+    def give_back(self, outcome: str) -> None:
+        """End a lease that was taken, if the warehouse can be reached; else it expires.
+
+        Args:
+            outcome: what became of the run, for the history.
+        """
         self._ended.set()
+        if not self._renewed_at:
+            return
         with (
             suppress(LandingError),
             closing(self._new_warehouse()) as warehouse,
@@ -174,7 +170,7 @@ class Lease:
             ended = f"ended_at = {warehouse.clock}, outcome = %s"
             warehouse.execute(
                 f"update {warehouse.relation(LEASES)} set {ended} {_OURS}",
-                (self.outcome, self._run_id),
+                (outcome, self._run_id),
             )
 
 

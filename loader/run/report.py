@@ -111,12 +111,12 @@ def of_run(run: "Run") -> Report:
         "dates": run.dates._asdict(),
         "select": [table.name for table in run.tables] if run.selected else [],
         "steps": run.steps,
-        "loads": [outcome.as_json() for outcome in run.outcomes.values()],
+        "loads": [outcome.as_json() for outcome in list(run.outcomes.values())],
         "said": run.said,
         "dbt": {"failures": run.dbt.failures, "warnings": run.dbt.warnings},
         "verify": [
             {
-                "table": each.table,
+                "table": each.table.name,
                 "missing": each.missing,
                 "extra": each.extra,
                 "stale": each.stale,

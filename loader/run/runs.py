@@ -12,7 +12,7 @@ Report = Mapping[str, Any]
 
 
 def record_run(warehouse: Warehouse, report: Report) -> None:
-    """Write a run's row into the ledger; a run that is written again replaces its row.
+    """Write a run's row into the ledger.
 
     Raises:
         LandingError: the warehouse could not be reached, or refused.
@@ -31,9 +31,6 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
     }
     warehouse.prepare()
     with warehouse.transaction():
-        warehouse.execute(
-            f"delete from {warehouse.relation(RUNS)} where run_id = %s", (row["run_id"],)
-        )
         warehouse.insert(RUNS, row)
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from loader.declared.settings import Settings
@@ -29,22 +29,13 @@ FREE_ROWS = 100
 """So many rows are repaired whatever share of a table they are."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A finding, and what would repair it; None if nothing was compared."""
-
-    table: Table
-    finding: Finding
-    repair: Repair | None = None
-
-
 def compare(
     table: Table,
     settings: Settings,
     new_warehouse: Callable[[], Warehouse],
     window: Window | None = None,
     with_values: bool = False,
-) -> Comparison:
+) -> Finding:
     """Compare what MySQL holds now with the newest version of each key in the raw table.
 
     What is due is compared: the rows of days that the ledger shows as landed. A row that changed
@@ -57,28 +48,28 @@ def compare(
             is, because nothing else tells its versions apart.
 
     Returns:
-        What was found; if the table could not be compared, its finding has the error.
+        What was found; the error, if the table could not be compared.
     """
     began = time.monotonic()
     with closing(new_warehouse()) as warehouse:
         try:
-            done = _compare(table, settings, warehouse, window, with_values)
+            found = _compare(table, settings, warehouse, window, with_values)
         except Exception as error:
             why = error
             if not isinstance(why, LoaderError):
                 why = unexpected(error, "nothing was compared", table)
-            done = Comparison(table=table, finding=Finding(table=table.name, error=why))
-    return replace(done, finding=replace(done.finding, seconds=time.monotonic() - began))
+            found = Finding(table=table, error=why)
+    return replace(found, seconds=time.monotonic() - began)
 
 
 def _compare(
     table: Table, settings: Settings, warehouse: Warehouse, window: Window | None, with_values: bool
-) -> Comparison:
+) -> Finding:
     """Read the warehouse as of an instant before the source's, so that no load comes between."""
     landed_before = covered_end(warehouse.loads(table.name), settings.zone)
     due = _due(table, window, landed_before)
     if landed_before is None or due is None:
-        return Comparison(table=table, finding=Finding(table=table.name, is_landed=False))
+        return Finding(table=table, is_landed=False)
     with warehouse.snapshot(), mysql.connect(settings.mysql) as source:
         held = warehouse.raw_columns(table.name)  # its instant comes before the source's
         with mysql.snapshot(source, table):
@@ -105,16 +96,15 @@ def _compare(
             future = future_rows(source, table, description, read, settings.zone)
             pending = sides.set_aside(landed_before)
             rows, days, versions = differences(sides, pending > 0)
-    finding = Finding(
-        table=table.name,
+    return Finding(
+        table=table,
         rows=rows,
         pending=pending,
         future=future or 0,
         days=days,
         left_out=left_out if has_values else (),
+        repair=Repair(versions=versions, landed_before=landed_before),
     )
-    repair = Repair(versions=versions, landed_before=landed_before)
-    return Comparison(table=table, finding=finding, repair=repair)
 
 
 def _due(table: Table, window: Window | None, landed_before: date | None) -> Window | None:
@@ -169,9 +159,7 @@ def _identifying(
     return found
 
 
-def repair_jobs(
-    comparisons: Sequence[Comparison], settings: Settings, confirmed: bool
-) -> list[Job]:
+def repair_jobs(findings: Sequence[Finding], settings: Settings, confirmed: bool) -> list[Job]:
     """Turn what differs into jobs.
 
     A table without a cursor is landed whole, as every load of it is.
@@ -182,24 +170,23 @@ def repair_jobs(
     Raises:
         RepairError: more rows of a table differ than may be repaired unasked; nothing was.
     """
-    differing = [each for each in comparisons if each.finding.differing]
-    for finding in [each.finding for each in differing if not confirmed]:
+    differing = [finding for finding in findings if finding.differing]
+    for finding in [] if confirmed else differing:
         allowed = max(FREE_ROWS, finding.rows * settings.repair_percent // 100)
         if finding.differing > allowed:
             raise RepairError(
-                f"{finding.table}: {finding.differing:,} of {finding.rows:,} rows differ "
+                f"{finding.table.name}: {finding.differing:,} of {finding.rows:,} rows differ "
                 f"({finding.missing:,} missing, {finding.extra:,} extra, {finding.stale:,} stale), "
                 f"and a repair of more than {allowed:,} asks first. Nothing was repaired.",
                 "Look at what happened; to repair it all the same, give --yes, or raise "
                 "LOADER_REPAIR_PERCENT.",
             )
-    return [_job(comparison) for comparison in differing]
+    return [_job(finding) for finding in differing]
 
 
-def _job(comparison: Comparison) -> Job:
-    table = comparison.table
-    days = [each.day for each in comparison.finding.days if each.day]
+def _job(finding: Finding) -> Job:
+    days = [each.day for each in finding.days if each.day]
     if not days:
-        return Job(table=table, window=WHOLE, mode="full_refresh")
+        return Job(table=finding.table, window=WHOLE, mode="full_refresh")
     window = Window(min(days), day_after(max(days)))
-    return Job(table=table, window=window, mode=REPAIR, repair=comparison.repair)
+    return Job(table=finding.table, window=window, mode=REPAIR, repair=finding.repair)

@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+from loader.declared.tables import Table
 from loader.errors import LoaderError
+from loader.load.repair import Repair
 
 MISSING, EXTRA, STALE = KINDS = ("missing", "extra", "stale")
 
@@ -39,9 +41,10 @@ class Finding:
         left_out: columns whose values could not be compared.
         is_landed: whether anything of the table was.
         error: why it could not be compared.
+        repair: what would repair it; None if nothing was compared.
     """
 
-    table: str
+    table: Table
     rows: int = 0
     pending: int = 0
     future: int = 0
@@ -50,6 +53,7 @@ class Finding:
     seconds: float = 0.0
     is_landed: bool = True
     error: LoaderError | None = None
+    repair: Repair | None = None
 
     @property
     def missing(self) -> int:
@@ -80,7 +84,8 @@ class Finding:
         """The finding with its totals, and days as ISO text."""
         days = [{**asdict(day), "day": day.day and day.day.isoformat()} for day in self.days]
         return {
-            **{name: value for name, value in vars(self).items() if name != "error"},
+            **{name: value for name, value in vars(self).items() if name != "repair"},
+            "table": self.table.name,
             "agrees": self.agrees,
             **{kind: getattr(self, kind) for kind in KINDS},
             "days": days,

@@ -397,7 +397,7 @@ def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
     assert pipeline.load("--run-date", DAY_1)["t"]["load_id"] > first
 
 
-def test_whoever_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
+def test_a_terminal_that_is_gone_stops_the_loads_that_go_on(monkeypatch):
     def job_of(name):
         table = Table(name=name, database="d", source=name, primary_key=())
         return load.Job(table=table, window=WHOLE, mode="full_refresh")
@@ -415,10 +415,16 @@ def test_whoever_is_interrupted_stops_the_loads_that_go_on(monkeypatch):
     started, begun, ended = threading.Event(), [], []
     monkeypatch.setattr(jobs, "load_window", load_window)
     route = load.Route(settings=None, stage=None, new_warehouse=None)
-    with load.unwatched() as watcher:
-        outcomes = jobs.run_jobs([endless, short, after], route, 2, watcher)
-        assert next(outcomes).job is short
-        outcomes.close()  # what an interrupt does to it
+
+    def gone(outcome):
+        shown.append(outcome.job)
+        raise BrokenPipeError
+
+    shown = []
+    watcher = load.Watcher(rows=None, say=None, done=gone)
+    with pytest.raises(BrokenPipeError):
+        jobs.run_jobs([endless, short, after], route, 2, watcher)
+    assert shown[0] is short
     assert ended == [endless]
     assert not any(each is after for each in begun)
     with pytest.raises(StoppedError, match="interrupted"):

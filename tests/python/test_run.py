@@ -163,7 +163,7 @@ def test_a_run_lands_builds_and_reports(pipeline, endpoints):
     """It waits for another run, and loses a connection to MySQL: landing is tried again."""
     pipeline.mysql("update b set v = 200 where id = 4")
     other, _ = take(pipeline, "other")
-    threading.Timer(1, other.give_back).start()
+    threading.Timer(1, other.give_back, ["failed"]).start()
     mysql = Cutting(endpoints.mysql_port)
     mysql.cut_after(3000)
     status, report = run(pipeline, "--wait", "60", LOADER_MYSQL_PORT=str(mysql.port))
@@ -485,7 +485,7 @@ def test_one_run_at_a_time_and_a_dead_ones_lease_is_taken_over(new_pipeline):
     assert said == []
     with pytest.raises(LeaseHeldError, match=r"run first \(process \d+ on .*, since .*, until "):
         take(pipeline, "second")
-    first.give_back()
+    first.give_back("failed")
     second, said = take(pipeline, "second")
     assert said == []
 
@@ -501,7 +501,7 @@ def test_one_run_at_a_time_and_a_dead_ones_lease_is_taken_over(new_pipeline):
     assert said[0].endswith(" had expired; it was taken over.")
     with pytest.raises(StoppedError, match="another run has taken it over"):
         second.renew()
-    second.give_back()
+    second.give_back("failed")
     third.renew()
     assert runs(pipeline) == [("first", "failed"), ("second", "lost"), ("third", None)]
 
@@ -756,17 +756,38 @@ def test_a_signal_ends_a_run_in_ten_seconds_whatever_hangs(built, who, at):
     until(lambda: not any(each.is_running() for each in dbt), 15)
 
 
+def new_run(session):
+    """A run that nothing was asked of yet."""
+    return daily.Run(
+        run_id="mine", target="local", dbt_target=None, tables=[], selected=False,
+        dates=Dates(), requested=None, threads=1, step=None, resume=False, wait=0, log=None,
+        route=route_of(session), show=unwatched, tell=print,
+    )  # fmt: skip
+
+
+def test_a_run_that_is_ended_while_it_takes_the_lease_gives_it_back(new_pipeline, monkeypatch):
+    """The next one would be refused for three minutes."""
+    pipeline = new_pipeline(TABLES)
+    with pipeline.inside():
+        this = new_run(open_session(None))
+        take = Lease.take
+
+        def taken(*arguments):
+            take(*arguments)
+            this.stop.ask(StoppedError("SIGTERM ended the run.", "", signal.SIGTERM))
+
+        monkeypatch.setattr(Lease, "take", taken)
+        this.do()
+    assert (this.outcome, this.exit_status) == ("interrupted", 143)
+    assert runs(pipeline) == [("mine", "interrupted")]
+
+
 @pytest.mark.only("postgres", because="the warehouse has no part in it")
 def test_a_step_that_takes_too_long_is_ended(pipeline, monkeypatch):
     """As when dbt is stopped."""
     monkeypatch.setattr(dbt, "GRACE_SECONDS", 0)
     with pipeline.inside(LOADER_STEP_SECONDS="2"):
-        session = open_session(None)
-        this = daily.Run(
-            run_id="mine", target="local", dbt_target=None, tables=[], selected=False,
-            dates=Dates(), requested=None, threads=1, step=None, resume=False, wait=0, log=None,
-            route=route_of(session), show=unwatched, tell=print,
-        )  # fmt: skip
+        this = new_run(open_session(None))
         stopping = threading.Thread(target=lambda: until(lambda: [c.suspend() for c in dbts()]))
         stopping.start()
         with pytest.raises(StoppedError, match="build took longer than 2 seconds"):

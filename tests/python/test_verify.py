@@ -463,7 +463,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
     with pipeline.inside():
         session = open_session(None)
         found = compare(session.tables["t"], session.settings, session.warehouse)
-        assert found.finding.differing == 4
+        assert found.differing == 4
         pipeline.mysql(
             f"update t set updated_at = '{TODAY}' where id = 1",  # now pending
             "insert into t values (2, 0, '2026-07-05')",  # there again
