@@ -88,10 +88,6 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
         if not step["ok"]:
             ERR.print()
             _failed(step["name"], LoaderError(step["error"], step["remedy"]))
-    for each in report["freshness"]:
-        if each["status"] != "ok":
-            age = "never landed" if each["age_seconds"] is None else _age(each["age_seconds"])
-            OUT.print(_styled((f"{each['table']} is old", "yellow"), f": {age}"))
     began, ended = (datetime.fromisoformat(report[each]) for each in ("started_at", "ended_at"))
     seconds = (ended - began).total_seconds()
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")

@@ -32,7 +32,6 @@ _FAILED = ("error", "fail", "runtime error", "partial success")
 _NOT_RUN = 2  # the exit status of a dbt that did nothing, such as for a project that is wrong
 _NAMED = 5
 Node: TypeAlias = Mapping[str, Any]
-_SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 
 
 def build_arguments(
@@ -124,26 +123,6 @@ class Dbt:
     def warnings(self) -> list[Node]:
         """The tests that only warn."""
         return [node for node in self.nodes.values() if node["status"] == "warn"]
-
-    def freshness(self) -> dict[str, dict[str, int]]:
-        """Read, by table, after how many seconds the project lets it `warn`, or be an `error`."""
-        return {
-            source["name"]: {
-                level: bound["count"] * _SECONDS[bound["period"]]
-                for level in ("warn", "error")
-                if (bound := source["freshness"].get(f"{level}_after")) and bound["count"]
-            }
-            for source in self._read("manifest").get("sources", {}).values()
-            if source["source_name"] == SOURCE and source["freshness"]
-        }
-
-    def summaries(self) -> dict[str, str]:
-        """Read the schema of each gated summary of the project."""
-        return {
-            node["alias"]: node["schema"]
-            for node in self._read("manifest").get("nodes", {}).values()
-            if node["config"]["materialized"] == "checked_table"
-        }
 
     def readers(self, tables: Sequence[str]) -> list[str]:
         """Read which models and snapshots stand on these tables, directly or not; sorted."""

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from loader.run.receivers import send
-from loader.run.runs import Report, differing, failed_steps, instant, nodes, stale
+from loader.run.runs import Report, differing, failed_loads, failed_steps, instant, nodes
 
 _ENDED = {"failed": "failed", "interrupted": "was interrupted", "refused": "was refused"}
 _CHECKS_MOST = 5
@@ -89,7 +89,6 @@ def _findings(report: Report) -> set[tuple[str, str]]:
     return {
         *(("dbt", node["node"]) for node in nodes(report, "warnings")),
         *(("verify", table["table"]) for table in differing(report)),
-        *(("freshness", table["table"]) for table in stale(report)),
     }
 
 
@@ -101,9 +100,7 @@ def _parts(report: Report) -> Iterator[str]:
             for step in failed_steps(report)
         ],
         "Loads": [
-            f"{load['table_name']}, {_days(load)}: {load['error']}"
-            for load in report["loads"]
-            if load["outcome"] == "failed"
+            f"{load['table_name']}, {_days(load)}: {load['error']}" for load in failed_loads(report)
         ],
         "Checks": [_node(node) for node in nodes(report, "failures")],
         "Warnings": [_node(node) for node in nodes(report, "warnings")],
@@ -112,15 +109,7 @@ def _parts(report: Report) -> Iterator[str]:
             f"{table['stale']:,} stale, on {table['days']:,} days"
             for table in differing(report)
         ],
-        "Freshness": [
-            f"{table['table']}: {_age(table['age_seconds'])} ({table['status']})"
-            for table in stale(report)
-        ],
         "Said on the way": report["said"],
-        "Published" if report["ok"] else "What stays published": [
-            _published(each, report["ended_at"]) for each in report["published"]
-        ]
-        or ["nothing that this run could see"],
         "To look": looking(report),
         "To run it again": [] if report["ok"] else [_again(report)],
         "Run": [
@@ -151,15 +140,6 @@ def _node(node: Report) -> str:
     return f"{node['node']}: {node['status']}{rows}\n  {message}"
 
 
-def _published(each: Report, now: str) -> str:
-    age = (instant(now) - instant(each["published_at"])).total_seconds()
-    return f"{each['model']}: {_time(each['published_at'])}, {_age(age)}"
-
-
-def _age(seconds: float | None) -> str:
-    return "never loaded" if seconds is None else f"{seconds / 3600:,.1f} hours old"
-
-
 def _time(time: str) -> str:
     return f"{instant(time):%Y-%m-%d %H:%M} UTC"
 
@@ -172,6 +152,7 @@ def looking(report: Report) -> list[str]:
     return [
         f"loader status {target}",
         f"dbt show --select pipeline_health --output json --limit 100 {target}",
+        f"dbt run-operation list_published {target}",
         *(f"dbt show --select {shlex.quote(test)} --output json {target}"
           for test in tests[:_CHECKS_MOST]),
     ]  # fmt: skip

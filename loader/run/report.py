@@ -9,13 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from loader.errors import ConfigError, LandingError, LoaderError
+from loader.errors import ConfigError, LoaderError
 from loader.load.job import now
-from loader.load.status import table_status
 from loader.run.notify import failing, notify
 from loader.run.runs import record_run
-from loader.warehouse import Warehouse
-from loader.warehouse.session import quote
 
 if TYPE_CHECKING:
     from loader.run.daily import Run
@@ -83,10 +80,6 @@ def close(run: "Run", folder: Path) -> tuple[Report, Path]:
     Who cannot be notified is named; it makes no run fail.
     """
     report = of_run(run)
-    if run.outcome != "refused":
-        with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
-            report["freshness"] = list(_freshness(run, warehouse))
-            report["published"] = list(_published(run, warehouse))
     previous = before(folder, report)
     report["failing"] = failing(report, previous)
     try:
@@ -124,43 +117,8 @@ def of_run(run: "Run") -> Report:
             }
             for each in run.findings
         ],
-        "freshness": [],
-        "published": [],
     }
 
 
 def _utc(instant: datetime) -> str:
     return instant.replace(tzinfo=UTC).isoformat()
-
-
-def _freshness(run: "Run", warehouse: Warehouse) -> Iterator[Report]:
-    """Compare each table's age by the ledger with what the source YAML says of it.
-
-    dbt asks the newest row for its age, and so takes a table that nothing was written to in MySQL
-    for an old one; the ledger knows when it was last looked at.
-    """
-    bounds, ledger = run.dbt.freshness(), warehouse.loads()
-    for table in run.tables:
-        if table.name not in bounds:
-            continue
-        age = table_status(table, ledger, run.route.settings).age
-        seconds = age.total_seconds() if age is not None else None
-        status = "ok"
-        for level, bound in bounds[table.name].items():
-            if bound is not None and (seconds is None or seconds > bound):
-                status = level
-        yield {"table": table.name, "age_seconds": seconds, "status": status}
-
-
-def _published(run: "Run", warehouse: Warehouse) -> Iterator[Report]:
-    """Look up when each summary that the project has was last published."""
-    summaries = run.dbt.summaries()
-    for schema in sorted(set(summaries.values())):
-        with suppress(LandingError), warehouse.transaction():  # nothing was ever published
-            rows = warehouse.execute(
-                f"select model_name, max(published_at) from {quote(schema)}._publications "
-                "group by 1 order by 1"
-            )
-            for name, at in rows:
-                if summaries.get(name) == schema:
-                    yield {"model": name, "published_at": _utc(at)}

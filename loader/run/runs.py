@@ -27,7 +27,7 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
         "dbt_failures": len(nodes(report, "failures")),
         "dbt_warnings": len(nodes(report, "warnings")),
         "verify_findings": sum(found),
-        "stale_tables": len(stale(report)),
+        "stale_tables": len({load["table_name"] for load in failed_loads(report)}),
     }
     warehouse.prepare()
     with warehouse.transaction():
@@ -37,6 +37,11 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
 def failed_steps(report: Report) -> list[Report]:
     """The steps that failed, in the order in which they ran."""
     return [step for step in report.get("steps", []) if not step["ok"]]
+
+
+def failed_loads(report: Report) -> list[Report]:
+    """The loads that failed."""
+    return [load for load in report["loads"] if load["outcome"] == "failed"]
 
 
 def nodes(report: Report, kind: str) -> list[Report]:
@@ -52,11 +57,6 @@ def differing(report: Report) -> list[Report]:
         for table in report.get("verify", [])
         if table["missing"] or table["extra"] or table["stale"]
     ]
-
-
-def stale(report: Report) -> list[Report]:
-    """The tables that are older than their freshness allows."""
-    return [table for table in report.get("freshness", []) if table["status"] != "ok"]
 
 
 def instant(text: str) -> datetime:

@@ -20,8 +20,6 @@ def report(**changes: Any) -> dict[str, Any]:
         "said": [],
         "dbt": {"failures": [], "warnings": []},
         "verify": [],
-        "freshness": [],
-        "published": [],
         **changes,
     }
 
@@ -71,11 +69,5 @@ def failed(**changes: Any) -> dict[str, Any]:
             {"table": "nps", "missing": 4, "extra": 0, "stale": 1200, "days": 2},
             {"table": "channel", "missing": 0, "extra": 0, "stale": 0, "days": 0},
         ],
-        freshness=[
-            {"table": "nps", "age_seconds": 190_800, "status": "error"},
-            {"table": "channel", "age_seconds": 60, "status": "ok"},
-            {"table": "sessions", "age_seconds": None, "status": "warn"},
-        ],
-        published=[{"model": "nps_summary", "published_at": "2026-11-20T03:10:00+00:00"}],
     )  # fmt: skip
     return {**found, **changes}

@@ -25,7 +25,7 @@ def test_runs_are_counted_per_day(built):
         late = {"started_at": "2026-11-21T23:00:00-02:00", "ended_at": "2026-11-22T01:10:00.5"}
         record_run(warehouse, report(run_id="2", **late))
     assert built.query(STATEMENT) == [
-        ("2026-11-21", "failed", "build", 1, 1, 2, 1, 1204, 2, "2026-11-21 03:10:00"),
+        ("2026-11-21", "failed", "build", 1, 1, 2, 1, 1204, 1, "2026-11-21 03:10:00"),
         ("2026-11-22", "succeeded", None, 1, 0, 0, 0, 0, 0, "2026-11-22 01:10:00.5"),
     ]
 
@@ -33,11 +33,13 @@ def test_runs_are_counted_per_day(built):
 def test_the_commands_that_a_message_tells_people_to_look_with_work(built):
     now = failed(target=built.kind)
     commands = [command.split() for command in looking(now)]
-    assert [words[:2] for words in commands] == [["loader", "status"]] + 3 * [["dbt", "show"]]
+    kinds = ["loader status", "dbt show", "dbt run-operation", "dbt show", "dbt show"]
+    assert [" ".join(words[:2]) for words in commands] == kinds
     done = built.loader(*commands[0][1:])
     assert done.returncode == 0, done.stderr
     assert "last_landed_at" in built.build(*commands[1][1:])
-    assert "not_null_nps_summary_responses" in built.build(*commands[2][1:])
+    assert "nps_summary" in built.build(*commands[2][1:])
+    assert "not_null_nps_summary_responses" in built.build(*commands[3][1:])
 
 
 def test_a_run_is_recorded_where_nothing_was_ever_loaded(new_pipeline):
