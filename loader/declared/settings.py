@@ -160,11 +160,6 @@ class Settings:
         "LOADER_NOTIFY", "who is notified of a run: addresses of apprise; a secret", "", secret=True
     )
 
-    @property
-    def answer_seconds(self) -> int:
-        """How long MySQL or the warehouse may take to answer."""
-        return self.mysql.answer_seconds
-
 
 def environment(project_dir: Path, target: str) -> dict[str, str]:
     """The variables that hold for a target.

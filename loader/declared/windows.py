@@ -186,18 +186,3 @@ def requested_window(dates: Dates, today: Callable[[], date]) -> Window | None:
             "Ask for days up to today; a day is complete when it is over.",
         )
     return Window(start, end)
-
-
-def catch_up_window(first: date, lookback_days: int, today: date) -> Window | None:
-    """Every day from the first that is missing up to yesterday, look-back included.
-
-    Args:
-        first: the first day that no landing covers.
-        lookback_days: how many landed days are landed again, for late commits.
-        today: the current day in the declared time zone.
-
-    Returns:
-        None when there is nothing to do.
-    """
-    start = first - lookback_days * DAY
-    return Window(start, today) if start < today else None

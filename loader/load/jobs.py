@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
-from loader.declared.windows import WHOLE, Window, catch_up_window
+from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import StoppedError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now
 from loader.load.window import load_window
@@ -35,7 +35,8 @@ def jobs_for(
     """Decide each table's window: the requested one, or what a catch-up has to do.
 
     A table without a cursor is always copied whole; so is one that was never landed when no
-    window was requested. A table that has nothing to catch up with has no job.
+    window was requested. A catch-up lands every day from the first that no landing covers up to
+    yesterday, and the look-back before it, for late commits; a table with none has no job.
     """
     loads = [] if requested else warehouse.loads()
     today = today_in(settings)
@@ -51,8 +52,9 @@ def jobs_for(
                 yield Job(table=table, window=WHOLE, mode="full_refresh")
                 continue
             first = next(iter(missing_days(own, settings.zone)), covered)
-            if window := catch_up_window(first, table.lookback_days, today):
-                yield Job(table=table, window=window, mode=mode)
+            first -= table.lookback_days * DAY
+            if first < today:
+                yield Job(table=table, window=Window(first, today), mode=mode)
 
 
 def in_steps(job: Job, step: str) -> Iterator[Job]:

@@ -106,7 +106,7 @@ def _parts(report: Report) -> Iterator[str]:
         "Warnings": [_node(node) for node in nodes(report, "warnings")],
         "Verify": [
             f"{table['table']}: {table['missing']:,} rows missing, {table['extra']:,} too many, "
-            f"{table['stale']:,} stale, on {table['days']:,} days"
+            f"{table['stale']:,} stale, on {len(table['days']):,} days"
             for table in differing(report)
         ],
         "Said on the way": report["said"],

@@ -107,16 +107,7 @@ def of_run(run: "Run") -> Report:
         "loads": [outcome.as_json() for outcome in list(run.outcomes.values())],
         "said": run.said,
         "dbt": {"failures": run.dbt.failures, "warnings": run.dbt.warnings},
-        "verify": [
-            {
-                "table": each.table.name,
-                "missing": each.missing,
-                "extra": each.extra,
-                "stale": each.stale,
-                "days": len(each.days),
-            }
-            for each in run.findings
-        ],
+        "verify": [finding.as_json() for finding in run.findings],
     }
 
 

@@ -43,7 +43,7 @@ class RawTables(Session, ABC):
     literal_prefix: ClassVar[str] = ""
 
     def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
-        super().__init__(profile, settings.answer_seconds)
+        super().__init__(profile, settings.mysql.answer_seconds)
         self.schema = schema
         self._settings = settings
 

@@ -66,8 +66,8 @@ def failed(**changes: Any) -> dict[str, Any]:
             "warnings": [node("test.mysql_to_redshift.enough_rows.3c4d", "warn", failures=1)],
         },
         verify=[
-            {"table": "nps", "missing": 4, "extra": 0, "stale": 1200, "days": 2},
-            {"table": "channel", "missing": 0, "extra": 0, "stale": 0, "days": 0},
+            {"table": "nps", "missing": 4, "extra": 0, "stale": 1200, "days": [{}, {}]},
+            {"table": "channel", "missing": 0, "extra": 0, "stale": 0, "days": []},
         ],
     )  # fmt: skip
     return {**found, **changes}

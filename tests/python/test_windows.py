@@ -2,9 +2,11 @@
 
 import random
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import pytest
 
+from loader.declared.tables import Table
 from loader.declared.windows import (
     DAY,
     FIRST_CHANGE,
@@ -12,13 +14,13 @@ from loader.declared.windows import (
     WHOLE,
     Dates,
     Window,
-    catch_up_window,
     parse_day,
     parse_zone,
     requested_window,
 )
 from loader.errors import CommandLineError, ConfigError
-from loader.warehouse.ledger import Load, covered_end, missing_days
+from loader.load.jobs import jobs_for
+from loader.warehouse.ledger import Load
 
 TODAY = date(2026, 7, 31)
 
@@ -115,12 +117,6 @@ def test_every_instant_is_of_the_day_between_whose_midnights_it_lies(zone):
         assert there.midnight(day) <= instant < there.midnight(day + DAY), (instant, day)
 
 
-def test_catch_up_goes_from_the_look_back_to_yesterday():
-    covered = date(2026, 7, 28)
-    assert catch_up_window(covered, 1, TODAY) == Window(date(2026, 7, 27), TODAY)
-    assert catch_up_window(covered, 0, TODAY) == Window(covered, TODAY)
-
-
 @pytest.mark.parametrize("zone", ["UTC", "-11:00", "+14:00"])
 @pytest.mark.parametrize(
     ("landed", "first"),
@@ -148,14 +144,16 @@ def test_a_catch_up_begins_at_the_first_day_that_no_landing_covers(landed, first
             window_start=start, window_end=end,
         )  # fmt: skip
 
-    loads = [load(days) for days in landed]
-    missing = missing_days(loads, there)
-    assert next(iter(missing), covered_end(loads, there)) == today + first * DAY
-
-
-def test_with_everything_landed_only_the_look_back_is_left():
-    assert catch_up_window(TODAY, 0, TODAY) is None
-    assert catch_up_window(TODAY, 1, TODAY) == Window(date(2026, 7, 30), TODAY)
+    warehouse = SimpleNamespace(loads=lambda: [load(days) for days in landed])
+    settings = SimpleNamespace(zone=there)
+    for lookback in (0, 1):
+        table = Table(
+            name="t", database="d", source="t", primary_key=("id",), cursor="c",
+            lookback_days=lookback,
+        )  # fmt: skip
+        jobs = list(jobs_for([table], None, "catch_up", warehouse, settings))
+        start = today + (first - lookback) * DAY
+        assert [job.window for job in jobs] == ([Window(start, today)] if start < today else [])
 
 
 def test_a_day_is_read_as_it_is_written():
