@@ -26,7 +26,7 @@ play: .venv/installed  ## let one more day happen in the sample
 down:  ## stop the embedded services, and only those
 	@[ ! -x .venv/bin/python ] || $(LOCAL) down
 
-test: .venv/installed-dev  ## run every test on PostgreSQL, and Redshift's on its stand-in
+test: .venv/installed-dev  ## run the tests on PostgreSQL, and Redshift's own on its stand-in
 	@.venv/bin/python -m pytest
 
 test-everywhere: .venv/installed-dev  ## run every test on both warehouses
@@ -35,7 +35,7 @@ test-everywhere: .venv/installed-dev  ## run every test on both warehouses
 test-rest: .venv/installed-dev  ## run what `make test-everywhere` does and `make test` does not
 	@.venv/bin/python -m pytest --rest
 
-test-mysql: .venv/installed-dev  ## run what `make test` does on Oracle's MySQL (LOADER_TEST_MYSQLD)
+test-mysql: .venv/installed-dev  ## run all of PostgreSQL's tests on Oracle's MySQL (LOADER_TEST_MYSQLD)
 	@.venv/bin/python -m pytest --mysql
 
 # Airflow has an environment of its own: its pins and dbt's exclude each other.

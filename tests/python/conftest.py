@@ -99,8 +99,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a marked test cannot run on (`only`, `reads`), and what takes too long.
 
-    The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does. What
-    takes one process longest comes first, or the others would wait for it at the end.
+    The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does; on
+    Oracle's MySQL, where nobody waits for it, the former runs too. What takes one process longest
+    comes first, or the others would wait for it at the end.
     """
     left_out = []
     everywhere, rest = config.getoption("everywhere"), config.getoption("rest")
@@ -113,7 +114,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         again = kind == "redshift" and not only and item.path.name not in ON_BOTH
         elsewhere = only and kind not in (None, only.args[0])
         elsewhere = elsewhere or (reads and (reads.args[0] == "mariadb") != is_on_mariadb())
-        if elsewhere or (not everywhere and bool(deep or again) != rest):
+        later = again or (deep and not config.getoption("mysql"))
+        if elsewhere or (not everywhere and bool(later) != rest):
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

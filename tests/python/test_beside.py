@@ -9,6 +9,7 @@ import time
 import pytest
 from pipeline import DAYS, Forked
 
+pytestmark = pytest.mark.deep(because="a project is built, and dbt starts dozens of times")
 SCALE = ("--vars", "minimum_rows_scale: 0.000001")
 SUMMARY = "nps_summary"
 CLONED = (SUMMARY, "nps_history", "channel_group")

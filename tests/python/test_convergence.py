@@ -218,6 +218,7 @@ def add_as_documented(folder):
     return lines[0] + lines[1], sum(lines) - lines[1]
 
 
+@pytest.mark.deep(because="the whole project is built six times")
 def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
     """206 of 1,093 tables that were met have such a key."""
     folder = tmp_path / project.database

@@ -179,6 +179,7 @@ def test_a_columns_name_is_looked_at_as_it_lands(dialect, name, why):
 # -- dbt -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.deep(because="the whole project is built once more")
 def test_macros_take_names_from_mysql_and_vars_as_data(project):
     """A column's name could end a statement of `prune_raw_data`, a var's value one of grants."""
     name = 'x" from z; drop schema analytics cascade; --'

@@ -140,6 +140,7 @@ def test_it_may_ask_for_nothing(report):
     assert not re.search(r"<(link|iframe|img|script src)", text.split("<script")[0])
 
 
+@pytest.mark.deep(because="the whole project is built once more")
 def test_without_summaries_one_sentence_says_what_to_do(project, new_pipeline, tmp_path):
     file = tmp_path / "report.html"
     done = project.loader("report", "--output", str(file), DBT_SCHEMA="dev")

@@ -86,6 +86,7 @@ def test_a_publish_is_one_transaction(built, redshift):
     assert next(verb for verb in verbs[delete:] if verb in ends) == "commit"
 
 
+@pytest.mark.deep(because="the gate's own tests are tried always")
 @pytest.mark.parametrize(
     ("command", "times"),
     [
@@ -109,6 +110,7 @@ def refused(redshift):
     return [each for each in redshift.log if each.error not in ("", "25P02")]
 
 
+@pytest.mark.deep(because="the whole project is built twice")
 def test_every_command_of_the_mission_runs_and_no_statement_carries_a_secret(built, redshift):
     # The fixture has run `seed` and `run`, and `docs serve` reads files only.
     built.load("--run-date", "2026-07-31")

@@ -230,6 +230,7 @@ def test_a_publish_whose_connection_is_ended_is_published_by_the_same_run(built)
     assert totals(built) == [(1, 10)] * 4
 
 
+@pytest.mark.deep(because="a publish that is tried again is tried always")
 def test_the_second_attempt_of_a_publish_checks_its_inputs_again(built, tmp_path):
     """What the first one found right may have changed since."""
     folder = tmp_path / "project"
@@ -715,10 +716,15 @@ def hanging(pipeline, who):
 @pytest.mark.parametrize(
     ("who", "at"),
     [
-        ("MySQL", b"select concat("),  # landing
-        ("MySQL", b"timestampdiff(microsecond"),  # verify
         ("warehouse", b"copy "),
-        ("warehouse", b"a_summary__candidate"),  # dbt
+        *(
+            pytest.param(*each, marks=pytest.mark.deep(because="much alike"))
+            for each in (
+                ("MySQL", b"select concat("),  # landing
+                ("MySQL", b"timestampdiff(microsecond"),  # verify
+                ("warehouse", b"a_summary__candidate"),  # dbt
+            )
+        ),
     ],
 )
 def test_a_signal_ends_a_run_in_ten_seconds_whatever_hangs(built, who, at):

@@ -46,7 +46,6 @@ def log_of(pipeline):
     return pipeline.standin.log if pipeline.standin else []
 
 
-@pytest.mark.deep(because="test_redshift.py reads every statement always")
 def test_no_secret_is_in_anything_that_a_full_run_leaves(logged, tmp_path):
     pipeline, endpoints = logged, logged.endpoints
     server_log = endpoints.folder / "postgres" / "log"
