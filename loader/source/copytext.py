@@ -93,7 +93,9 @@ def to_copy_text(
         _check_lengths(rows, columns, key, suffix, form)
     kept = list(rows) if form.null else []
     rows.clear()
-    chunk = _formed(chunk, suffix, form)
+    whole = [chunk]
+    del chunk  # or this name would keep it while what becomes of it is written
+    chunk = _formed(whole.pop(), suffix, form)
     if not _is_utf8(chunk):
         values = (row.split(SEPARATOR) for row in kept) if kept else _copied_rows(chunk)
         raise _refusal(values, columns, key, "is not valid UTF-8")

@@ -1,12 +1,11 @@
 """Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up.
 
-A part is uploaded while the next one is read, and can be read back while others are to come.
+Parts can be read back while others are to come.
 """
 
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from threading import Condition
@@ -33,10 +32,9 @@ class Staging:
     Used with `with`: on the way out it removes its files, or leaves them as the setting says.
 
     Args:
-        client: gives the client of S3; asked in another thread, because making one takes longer
-            than MySQL takes to answer.
-        owner: the end of this warehouse's load ids; what killed loads of it have left of the table
-            is removed. The caller holds the table's lock.
+        client: gives the client of S3.
+        owner: the end of this warehouse's load ids; before the first upload, what killed loads of
+            it have left of the table is removed. The caller holds the table's lock.
 
     Attributes:
         parts: those that are uploaded, in order.
@@ -57,17 +55,13 @@ class Staging:
         self.folder = folder_of(settings, table, load_id)
         self.parts: list[Part] = []
         self.rows_to_come = 0
-        self._closed: list[Part] = []
         self._written: list[str] = []
         self._changed = Condition()
         self._ended = False
         self._failure: BaseException | None = None
-        self._uploads = ThreadPoolExecutor(1, thread_name_prefix="upload")
-        self._uploading = Future[None]()
+        self._sweep: Callable[[], None] | None = None
         if owner:
-            self._uploading = self._uploads.submit(lambda: sweep(client(), settings, table, owner))
-        else:
-            self._uploading.set_result(None)
+            self._sweep = lambda: sweep(client(), settings, table, owner)
         self._open_part()
 
     def __enter__(self) -> Self:
@@ -76,7 +70,6 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._uploads.shutdown(wait=True, cancel_futures=True)
         keep = self._settings.keep
         kept = keep == "always" or (keep == "on_failure" and kind is not None)
         if kept or not self._written:
@@ -86,10 +79,10 @@ class Staging:
             remove(self._client(), self._settings.bucket, self._written)
 
     def write(self, text: bytes, rows: int) -> None:
-        """Add whole rows to the open part, and have it uploaded once it is large enough.
+        """Add whole rows to the open part, and upload it once it is large enough.
 
         Raises:
-            StageError: the upload of the part before failed.
+            StageError: the upload failed.
         """
         # A piece at a time: all of a long row would be compressed beside the part, then copied.
         view = memoryview(text)
@@ -108,9 +101,8 @@ class Staging:
         Raises:
             StageError: an upload failed.
         """
-        if self._rows or not self._closed:
+        if self._rows or not self.parts:
             self._close_part()
-        self._uploading.result()
         self._end()
         entries = [
             {
@@ -163,11 +155,11 @@ class Staging:
         size, largest = len(self._data), self._settings.part_bytes
         if size < min(_SMALLEST_PART, largest):
             return False
-        rows = sum(part.rows for part in self._closed) + self._rows
-        row_bytes = (sum(part.bytes for part in self._closed) + size) / rows
+        rows = sum(part.rows for part in self.parts) + self._rows
+        row_bytes = (sum(part.bytes for part in self.parts) + size) / rows
         left = self._rows + max(self.rows_to_come - rows, 0)
         parts = max(round(left * row_bytes / largest), 1)
-        parts += -(len(self._closed) + parts) % self._settings.slices
+        parts += -(len(self.parts) + parts) % self._settings.slices
         return size >= 2 * largest or self._rows >= left / parts
 
     def _open_part(self) -> None:
@@ -176,18 +168,13 @@ class Staging:
 
     def _close_part(self) -> None:
         self._data += self._compressor.flush()
-        key = f"{self.folder}/part-{len(self._closed):04}.zst"
+        key = f"{self.folder}/part-{len(self.parts):04}.zst"
         part = Part(key=key, rows=self._rows, bytes=len(self._data))
-        self._closed.append(part)
-        self._uploading.result()  # one at a time, so that two parts are in memory at most
-        self._uploading = self._uploads.submit(self._upload_part, part, self._data)
-        self._open_part()
-
-    def _upload_part(self, part: Part, data: bytearray) -> None:
-        self._upload(part.key, data)
+        self._upload(part.key, self._data)
         with self._changed:
             self.parts.append(part)
             self._changed.notify_all()
+        self._open_part()
 
     def _end(self) -> None:
         with self._changed:
@@ -198,6 +185,8 @@ class Staging:
         settings, extra = self._settings, dict[str, Any]()
         if settings.kms_key_id:
             extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
+        if self._sweep and not self._written:
+            self._sweep()
         self._written.append(key)
         with explained(settings.bucket):
             self._client().put_object(Body=data, Bucket=settings.bucket, Key=key, **extra)  # type: ignore[arg-type]
