@@ -88,14 +88,14 @@
 
 {% macro check_landed() %}
 
-    {#- What is deferred to another target is landed there. -#}
+    {#- What is deferred to another target is landed there; what nothing selected reads may be missing. -#}
     {%- set read, missing = [], [] -%}
     {%- for unique_id in selected_resources if unique_id in graph.nodes -%}
         {%- do read.extend(graph.nodes[unique_id].depends_on.nodes) -%}
     {%- endfor -%}
-    {%- for source in graph.sources.values() if source.source_name == 'raw_data' -%}
+    {%- for source in graph.sources.values() if source.unique_id in read -%}
         {%- set relation = adapter.get_relation(source.database, source.schema, source.identifier) -%}
-        {%- if relation is none and (source.unique_id in read or not invocation_args_dict.get('defer')) -%}
+        {%- if source.source_name == 'raw_data' and relation is none -%}
             {%- do missing.append(source.schema ~ '.' ~ source.identifier) -%}
         {%- endif -%}
     {%- endfor -%}

@@ -10,6 +10,7 @@ import sys
 import click
 
 from loader.cli import landing, looking, notifying, options, run
+from loader.cli.declare import declare
 from loader.cli.verify import verify
 from loader.errors import LoaderError
 
@@ -53,7 +54,7 @@ def loader() -> None:
 
 COMMANDS = (
     run.run, landing.load, landing.plan, verify, looking.status, looking.report, looking.check,
-    notifying.notify,
+    declare, notifying.notify,
 )  # fmt: skip
 for command in COMMANDS:
     loader.add_command(command)

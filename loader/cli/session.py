@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from loader.declared.profile import Profile
     from loader.declared.settings import Settings
     from loader.declared.tables import Table
+    from loader.source.types import Dialect
     from loader.warehouse import Warehouse
 
 
@@ -21,6 +22,13 @@ class Session:
     schema: str
     tables: "dict[str, Table]"
 
+    @property
+    def dialect(self) -> "Dialect":
+        """What the warehouse's types can hold."""
+        from loader.source.types import POSTGRES, REDSHIFT
+
+        return {"postgres": POSTGRES, "redshift": REDSHIFT}[self.profile.type]
+
     def warehouse(self) -> "Warehouse":
         """Make a warehouse with a connection of its own."""
         from loader.warehouse import open_warehouse
@@ -28,8 +36,11 @@ class Session:
         return open_warehouse(self.profile, self.schema, self.settings)
 
 
-def open_session(target: str | None) -> Session:
+def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
     """Read profile, settings and declarations; connects to nothing.
+
+    Args:
+        may_be_empty: whether the project may declare no table yet.
 
     Raises:
         ConfigError: one of them is wrong.
@@ -43,7 +54,7 @@ def open_session(target: str | None) -> Session:
     env = environment(project_dir, name)
     profile = load_profile(project_dir, name, env)
     settings = load_settings(env, name)
-    schema, tables = read_tables(project_dir)
+    schema, tables = read_tables(project_dir, may_be_empty=may_be_empty)
     os.environ.clear()  # boto3 reads its settings there
     os.environ.update(env)
     return Session(profile=profile, settings=settings, schema=schema, tables=tables)

@@ -66,11 +66,12 @@ class Table:
         return self.policies.get(column.lower(), Policy())
 
 
-def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
+def read_tables(project_dir: Path, *, may_be_empty: bool = False) -> tuple[str, dict[str, Table]]:
     """Read every table that declares a loader.
 
     Args:
         project_dir: the dbt project's root; the YAML files under `models/` are read.
+        may_be_empty: whether there may be none.
 
     Returns:
         The source's schema as written (it may hold Jinja) and the tables by name.
@@ -88,7 +89,7 @@ def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
                 if loader := loader_of(declared):
                     table = _table(file.relative_to(project_dir), declared, loader)
                     tables[table.name] = table
-    if not tables:
+    if not tables and not may_be_empty:
         raise ConfigError(
             f"No source table under {project_dir / 'models'} declares `config: meta: loader:`.",
             f"Run the loader in the dbt project's root, or declare a table of source {SOURCE}.",

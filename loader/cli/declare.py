@@ -1,0 +1,106 @@
+"""The command that declares tables."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from loader.cli import options
+from loader.cli.session import open_session
+from loader.errors import printable
+
+if TYPE_CHECKING:
+    from loader.declare.choose import Proposal
+
+
+@click.command(
+    short_help="Declare tables of MySQL that nobody has declared yet.",
+    epilog=options.examples(
+        "loader declare 'shop.*' --dry-run        what would be declared, and why",
+        "loader declare 'shop.*' --except 'shop.tmp_*'",
+        "loader declare 'shop.*' --check          for CI: 1 if MySQL and declarations differ",
+    ),
+)
+@click.argument("patterns", nargs=-1, required=True, metavar="DATABASE.TABLE ...")
+@click.option("--except", "excepted", multiple=True, metavar="PATTERN", help="But not these.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
+@click.option("--check", is_flag=True, help="Write nothing; exit status 1 if anything differs.")
+@options.target
+def declare(
+    patterns: tuple[str, ...],
+    excepted: tuple[str, ...],
+    dry_run: bool,
+    check: bool,
+    target: str | None,
+) -> None:
+    """Declare tables: a source table and a core model each, and what both are tested for.
+
+    Chooses key, cursor and how columns land from what MySQL says of a table. What is declared
+    already stays as it is; how MySQL has changed since is told. Columns that look personal are
+    marked: their tables do not land before somebody says how.
+    """
+    session = open_session(target, may_be_empty=True)
+    from loader.declare.choose import Chooser
+    from loader.declare.drift import differences
+    from loader.declare.survey import survey
+    from loader.declare.write import names_taken, new_files
+    from loader.source import mysql
+
+    folder, tables = Path.cwd(), session.tables.values()
+    with mysql.connect(session.settings.mysql) as source:
+        found = survey(source, patterns, excepted)
+        differing = list(differences(found, tables, patterns, session.dialect))
+        taken = names_taken(folder, session.tables)
+        chooser = Chooser(source=source, dialect=session.dialect, zone=session.settings.zone)
+        new = list(chooser.proposals(found, tables, taken))
+    files = new_files(folder, session.schema, [each for each in new if each.table])
+    for proposal in new:
+        _show(proposal)
+    for sentence in differing:
+        click.echo(printable(sentence))
+    if check:
+        declared = sum(each.table is not None for each in new)
+        click.echo(f"{declared} tables are not declared; {len(differing)} differences.")
+        sys.exit(1 if declared or differing else 0)
+    if dry_run:
+        for file, text in files.items():
+            click.echo(f"\n{file.relative_to(folder)}\n\n{text}", nl=False)
+        click.echo("\nNothing was written.")
+        return
+    for file, text in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    _end(folder, files, new)
+
+
+def _show(proposal: "Proposal") -> None:
+    place, table = proposal.found.place, proposal.table
+    if table is None:
+        click.echo(printable(f"{place}: left out: {'; '.join(proposal.remarks)}"))
+        return
+    how = f"days of {table.cursor}" if table.cursor else "copied whole"
+    key = f"key {', '.join(table.primary_key)}" if table.primary_key else "no key"
+    click.echo(printable(f"{place}: {table.name}, {key}, {how}"))
+    remarks = [*proposal.remarks]
+    if dropped := [name for name, policy in table.policies.items() if policy.mask == "drop"]:
+        remarks.append(f"left out, because they look like secrets: {', '.join(dropped)}")
+    if proposal.undecided:
+        remarks.append(f"personal, so that somebody has to decide: {', '.join(proposal.undecided)}")
+    for remark in remarks:
+        click.echo(printable(f"    {remark}"))
+
+
+def _end(folder: Path, files: dict[Path, str], new: "list[Proposal]") -> None:
+    count = sum(each.table is not None for each in new)
+    undecided = sum(bool(each.undecided) for each in new)
+    yaml = ", ".join(str(file.relative_to(folder)) for file in files if file.suffix == ".yml")
+    where = f" in {yaml}, each with a model in models/core" if count else ""
+    click.echo(f"\nDeclared {count} of {len(new)} tables{where}.")
+    if undecided:
+        click.echo(
+            f"{undecided} of them have personal columns: say how each lands, with mask: hash, drop "
+            "or none beside its pii: true (docs/adding-a-table.md)."
+        )
+    if count:
+        click.echo("Next: loader check; loader load; dbt build")

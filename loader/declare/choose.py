@@ -1,0 +1,195 @@
+"""What is declared of a table: its key, its cursor, and how the values of its columns land."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+from loader.declare.personal import personal
+from loader.declare.survey import Found
+from loader.declared.policies import Policy
+from loader.declared.tables import Table
+from loader.declared.windows import WHOLE, Zone
+from loader.errors import SourceError
+from loader.source import mysql
+from loader.source.copytext import REFUSED
+from loader.source.read_plan import LOCK, ReadPlan, check_declaration, plan_read
+from loader.source.texts import DATES, TEXTS
+from loader.source.types import Dialect, as_bytes, quote_mysql, raw_column
+
+COUNTED_MOST = 1_000_000
+"""Rows, by MySQL's estimate, up to which a table's values are looked at."""
+_CHANGED = re.compile(r"updat|modif|chang|last_?(edit|writ)|mtime")
+_FLAG, _FLAGS = re.compile(r"(is_?)?deleted"), {"tinyint", "bit"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What is proposed for a table.
+
+    Attributes:
+        table: its declaration; None if it is left out.
+        remarks: what a person should know of it, a sentence each; why it is left out.
+    """
+
+    found: Found
+    table: Table | None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def undecided(self) -> list[str]:
+        """The columns that somebody has to decide about before the table lands."""
+        policies = self.table.policies if self.table else {}
+        return [name for name, policy in policies.items() if policy == Policy(pii=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chooser:
+    """Chooses by what MySQL says, and looks at rows where that is not enough.
+
+    Attributes:
+        dialect: what the warehouse's types hold.
+    """
+
+    source: mysql.Source
+    dialect: Dialect
+    zone: Zone
+
+    def proposals(
+        self, found: Iterable[Found], declared: Iterable[Table], taken: Iterable[str]
+    ) -> Iterator[Proposal]:
+        """Choose what to declare of each table that is not declared.
+
+        Args:
+            taken: the names that other tables and models of the project have.
+
+        Raises:
+            SourceError: MySQL does not answer.
+        """
+        names = set(taken)
+        there = {(table.database, table.source) for table in declared}
+        for each in found:
+            if (each.database, each.name) not in there:
+                proposal = self._propose(each, names)
+                names |= {proposal.table.name} if proposal.table else set()
+                yield proposal
+
+    def _propose(self, found: Found, taken: Collection[str]) -> Proposal:
+        policies, remarks = self._policies(found)
+        table = Table(
+            name=raw_name(found, self.dialect, taken),
+            database=found.database,
+            source=found.name,
+            primary_key=found.key,
+            policies=policies,
+        )
+        try:
+            check_declaration(_decided(table), found.description, self.dialect, lambda _: ())
+        except SourceError as error:
+            why = error.fact.removeprefix(f"{found.place}: ").rstrip(".")
+            return Proposal(found=found, table=None, remarks=(why,))
+        if found.key:
+            cursor, why_not = self._cursor(found, table)
+            remarks += why_not
+            if cursor:
+                table = replace(table, cursor=cursor, lookback_days=1)
+        flags = (each for each in found.description.columns if each.data_type in _FLAGS)
+        deleted = next((each.name for each in flags if _FLAG.fullmatch(each.name.lower())), None)
+        table = replace(table, deleted=deleted)
+        remarks += self._refused_values(table, found)
+        return Proposal(found=found, table=table, remarks=tuple(remarks))
+
+    def _policies(self, found: Found) -> tuple[dict[str, Policy], list[str]]:
+        """Say of every column that cannot land as it is how it lands, and why."""
+        policies, remarks = dict[str, Policy](), list[str]()
+        key = {name.lower() for name in found.key}
+        for column in found.description.columns:
+            name, policy = column.name.lower(), personal(column)
+            if policy.pii:
+                policies[name] = replace(policy, mask="") if name in key else policy
+            try:
+                raw_column(column, self.dialect)
+            except SourceError:
+                if policy.mask != "drop":
+                    policies[name] = Policy(on_unrepresentable="text", pii=policy.pii)
+                    remarks.append(f"{column.name} is {column.column_type} and lands as text")
+        return policies, remarks
+
+    def _cursor(self, found: Found, table: Table) -> tuple[str | None, list[str]]:
+        """Choose the column that tells when a row changed, if its days can be read."""
+        indexed, remarks = found.description.leading, list[str]()
+        named = [
+            column
+            for column in found.description.columns
+            if column.data_type in DATES
+            and (column.name in found.touched or _CHANGED.search(column.name.lower()))
+        ]
+        for column in sorted(named, key=lambda each: each.name not in found.touched):
+            name = column.name
+            if column.nullable:
+                remarks.append(f"{name} may be NULL, so it is no cursor")
+            elif name.lower() not in indexed:
+                remarks.append(
+                    f"{name} would be its cursor if an index began with it: create index "
+                    f"{name} on {found.place} ({name})"
+                )
+            else:
+                read = self._plan(replace(table, cursor=name), found)
+                try:
+                    mysql.check_cursor(self.source, table, read)
+                except SourceError as error:
+                    remarks.append(f"{name} is no cursor: {error.fact.rstrip('.')}")
+                else:
+                    return name, []
+        return None, remarks
+
+    def _plan(self, table: Table, found: Found) -> ReadPlan:
+        # Or MySQL would not be asked for what COPY refuses by itself.
+        asking = replace(self.dialect, refuses_days=False)
+        return plan_read(_decided(table), found.description, WHOLE, self.zone, asking)
+
+    def _refused_values(self, table: Table, found: Found) -> list[str]:
+        """Count the values that the warehouse cannot hold, and name the policy that helps."""
+        if found.description.rows > COUNTED_MOST or found.is_view:
+            return ["what its values hold was not looked at, because it is large or a view"]
+        kinds = {column.name.lower(): column.data_type for column in found.description.columns}
+        columns = self._plan(table, found).columns
+        sums = [f"sum(locate(0x{REFUSED.hex()}, {as_bytes(each.text)}) = 1)" for each in columns]
+        sums += [
+            f"sum(locate(0x00, {as_bytes(each.value)}) > 0)" if kinds[each.name] in TEXTS else "0"
+            for each in columns
+        ]
+        place = f"{quote_mysql(found.database)}.{quote_mysql(found.name)}"
+        (row,) = mysql.fetch(self.source, f"select {', '.join(sums)} from {place}")
+        counts = [int(number or 0) for number in row]
+        remarks = list[str]()
+        for lands, refused, nuls in zip(
+            columns, counts[: len(columns)], counts[len(columns) :], strict=True
+        ):
+            if refused + nuls:
+                is_date = kinds[lands.name] in DATES
+                policy = '"null" or text' if is_date else "strip" if nuls else "truncate"
+                remarks.append(
+                    f"{lands.name} holds what the warehouse cannot, {refused + nuls:,} times: mend "
+                    f"it, or declare on_unrepresentable: {policy}"
+                )
+        return remarks
+
+
+def raw_name(found: Found, dialect: Dialect, taken: Collection[str]) -> str:
+    """Name the raw table and its model: as MySQL does, where the project has no such name yet."""
+    plain, longer = (
+        re.sub(r"\W+", "_", text.lower()).strip("_")
+        for text in (found.name, f"{found.database}__{found.name}")
+    )
+    longest = dialect.name_bytes - len(LOCK)
+    name = plain if plain and plain not in taken else longer
+    ends = ("" if number == 1 else f"_{number}" for number in count(1))
+    shortened = (name.encode()[: longest - len(end)].decode(errors="ignore") + end for end in ends)
+    return next(each for each in shortened if each not in taken)
+
+
+def _decided(table: Table) -> Table:
+    """The table as if somebody had decided about what is personal."""
+    policies = {name: replace(policy, pii=False) for name, policy in table.policies.items()}
+    return replace(table, policies=policies)

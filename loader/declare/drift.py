@@ -1,0 +1,39 @@
+"""How MySQL has changed since its tables were declared."""
+
+from collections.abc import Collection, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from loader.declare.personal import personal
+from loader.declare.survey import Found
+from loader.declared.tables import Table
+from loader.errors import LoaderError
+from loader.source.read_plan import check_declaration
+from loader.source.types import Dialect
+
+
+def differences(
+    found: Sequence[Found],
+    declared: Collection[Table],
+    patterns: Sequence[str],
+    dialect: Dialect,
+) -> Iterator[str]:
+    """Say what of the declared tables is not in MySQL as it is declared.
+
+    Args:
+        found: what there is by the patterns.
+        patterns: what was asked about; other declared tables are not looked at.
+    """
+    there = {(each.database, each.name): each for each in found}
+    for table in declared:
+        place = f"{table.database}.{table.source}"
+        if (each := there.get((table.database, table.source))) is None:
+            if any(fnmatchcase(place, pattern) for pattern in patterns):
+                yield f"{place}: MySQL has no such table any more, and {table.name} is declared"
+            continue
+        try:
+            check_declaration(table, each.description, dialect, lambda _: ())
+        except LoaderError as error:
+            yield error.fact.rstrip(".")
+        for column in each.description.columns:
+            if column.name.lower() not in table.policies and personal(column).pii:
+                yield f"{place}: {column.name} looks personal, and nothing says how it lands"

@@ -1,0 +1,214 @@
+"""What is written of new tables: their declarations, core models, and what both are tested for."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loader.declare.choose import Proposal
+from loader.declared.policies import Policy
+from loader.declared.tables import SOURCE, Table
+from loader.errors import ConfigError
+
+# A source of more than one file says its schema and freshness in each of them.
+_SOURCES_HEAD = """\
+version: 2
+
+sources:
+  - name: {source}
+    description: Tables of {database} as the loader landed them. Read those in core, not these.
+    schema: {schema}
+    config:
+      loaded_at_field: _loaded_at
+      freshness:
+        warn_after: {{count: 26, period: hour}}
+        error_after: {{count: 50, period: hour}}
+    tables:
+"""
+_MODELS_HEAD = "version: 2\n\nmodels:\n"
+_PLAIN = re.compile(r"[^\W\d][\w.]*")
+
+
+def names_taken(project_dir: Path, tables: Iterable[str]) -> set[str]:
+    """The names that new models cannot have: of all that dbt builds, and of tables declared."""
+    files = (
+        file
+        for folder in ("models", "seeds", "snapshots")
+        for file in project_dir.joinpath(folder).rglob("*")
+        if file.suffix in {".sql", ".py", ".csv"}
+    )
+    return {*tables, *(file.stem.lower() for file in files)}
+
+
+def new_files(project_dir: Path, schema: str, proposals: Sequence[Proposal]) -> dict[Path, str]:
+    """Write what declares some tables; a file that is there is added to, and loses nothing.
+
+    Args:
+        schema: that of the source, as the project declares it, Jinja included.
+
+    Returns:
+        The text of every file that is new or longer.
+
+    Raises:
+        ConfigError: a file has been changed so that nothing can be added at its end.
+    """
+    files = dict[Path, str]()
+    databases = dict.fromkeys(each.found.database for each in proposals)
+    for database in databases:
+        own = [each for each in proposals if each.found.database == database]
+        tables = {each.table.name: (each, each.table) for each in own if each.table}
+        name = re.sub(r"\W+", "_", database.lower())
+        head = _SOURCES_HEAD.format(source=SOURCE, database=_prose(database), schema=scalar(schema))
+        for file, begins, written in (
+            (f"sources/_{name}__sources.yml", head, _source),
+            (f"core/_{name}__models.yml", _MODELS_HEAD, _model),
+        ):
+            entries = ["\n".join(written(*each)) for each in tables.values()]
+            path = project_dir / "models" / file
+            files[path] = _added(path, begins, entries)
+        for raw, (_, table) in tables.items():
+            files[project_dir / "models" / "core" / f"{raw}.sql"] = core_model(table)
+    return files
+
+
+def core_model(table: Table) -> str:
+    """Write the core model of a plain copy."""
+    landed = f"source('{SOURCE}', '{table.name}')"
+    if not table.primary_key:
+        return f"{{{{ whole_copy({landed}) }}}}\n"
+    key = [name.lower() for name in table.primary_key]
+    sort = (table.cursor or key[0]).lower()
+    shown = repr(key[0]) if len(key) == 1 else repr(key)
+    return (
+        f"{{{{ config(dist={_column(key[0])!r}, sort={_column(sort)!r}) }}}}\n"
+        f"{{{{ newest_rows({landed}, key={shown}) }}}}\n"
+    )
+
+
+def _column(name: str) -> str:
+    """Write a column for dist and sort."""
+    return name if _is_plain(name) else f'"{name}"'
+
+
+def _is_plain(name: str) -> bool:
+    """Whether SQL can take a name for nothing else, so that it needs no quotes.
+
+    No word of SQL but a few that begin so has an underscore. [Redshift: Reserved words]
+    """
+    has_underscore = re.fullmatch(r"[a-z]+(_[a-z0-9]+)+", name)
+    return name == "id" or bool(has_underscore and not re.match("current_|session_", name))
+
+
+def _source(proposal: Proposal, table: Table) -> Iterator[str]:
+    loader: dict[str, Any] = {
+        "source": proposal.found.place, "primary_key": list(table.primary_key),
+    }  # fmt: skip
+    optional = {"cursor": table.cursor, "deleted": table.deleted}
+    loader |= {key: value for key, value in optional.items() if value}
+    loader |= {"lookback_days": table.lookback_days} if table.cursor else {}
+    yield f"      - name: {scalar(table.name)}"
+    yield f"        description: {scalar(_sentence(proposal) + _rows(table))}"
+    yield "        config:"
+    yield "          meta:"
+    yield f"            loader: {_flow(loader)}"
+    tests = "key_of_newest_version, " if table.primary_key else ""
+    yield f"        data_tests: [{tests}row_count_matches_ledger]"
+    if table.policies:
+        yield "        columns:"
+    for name, policy in table.policies.items():
+        yield f"          - name: {scalar(name)}"
+        yield f"            config: {{meta: {_flow(_meta(policy))}}}"
+    yield ""
+
+
+def _model(proposal: Proposal, table: Table) -> Iterator[str]:
+    key = [name.lower() for name in table.primary_key]
+    grain = f" One row per {' and '.join(key)}." if key else " As it was when it was landed last."
+    yield f"  - name: {scalar(table.name)}"
+    yield f"    description: {scalar(_sentence(proposal) + _prose(grain))}"
+    if len(key) > 1:
+        yield "    data_tests:"
+        yield "      - unique_together:"
+        yield f"          arguments: {{columns: {_flow(key)}}}"
+    if key:
+        yield "    columns:"
+    for name in key:
+        yield f"      - name: {scalar(name)}"
+        if not _is_plain(name):
+            yield "        quote: true"
+        yield f"        data_tests: [{'unique, ' if len(key) == 1 else ''}not_null]"
+    yield ""
+
+
+def _rows(table: Table) -> str:
+    key = " and ".join(table.primary_key)
+    if not key:
+        return " Copied whole with every load."
+    way = " and window that it was landed in" if table.cursor else ". Copied whole with every load"
+    return _prose(f" One row per {key}{way}.")
+
+
+def _sentence(proposal: Proposal) -> str:
+    """What MySQL says of a table, as a sentence."""
+    text = " ".join(_prose(proposal.found.comment).split()) or f"Copy of {proposal.found.place}"
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _prose(text: str) -> str:
+    """Take out what dbt would read as Jinja, and what cannot be printed."""
+    shown = "".join(each if each.isprintable() else " " for each in text)
+    return shown.replace("{", "(").replace("}", ")")
+
+
+def _meta(policy: Policy) -> dict[str, Any]:
+    loader: dict[str, Any] = {"mask": policy.mask} if policy.mask else {}
+    if policy.on_unrepresentable != "fail":
+        loader["on_unrepresentable"] = policy.on_unrepresentable
+    pii = {"pii": True} if policy.pii else {}
+    return {**pii, **({"loader": loader} if loader else {})}
+
+
+def _flow(value: Any) -> str:
+    """Write a value in YAML's flow style, as a person would."""
+    match value:
+        case Mapping():
+            return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_flow, value)) + "]"
+        case bool() | int():
+            return str(value).lower()
+    return scalar(value)
+
+
+def scalar(text: str) -> str:
+    """Write a text, in quotes unless it is one to YAML without them."""
+    plain = _PLAIN.fullmatch(text) or re.fullmatch(r"[^\W\d][\w.,; ()/-]*[\w.)]", text)
+    if plain and yaml.safe_load(f"[{text}]" if "," not in text else text) in ([text], text):
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _added(file: Path, head: str, entries: Sequence[str]) -> str:
+    """Add entries at the end of a file, or of one that has but its head."""
+    if not file.exists():
+        return head + "\n".join(entries)
+    before, added = file.read_text().rstrip("\n"), "\n".join(entries)
+    after = f"{before}\n\n{added}"
+    with suppress(yaml.YAMLError):
+        if _listed(after) == _listed(before) + _listed(head + added):
+            return after
+    raise ConfigError(
+        f"{file} does not end with the list that tables are added to; nothing was written.",
+        "Let it end with that, or rename it: then a new file is begun.",
+    )
+
+
+def _listed(text: str) -> list[Any]:
+    """The models of a file, or the tables of its last source."""
+    content = yaml.safe_load(text)
+    sources = content.get("sources") or [{}]
+    return content.get("models") or sources[-1].get("tables") or []

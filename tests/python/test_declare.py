@@ -1,0 +1,203 @@
+"""`loader declare`: tables that nobody has declared land and build as it wrote them."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.cli.session import open_session
+from loader.declare.choose import raw_name
+from loader.declare.survey import Found
+from loader.declare.write import scalar
+from loader.source.types import POSTGRES
+
+TABLES = """
+    create table orders (id int primary key, total decimal(9,2), updated_at datetime not null
+        default current_timestamp on update current_timestamp, key (updated_at))
+        comment 'What was ordered, {{ not Jinja }}';
+    create table `Order Lines` (order_id int, `from` int, note text,
+        primary key (order_id, `from`));
+    create table `select` (`1st` varchar(9) not null unique, `XMIN` int, `ctid` int);
+    create table visits (path varchar(20), seen datetime);
+    create table nps_summary (id int primary key);
+    create table places (id int primary key, at point, changed_on date);
+    create table late (id int primary key, modified datetime not null);
+    create table customer (id int primary key, email varchar(50), homePhone varchar(9),
+        password_hash char(60), address_id int, is_deleted tinyint(1) not null default 0);
+    create table old_days (id int primary key, paid_on date, note varchar(9));
+    create view all_orders as select * from orders;
+    insert into orders values (1, 1.5, '2026-07-01'), (2, 2.5, '2026-07-01 23:00:00');
+    insert into `Order Lines` values (1, 1, 'a'), (1, 2, null);
+    insert into `select` values ('x', 1, 2);
+    insert into visits values ('/', '2026-07-01'), ('/', '2026-07-01');
+    insert into places values (1, point(1, 2), null);
+    insert into customer values (1, 'a@b', '1', 'x', 5, 0);
+    insert into old_days values (1, '0000-00-00', 'a\\0b')
+"""
+HOW = {
+    "orders: orders, key id, days of updated_at": [],
+    "Order Lines: order_lines, key order_id, from, copied whole": [],
+    "visits: visits, no key, copied whole": [],
+    "nps_summary: {}__nps_summary, key id, copied whole": [],
+    "places: places, key id, copied whole": [
+        "at is point and lands as text", "changed_on may be NULL, so it is no cursor",
+    ],
+    "late: late, key id, copied whole": [
+        "modified would be its cursor if an index began with it: "
+        "create index modified on {}.late (modified)"
+    ],
+    "customer: customer, key id, copied whole": [
+        "left out, because they look like secrets: password_hash",
+        "personal, so that somebody has to decide: email, homephone",
+    ],
+    "old_days: old_days, key id, copied whole": [
+        'paid_on holds what the warehouse cannot, 1 times: mend it, or declare '
+        'on_unrepresentable: "null" or text',
+        "note holds what the warehouse cannot, 1 times: mend it, or declare "
+        "on_unrepresentable: strip",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def shop(new_project):
+    """The project, and a database beside its sample."""
+    pipeline = new_project()
+    pipeline.start_anew()
+    pipeline.mysql(*TABLES.split(";"))
+    return pipeline
+
+
+def declare(pipeline, *arguments):
+    done = pipeline.loader("declare", f"{pipeline.database}.*", *arguments)
+    return done.returncode, done.stdout + done.stderr
+
+
+def files_of(pipeline):
+    return {
+        path.relative_to(pipeline.folder): path.read_bytes()
+        for path in (pipeline.folder / "models").rglob("*")
+        if path.is_file()
+    }
+
+
+def test_what_is_declared_lands_and_builds_as_it_was_written(shop):
+    before, database = files_of(shop), shop.database
+    status, said = declare(shop, "--dry-run")
+    assert status == 0, said
+    assert files_of(shop) == before
+    assert declare(shop, "--check")[0] == 1
+
+    status, said = declare(shop)
+    assert status == 0, said
+    lines = said.splitlines()
+    for how, remarks in HOW.items():
+        at = lines.index(f"{database}.{how.format(database)}")
+        for remark in remarks:
+            assert f"    {remark.format(database)}" in lines[at + 1 : at + 4]
+    assert f"{database}.select: left out: the name of column XMIN is a system column's" in said
+    assert "all_orders" not in said
+    after = files_of(shop)
+    assert {name: after[name] for name in before} == before
+    assert declare(shop, "--check")[1].splitlines()[-1].startswith("0 tables are not declared")
+
+    written = "".join(after[name].decode() for name in after.keys() - before.keys())
+    assert written.count("\n") / 8 < 35
+    done = shop.loader("load", "--select", "customer")
+    assert done.returncode == 1
+    assert "marked `pii: true` without a policy: email, homephone" in done.stderr
+    assert "column note holds a NUL character" in shop.fails("--select", "old_days")
+    names = ["orders", "order_lines", "visits", f"{database}__nps_summary", "places", "late"]
+    shop.load("--select", *names)
+    shop.build("build", "--select", *names, *(f"source:raw_data.{name}" for name in names))
+    rows = shop.query('select order_id, "from", note from analytics.order_lines order by 2')
+    assert rows == [(1, 1, "a"), (1, 2, None)]
+    assert shop.value("select count(*) from analytics.visits") == 2
+    assert shop.value("select count(*) from analytics.orders") == 2
+
+
+def declared_in(pipeline):
+    with pipeline.inside():
+        return open_session(None).tables
+
+
+def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
+    pipeline = new_pipeline([])
+    database = pipeline.database
+    pipeline.mysql("create table a (id int primary key, v int, tmp int)")
+    assert declare(pipeline)[0] == 0
+    sources = pipeline.folder / "models" / "sources" / f"_{database}__sources.yml"
+    sources.write_text(sources.read_text() + "        tags: [mine]\n")
+    pipeline.mysql(
+        "create table b (x int, y int, primary key (y, x))", "create table tmp_c (x int)"
+    )
+    status, said = declare(pipeline, "--except", f"{database}.tmp_*")
+    assert status == 0, said
+    assert "tags: [mine]\n\n      - name: b\n" in sources.read_text()
+    assert {name: table.primary_key for name, table in declared_in(pipeline).items()} == {
+        "a": ("id",), "b": ("y", "x"),
+    }  # fmt: skip
+
+    pipeline.mysql(
+        "alter table a drop primary key, add column email varchar(9)", "drop table b",
+        "create view w as select 1 as one", "drop table tmp_c",
+    )  # fmt: skip
+    before = files_of(pipeline)
+    status, said = declare(pipeline, "--check")
+    assert status == 1
+    assert said.splitlines() == [
+        f"{database}.a has no primary or unique key on (id), so two rows could share it",
+        f"{database}.a: email looks personal, and nothing says how it lands",
+        f"{database}.b: MySQL has no such table any more, and b is declared",
+        "0 tables are not declared; 3 differences.",
+    ]
+    assert files_of(pipeline) == before
+    done = pipeline.loader("declare", f"{database}.w")
+    assert done.returncode == 0, done.stderr
+    assert f"{database}.w: w, no key, copied whole" in done.stdout
+
+    sources.write_text(sources.read_text() + "\nexposures: []\n")
+    pipeline.mysql("create table d (id int primary key)")
+    before = files_of(pipeline)
+    status, said = declare(pipeline)
+    assert status == 1
+    assert "does not end with the list that tables are added to; nothing was written" in said
+    assert files_of(pipeline) == before
+
+
+def found(name):
+    return Found(
+        database="Shop", name=name, is_view=False, comment="", key=(), touched=frozenset(),
+        description=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "raw"),
+    [
+        ("Orders", (), "orders"),
+        ("orders", ("orders",), "shop__orders"),
+        ("orders", ("orders", "shop__orders"), "shop__orders_2"),
+        ("my orders!", (), "my_orders"),
+        ("_orders", (), "orders"),
+        ("!", (), "shop"),
+        ("é" * 40, (), "é" * 28),
+        ("x" * 64, ("x" * 57,), "x" * 55 + "_2"),
+    ],
+)
+def test_a_name_is_one_that_project_and_warehouse_take(name, taken, raw):
+    assert raw_name(found(name), POSTGRES, taken) == raw
+
+
+def test_a_pattern_that_matches_nothing_is_told_with_the_databases(new_pipeline):
+    pipeline = new_pipeline([])
+    pipeline.mysql("create table a (id int primary key)")
+    done = pipeline.loader("declare", "sho.*")
+    assert done.returncode == 2
+    assert "No table that this user may read is called sho.*." in done.stderr
+    assert pipeline.database in done.stderr
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))
+def test_any_text_is_yaml_as_it_is(text):
+    assert yaml.safe_load(scalar(text)) == text
