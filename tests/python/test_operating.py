@@ -32,7 +32,7 @@ def test_every_command_and_option_is_one_that_a_test_runs(name, tests, least):
     commands = {found for text in told for found in re.findall(rf"loader {name}[^`\"\n]*", text)}
     assert len(commands) >= least
     run = (
-        " ".join((*test_commands.COMMANDS, *test_commands.ALIKE)) + Path(tests.__file__).read_text()
+        " ".join((*test_commands.COMMANDS, *test_commands.DEEP)) + Path(tests.__file__).read_text()
     )
     help_text = CliRunner().invoke(loader, [name, "--help"]).output
     for command in commands:
