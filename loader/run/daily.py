@@ -223,10 +223,9 @@ class Run:
                     raise error
                 self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
             elif finding.differing:
-                self.say(
-                    f"{table.name}: {finding.missing:,} rows missing, {finding.extra:,} too many, "
-                    f"{finding.stale:,} stale. Look: loader verify --select {table.name}"
-                )
+                found = "{missing:,} rows missing, {extra:,} too many, {stale:,} stale"
+                look = f"Look: loader verify --select {table.name}"
+                self.say(f"{table.name}: {found.format(**finding.counts)}. {look}")
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

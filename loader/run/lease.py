@@ -36,7 +36,6 @@ LEASE_SECONDS = 180
 """How long a run that has died keeps others out."""
 BEAT_SECONDS = 30
 """How often a lease is renewed, so that a warehouse that is slow for a while costs no run."""
-_LOOK_SECONDS = 1
 _OURS = "where run_id = %s and ended_at is null"
 
 
@@ -136,21 +135,14 @@ class Lease:
         Thread(target=self._keep, name="lease", daemon=True).start()
 
     def _keep(self) -> None:
-        """Renew the lease until it ends; ask the run to stop when it is lost.
-
-        The clock on the wall is looked at every second, because it alone goes on while a laptop
-        sleeps: the lease is asked for before the run has done much after it has woken up.
-        """
-        while not self._ended.wait(_LOOK_SECONDS) and not self._stop.because:
-            since = time.time() - self._renewed_at
-            if 0 <= since < BEAT_SECONDS:
-                continue
+        """Renew the lease until it ends; ask the run to stop when it is lost."""
+        while not self._ended.wait(BEAT_SECONDS) and not self._stop.because:
             try:
                 self.renew()
             except StoppedError as lost:
                 self._stop.ask(lost)
             except LoaderError as error:
-                if since >= LEASE_SECONDS:
+                if time.time() - self._renewed_at >= LEASE_SECONDS:
                     self._stop.ask(lease_lost(f"it could not be renewed: {error.fact}"))
 
     def give_back(self, outcome: str) -> None:
@@ -163,7 +155,7 @@ class Lease:
         if not self._renewed_at:
             return
         with (
-            suppress(LandingError),
+            suppress(Exception),
             closing(self._new_warehouse()) as warehouse,
             warehouse.transaction(),
         ):

@@ -176,7 +176,7 @@ def repair_jobs(findings: Sequence[Finding], settings: Settings, confirmed: bool
         if finding.differing > allowed:
             raise RepairError(
                 f"{finding.table.name}: {finding.differing:,} of {finding.rows:,} rows differ "
-                f"({finding.missing:,} missing, {finding.extra:,} extra, {finding.stale:,} stale), "
+                f"({', '.join(f'{rows:,} {kind}' for kind, rows in finding.counts.items())}), "
                 f"and a repair of more than {allowed:,} asks first. Nothing was repaired.",
                 "Look at what happened; to repair it all the same, give --yes, or raise "
                 "LOADER_REPAIR_PERCENT.",

@@ -56,24 +56,14 @@ class Finding:
     repair: Repair | None = None
 
     @property
-    def missing(self) -> int:
-        """Rows that the warehouse lacks."""
-        return sum(day.missing for day in self.days)
-
-    @property
-    def extra(self) -> int:
-        """Rows that the source has no more."""
-        return sum(day.extra for day in self.days)
-
-    @property
-    def stale(self) -> int:
-        """Rows of which the warehouse has another version."""
-        return sum(day.stale for day in self.days)
+    def counts(self) -> dict[str, int]:
+        """The rows that differ, by kind."""
+        return {kind: sum(getattr(day, kind) for day in self.days) for kind in KINDS}
 
     @property
     def differing(self) -> int:
-        """All of them."""
-        return self.missing + self.extra + self.stale
+        """All rows that differ."""
+        return sum(self.counts.values())
 
     @property
     def agrees(self) -> bool:
@@ -87,7 +77,7 @@ class Finding:
             **{name: value for name, value in vars(self).items() if name != "repair"},
             "table": self.table.name,
             "agrees": self.agrees,
-            **{kind: getattr(self, kind) for kind in KINDS},
+            **self.counts,
             "days": days,
             "left_out": list(self.left_out),
             "seconds": round(self.seconds, 3),
