@@ -205,7 +205,7 @@ def show_differences(findings: Sequence[Finding]) -> None:
     if rows:
         OUT.print()
         headings = "table", "day", "source rows", "warehouse rows", "missing", "extra", "stale"
-        _show_table(headings, rows, to_the_left=2)
+        _show_table(headings, rows)
 
 
 def show_check(check: Check) -> None:
@@ -216,14 +216,12 @@ def show_check(check: Check) -> None:
         OUT.print(f"      {printable(check.remedy)}")
 
 
-def _show_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], to_the_left: int | None = None
-) -> None:
-    """Print a table; columns stand to the left, or only that many and the others to the right."""
+def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; what its first two columns name stands to the left."""
     grid = Grid(box=None, pad_edge=False)
     for number, heading in enumerate(headings):
-        is_left = heading != "rows" and (to_the_left is None or number < to_the_left)
-        grid.add_column(heading, justify="left" if is_left else "right", no_wrap=number <= 1)
+        is_name = number <= 1
+        grid.add_column(heading, justify="left" if is_name else "right", no_wrap=is_name)
     for row in rows:
         grid.add_row(*row)
     OUT.print(grid)
