@@ -3,12 +3,13 @@
 import shlex
 import traceback
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import accumulate
 from math import inf
 from typing import Any
 
 from loader.run.receivers import send
-from loader.run.runs import Report, differing, failed_loads, failed_steps, instant, nodes
+from loader.run.runs import Report, differing, failed_loads, failed_steps, nodes
 
 _ENDED = {"failed": "failed", "interrupted": "was interrupted", "refused": "was refused"}
 _CHECKS_MOST = 5
@@ -141,7 +142,7 @@ def _node(node: Report) -> str:
 
 
 def _time(time: str) -> str:
-    return f"{instant(time):%Y-%m-%d %H:%M} UTC"
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"
 
 
 def looking(report: Report) -> list[str]:

@@ -1,14 +1,14 @@
 """What the report of a run says, and the ledger `raw_data._runs` that keeps its counts."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import RUNS
 
 Report = Mapping[str, Any]
-"""What `loader run` writes of a run, as JSON."""
+"""What `loader run` writes of a run, as JSON; its times are UTC."""
 
 
 def record_run(warehouse: Warehouse, report: Report) -> None:
@@ -20,8 +20,8 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
     found = [table["missing"] + table["extra"] + table["stale"] for table in differing(report)]
     row = {
         "run_id": report["run_id"],
-        "started_at": instant(report["started_at"]).replace(tzinfo=None),
-        "ended_at": instant(report["ended_at"]).replace(tzinfo=None),
+        "started_at": datetime.fromisoformat(report["started_at"]).replace(tzinfo=None),
+        "ended_at": datetime.fromisoformat(report["ended_at"]).replace(tzinfo=None),
         "outcome": report["outcome"],
         "failed_step": next((step["name"] for step in failed_steps(report)), None),
         "dbt_failures": len(nodes(report, "failures")),
@@ -57,9 +57,3 @@ def differing(report: Report) -> list[Report]:
         for table in report.get("verify", [])
         if table["missing"] or table["extra"] or table["stale"]
     ]
-
-
-def instant(text: str) -> datetime:
-    """Read one of a report's times, which are UTC if they do not say otherwise."""
-    time = datetime.fromisoformat(text)
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -22,7 +22,10 @@ def test_runs_are_counted_per_day(built):
     assert built.query(STATEMENT) == []
     with built.inside(), closing(open_session(None).warehouse()) as warehouse:
         record_run(warehouse, failed())
-        late = {"started_at": "2026-11-21T23:00:00-02:00", "ended_at": "2026-11-22T01:10:00.5"}
+        late = {
+            "started_at": "2026-11-22T01:00:00+00:00",
+            "ended_at": "2026-11-22T01:10:00.5+00:00",
+        }
         record_run(warehouse, report(run_id="2", **late))
     assert built.query(STATEMENT) == [
         ("2026-11-21", "failed", "build", 1, 1, 2, 1, 1204, 1, "2026-11-21 03:10:00"),
