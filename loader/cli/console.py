@@ -228,8 +228,8 @@ def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _failed(name: str, error: LoaderError) -> None:
-    ERR.print(_styled((f"{name}  failed", "red"), f": {error.fact}"), end="\n\n")
-    ERR.print(error.remedy)
+    # At once, because several tables may fail at the same time.
+    ERR.print(_styled((f"{name}  failed", "red"), f": {error.fact}"), error.remedy, sep="\n\n")
 
 
 def _styled(*parts: str | tuple[str, str]) -> Text:
