@@ -109,11 +109,12 @@ def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
             for name in ("started_at", "ended_at")
         )
         seconds = (max(ended) - min(began)).total_seconds()
-        failed = f"  {len(loads) - len(landed):,} failed" if len(landed) < len(loads) else ""
         OUT.print(
-            f"\ntogether  {len(landed):,} loads  {rows:,} rows  {decimal(staged)}"
-            f"  {seconds:,.1f} s{failed}"
+            f"\ntogether  {len(landed):,} loads  {rows:,} rows  {decimal(staged)}  {seconds:,.1f} s"
         )
+    failed = dict.fromkeys(load["table_name"] for load in loads if load["outcome"] != "landed")
+    if len(loads) > 1 and failed:
+        ERR.print(_styled((f"{len(failed):,} failed", "red"), f": {', '.join(failed)}"))
 
 
 def load_line(load: Load, width: int) -> str:

@@ -4,12 +4,17 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from loader.cli import options
 from loader.cli.session import open_session
 from loader.declared.settings import SETTINGS
+from loader.errors import printable
+
+if TYPE_CHECKING:
+    from loader.load.check import Check
 
 _SETTINGS = [
     f"{name:24} {setting.meaning}{f' [{setting.default}]' if setting.default else ''}"
@@ -66,12 +71,15 @@ def check(names: tuple[str, ...], target: str | None) -> None:
     from loader.load.check import checks
 
     tables = select_tables(session.tables, names)
-    passed = True
+    looked_at = list["Check"]()
     with closing(session.warehouse()) as warehouse:
         for each in checks(tables, session.settings, warehouse):
             console.show_check(each)
-            passed = passed and each.passed
-    sys.exit(0 if passed else 1)
+            looked_at.append(each)
+    wrong = [each.what for each in looked_at if not each.passed]
+    named = f", {len(wrong):,} wrong: {', '.join(wrong)}" if wrong else ""
+    click.echo(f"\n{len(looked_at) - len(wrong):,} checks passed{printable(named)}.")
+    sys.exit(1 if wrong else 0)
 
 
 @click.command(

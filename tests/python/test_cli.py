@@ -146,7 +146,8 @@ def test_a_table_that_is_declared_no_more_stops_nothing_and_is_named(pipeline):
 def test_check_looks_at_everything_and_changes_nothing(pipeline):
     done = pipeline.loader("check")
     assert done.returncode == 0, done.stdout
-    lines = done.stdout.splitlines()
+    *lines, _, last = done.stdout.splitlines()
+    assert last == "5 checks passed."
     assert len(lines) == 5
     assert all(line.startswith("ok ") for line in lines)
     assert re.search(r" (MySQL|MariaDB) \d+\.\d+\.\S+$", lines[1]), lines[1]
@@ -184,6 +185,7 @@ def test_check_names_what_is_wrong_and_its_remedy(pipeline, statements, changes,
     wrong = done.stdout[done.stdout.index("wrong") :]
     assert finding in wrong
     assert remedy in wrong
+    assert re.search(r"\n\d checks passed, \d wrong: \w+ .+\.\n$", done.stdout)
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -200,13 +202,17 @@ def test_check_notices_a_user_without_rights(new_pipeline, superuser):
 # -- the terminal --------------------------------------------------------------------------------
 
 
-def test_several_loads_end_with_what_they_landed_together(monkeypatch):
-    shown = StringIO()
+def test_several_loads_end_with_what_they_landed_together_and_which_failed(monkeypatch):
+    shown, failed = StringIO(), StringIO()
     monkeypatch.setattr(console, "OUT", Console(file=shown, width=100))
+    monkeypatch.setattr(console, "ERR", Console(file=failed, width=100))
     times = {"started_at": f"{DAY}T03:00:00", "ended_at": f"{DAY}T03:00:02.5"}
     landed = {"outcome": "landed", "landed_rows": 600, "staged_bytes": 1500, **times}
-    console.show_totals([landed, landed, landed, {"outcome": "failed"}])
-    assert shown.getvalue() == "\ntogether  3 loads  1,800 rows  4.5 kB  2.5 s  1 failed\n"
+    landed["table_name"] = "good"
+    bad = [{"outcome": "failed", "table_name": name} for name in ("one", "other")]
+    console.show_totals([landed, bad[0], landed, bad[1], landed])
+    assert shown.getvalue() == "\ntogether  3 loads  1,800 rows  4.5 kB  2.5 s\n"
+    assert failed.getvalue() == "2 failed: one, other\n"
     console.show_totals([landed])
     assert shown.getvalue().count("together") == 1
 
