@@ -124,6 +124,14 @@ class Dbt:
         """The tests that only warn."""
         return [node for node in self.nodes.values() if node["status"] == "warn"]
 
+    def summaries(self) -> dict[str, str]:
+        """Read the schema of each gated summary of the project."""
+        return {
+            node["alias"]: node["schema"]
+            for node in self._read("manifest").get("nodes", {}).values()
+            if node["config"]["materialized"] == "checked_table"
+        }
+
     def readers(self, tables: Sequence[str]) -> list[str]:
         """Read which models and snapshots stand on these tables, directly or not; sorted."""
         children = self._read("manifest").get("child_map", {})

@@ -111,6 +111,9 @@ def _parts(report: Report) -> Iterator[str]:
             for table in differing(report)
         ],
         "Said on the way": report["said"],
+        "Published" if report["ok"] else "What stays published": [
+            f"{model}: since {_time(at)}" for model, at in report.get("published", {}).items()
+        ],
         "To look": looking(report),
         "To run it again": [] if report["ok"] else [_again(report)],
         "Run": [

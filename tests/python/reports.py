@@ -20,6 +20,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "said": [],
         "dbt": {"failures": [], "warnings": []},
         "verify": [],
+        "published": {},
         **changes,
     }
 
@@ -69,5 +70,6 @@ def failed(**changes: Any) -> dict[str, Any]:
             {"table": "nps", "missing": 4, "extra": 0, "stale": 1200, "days": [{}, {}]},
             {"table": "channel", "missing": 0, "extra": 0, "stale": 0, "days": []},
         ],
+        published={"nps_summary": "2026-11-20T03:10:00+00:00"},
     )  # fmt: skip
     return {**found, **changes}

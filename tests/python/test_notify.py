@@ -76,6 +76,7 @@ def test_a_failure_is_told_with_all_that_helps(webhook):
         "    unique: 2",
         "test.mysql_to_redshift.enough_rows.3c4d: warn, 1 rows",
         "nps: 4 rows missing, 0 too many, 1,200 stale, on 2 days",
+        "nps_summary: since 2026-11-20 03:10 UTC",
         "loader status --target redshift",
         "dbt show --select pipeline_health --output json --limit 100 --target redshift",
         "dbt show --select not_null_nps_summary_responses --output json --target redshift",
@@ -100,6 +101,7 @@ def test_a_failure_is_told_with_all_that_helps(webhook):
 )
 def test_the_command_to_run_again_has_the_dates_of_the_run(webhook, dates, window, options):
     said = told(webhook, failed(dates=dates))
+    assert "\nWhat stays published\n" in said
     assert window in said
     assert options in said
 

@@ -173,6 +173,7 @@ def test_a_run_lands_builds_and_reports(pipeline, endpoints):
     (warning,) = report["dbt"]["warnings"]
     assert warning["node"].startswith("test.mysql_to_redshift.b_summary_is_small")
     assert (warning["status"], warning["failures"]) == ("warn", 1)
+    assert [*report["published"]] == ["a_summary", "b_summary", "whole_summary"]
     folder = pipeline.folder / ".local" / "runs"
     assert json.loads((folder / f"{report['run_id']}.json").read_text()) == report
     assert "Done. PASS=" in (folder / f"{report['run_id']}.dbt.log").read_text()
