@@ -13,7 +13,7 @@ from bench.ways import python
 ROLES = {
     # threads of this name: what they do
     "load": "reading: receiving, cutting, escaping, checking, compressing, uploading",
-    "load-land": "landing: reading parts back, decompressing, COPY",
+    "load-land": "landing: COPY",
     "deadline": "ending statements of the warehouse that take too long",
     "MainThread": "main: imports, plans, and the end",
 }

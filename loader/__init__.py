@@ -5,7 +5,7 @@ The rooms in the order of a row's way; each may use those above it and none belo
 * declared   what a person has written: source YAML, settings, dbt profile, windows, policies
 * source     MySQL: describe, plan the read, types and their exact text, rows, masking
 * declare    declaring tables of MySQL that nobody has declared yet
-* stage      S3: parts and manifest, reading them back, cleaning up
+* stage      S3: parts and manifest, cleaning up
 * warehouse  raw tables, landing a window in one transaction, the ledger; a class per adapter
 * load       one window of one table end to end; several tables, catch-up and ranges
 * verify     comparing both sides, and landing what differs

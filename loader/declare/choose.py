@@ -144,9 +144,7 @@ class Chooser:
         return None, remarks
 
     def _plan(self, table: Table, found: Found) -> ReadPlan:
-        # Or MySQL would not be asked for what COPY refuses by itself.
-        asking = replace(self.dialect, refuses_days=False)
-        return plan_read(_decided(table), found.description, WHOLE, self.zone, asking)
+        return plan_read(_decided(table), found.description, WHOLE, self.zone, self.dialect)
 
     def _refused_values(self, table: Table, found: Found) -> list[str]:
         """Count the values that the warehouse cannot hold, and name the policy that helps."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
-from loader.declared.windows import WHOLE
+from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import LoaderError
+from loader.load.job import Job
+from loader.load.jobs import today_in
+from loader.load.window import new_load, plan_load
 from loader.source import mysql
-from loader.source.future import future_rows
-from loader.source.masking import masking
-from loader.source.read_plan import check_declaration, plan_read
 from loader.stage import s3
 from loader.stage.staging import check_access
 from loader.warehouse import Warehouse
@@ -61,20 +61,19 @@ def _version(settings: Settings) -> str:
 
 
 def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
-    what = f"table {table.name}"
+    what, today = f"table {table.name}", today_in(settings)
+    window = Window(today, today + DAY) if table.cursor else WHOLE
+    job = Job(table=table, window=window, mode="run_date")
     try:
         with mysql.connect(settings.mysql) as source:
-            description = mysql.describe(source, table)
-            check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-            read = plan_read(table, description, WHOLE, settings.zone, warehouse.dialect)
-            masking(table, read, settings.mask_salt)
-            mysql.check_cursor(source, table, read)
-            future = future_rows(source, table, description, read, settings.zone)
-        warehouse.column_changes(table, read.columns, is_whole=table.cursor is None)
-        warehouse.release()
+            plan = plan_load(job, new_load(job, ""), source, warehouse, settings)
+            mysql.check_cursor(source, table, plan.read)
+            future = mysql.count_future(source, plan.read)
     except LoaderError as error:
+        warehouse.release()
         return Check(what, False, error.fact, error.remedy)
-    finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
+    description = plan.description
+    finding = f"{len(plan.read.columns)} columns, about {description.rows:,} rows"
     if future:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
     if table.cursor and table.cursor.lower() not in description.leading:

@@ -7,7 +7,7 @@ from typing import Any
 from loader.declared.settings import Settings
 from loader.errors import LoaderError
 from loader.load.job import Job, Outcome
-from loader.load.window import new_landing, new_load, plan_load
+from loader.load.window import new_load, plan_load
 from loader.source import mysql
 from loader.source.read_plan import Description
 from loader.warehouse import Warehouse
@@ -63,16 +63,15 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
         plan = plan_load(job, new_load(job, "<load_id>"), source, warehouse, settings)
         rows = mysql.count_window(source, table, plan.read)
-    landing = new_landing(table, plan.load, plan.read, warehouse)
     return Preview(
         job=job,
         source_rows=rows,
         files=_estimated_files(rows, plan.description, settings),
-        changes=[sentence for sentence, _ in plan.changes],
+        changes=[sentence for sentence, _ in plan.landing.changes],
         statements=[
             *filter(None, (plan.read.count_without_cursor, plan.read.count, plan.read.rows)),
-            *(statement for _, statements in plan.changes for statement in statements),
-            *warehouse.landing_statements(landing),
+            *(statement for _, statements in plan.landing.changes for statement in statements),
+            *warehouse.landing_statements(plan.landing),
         ],
     )
 

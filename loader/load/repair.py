@@ -91,11 +91,6 @@ class RepairRows:
     keys: KeyColumns
     at: datetime
 
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields of a row."""
-        return (*self.read.fields, DELETED_AT)
-
     def count(self, source: mysql.Source) -> int:
         """Count the rows that are there and those that are gone."""
         return sum(len(there) + len(gone) for there, gone in self._looked_up(source))
@@ -138,5 +133,5 @@ class RepairRows:
         known.update(zip(names, version.key, strict=True))
         return SEPARATOR.join(
             known[name].encode(errors="surrogateescape") if name in known else NULL
-            for name in self.fields
+            for name in self.read.fields
         )

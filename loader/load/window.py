@@ -1,25 +1,25 @@
 """One window of one table end to end: the only place that knows source, stage and warehouse."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from loader.declared.settings import Settings
-from loader.declared.tables import Table
 from loader.declared.windows import WHOLE
-from loader.errors import LoaderError, SourceError
+from loader.errors import LandingError, LoaderError, SourceError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
 from loader.load.repair import RepairRows
 from loader.load.salt import check_salt
 from loader.source import mysql
 from loader.source.copytext import to_copy_text
-from loader.source.future import future_rows
 from loader.source.keys import key_columns
 from loader.source.masking import masking, salt_id
 from loader.source.read_plan import (
+    DELETED_AT,
     LOAD_ID,
     LOADED_AT,
     RUN_DATE,
@@ -32,50 +32,66 @@ from loader.stage.s3 import folder_of
 from loader.stage.staging import Staging
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.ledger import Load, changed_columns, next_load_id
+from loader.warehouse.session import is_transient
+
+RETRY_SECONDS = (1, 5, 15)
+"""How long a load waits before each time that it tries again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadPlan:
-    """What is known of a load before a row is read.
-
-    Attributes:
-        load: the ledger's row so far.
-        changes: what is to change of the raw table's columns: sentences, each with its statements.
-    """
+    """What is known of a load before a row is read."""
 
     description: Description
     read: ReadPlan
-    load: Load
-    changes: list[tuple[str, list[str]]]
+    landing: Landing
 
 
 def load_window(job: Job, route: Route, watcher: Watcher) -> Outcome:
     """Read a window from MySQL, stage it in S3, and land it in the warehouse.
 
-    The table is locked from before it is read until its rows are committed, so the ids of its loads
-    tell the order in which the source was observed.
+    A load whose landing met a conflict, or lost its connection, is tried again from its beginning.
 
     Returns:
         What became of it; nothing is raised. If it failed, a row of the ledger says why, unless the
         table's lock or the warehouse could not be had.
     """
-    load = None
+    begun = list[Load]()
+    for seconds in (*RETRY_SECONDS, None):
+        try:
+            return Outcome(job=job, load=_attempt(job, route, watcher, begun.append))
+        except Exception as caught:
+            error = (
+                caught if isinstance(caught, LoaderError) else unexpected(caught, table=job.table)
+            )
+        may_pass = isinstance(error, LandingError) and is_transient(error)
+        if seconds is None or not begun or not may_pass or route.stop.because:
+            break
+        watcher.say(f"{job.table.name}: trying again in {seconds} s: {error.fact}")
+        route.stop.event.wait(seconds)
+    if begun:
+        with suppress(Exception), closing(route.new_warehouse()) as warehouse:
+            failed = replace(begun[-1], outcome="failed", error=error.fact[:2000])
+            warehouse.record(replace(failed, ended_at=now()))
+    return Outcome(job=job, load=None, error=error)
+
+
+def _attempt(job: Job, route: Route, watcher: Watcher, begin: Callable[[Load], None]) -> Load:
+    """Load a window once.
+
+    The table is locked from before it is read until its rows are committed, so the ids of its loads
+    tell the order in which the source was observed.
+
+    Args:
+        begin: called with the ledger's row as soon as the table is locked.
+    """
     with closing(route.new_warehouse()) as warehouse:
         route.stop.landing.add(warehouse)
         try:
             newest = warehouse.lock(job.table)
             load = new_load(job, next_load_id(newest, datetime.now(UTC), warehouse.owner))
-            return Outcome(job=job, load=_load(job, load, route, warehouse, watcher))
-        except Exception as caught:
-            error = (
-                caught if isinstance(caught, LoaderError) else unexpected(caught, table=job.table)
-            )
-            if load:
-                with suppress(Exception):
-                    warehouse.close()  # a connection that is broken would not take the row
-                    failed = replace(load, outcome="failed", error=error.fact[:2000])
-                    warehouse.record(replace(failed, ended_at=now()))
-            return Outcome(job=job, load=None, error=error)
+            begin(load)
+            return _load(job, load, route, warehouse, watcher)
         finally:
             route.stop.landing.discard(warehouse)
 
@@ -105,6 +121,8 @@ def plan_load(
     check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
     window = WHOLE if job.repair else job.window
     read = plan_read(table, description, window, settings.zone, warehouse.dialect)
+    if job.repair:
+        read = replace(read, fields=(*read.fields, DELETED_AT))
     masking(table, read, settings.mask_salt)
     folder = folder_of(settings.stage, table.name, load.load_id)
     load = replace(
@@ -112,72 +130,77 @@ def plan_load(
         salt_id=salt_id(read, settings.mask_salt),
         manifest=f"s3://{settings.stage.bucket}/{folder}/manifest.json",
     )
-    check_salt(load, warehouse.loads(table.name) if load.salt_id else [])
-    changes = warehouse.column_changes(table, read.columns, is_whole=job.window.is_whole)
+    earlier = warehouse.loads(table.name)
+    check_salt(load, earlier)
+    landing = Landing(
+        table=table,
+        load=load,
+        line=warehouse.line(table, read.fields),
+        form=warehouse.form(read.columns, load.load_id),
+        changes=warehouse.column_changes(table, read.columns, earlier, job.window.is_whole),
+        is_new=not warehouse.raw_columns(table.name),
+    )
     warehouse.release()
-    return LoadPlan(description=description, read=read, load=load, changes=changes)
-
-
-def new_landing(table: Table, load: Load, read: ReadPlan, warehouse: Warehouse) -> Landing:
-    """Say what is to be landed, of which nothing is staged yet."""
-    line = warehouse.line(table, read.fields)
-    form = warehouse.form(read.columns, load.load_id)
-    return Landing(table=table, load=load, columns=read.columns, line=line, form=form)
+    return LoadPlan(description=description, read=read, landing=landing)
 
 
 def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Watcher) -> Load:
-    """Read, stage and land; where COPY takes them, the first parts while the rest is read."""
+    """Read, stage and land; a warehouse that copies what is read does so at the same time."""
     table, settings = job.table, route.settings
     staging = Staging(route.stage, settings.stage, table.name, load.load_id, warehouse.owner)
-    staged, landed = Future[Load](), None
-    with staging, ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land") as lander:
+    copied: Future[int] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land") as lander, staging:
         try:
             with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
                 plan = plan_load(job, load, source, warehouse, settings)
-                rows, batches, read = _count_and_read(job, plan, source, settings)
-                future = future_rows(source, table, plan.description, plan.read, settings.zone)
-                load = replace(plan.load, source_rows=rows, future_rows=future)
-                landing = replace(
-                    new_landing(table, load, read, warehouse),
-                    staged=staged.result,
-                    rows=staging.reader,
-                    row=staging.row,
-                )
-                warehouse.release()
-                landed = lander.submit(warehouse.land, landing, watcher.say)
-                batches = masking(table, read, settings.mask_salt)(_until(route, landed, batches))
-                load = _stage(landing, read, batches, staging, watcher)
-            staged.set_result(load)
-        except BaseException as error:
-            if not landed:
-                raise
-            staging.fail(error)
-            staged.set_exception(error)  # landing raises it, if it has not failed before
-        return landed.result()
+                rows, batches = _count_and_read(job, plan, source, settings)
+                future = mysql.count_future(source, plan.read)
+                load = replace(plan.landing.load, source_rows=rows, future_rows=future)
+                landing = replace(plan.landing, load=load)
+                if warehouse.copies_what_is_read:
+                    copied = lander.submit(_copy_of(staging, landing, warehouse, watcher))
+                batches = masking(table, plan.read, settings.mask_salt)(_paced(route, batches))
+                load = _stage(landing, plan.read, batches, staging, watcher)
+        except BrokenPipeError:
+            if copied:
+                copied.result()  # says why COPY has ended before the rows did
+            raise
+        count = copied.result() if copied else warehouse.begin_landing(landing, watcher.say)
+        return warehouse.commit_landing(landing, load, count)
+
+
+def _copy_of(
+    staging: Staging, landing: Landing, warehouse: Warehouse, watcher: Watcher
+) -> Callable[[], int]:
+    """Make a COPY that reads what is staged from a pipe; a thread of its own is to run it."""
+    reader, writer = os.pipe()
+    staging.feed, rows = os.fdopen(writer, "wb"), os.fdopen(reader, "rb", buffering=0)
+
+    def copy() -> int:
+        with rows:  # however COPY ends, whoever writes hears of it
+            return warehouse.begin_landing(replace(landing, rows=rows), watcher.say)
+
+    return copy
 
 
 def _count_and_read(
     job: Job, plan: LoadPlan, source: mysql.Source, settings: Settings
-) -> tuple[int, Iterator[list[bytes]], ReadPlan]:
+) -> tuple[int, Iterator[list[bytes]]]:
     """Count the rows that are to be landed, and begin to read them."""
     table, read = job.table, plan.read
     if not job.repair:
-        return mysql.count_window(source, table, read), mysql.stream(source, read), read
+        return mysql.count_window(source, table, read), mysql.stream(source, read)
     keys = key_columns(table, plan.description, read, settings.zone)
     rows = RepairRows(repair=job.repair, table=table, read=read, keys=keys, at=now())
-    return rows.count(source), rows.batches(source), replace(read, fields=rows.fields)
+    return rows.count(source), rows.batches(source)
 
 
-def _until(
-    route: Route, landed: Future[Load], batches: Iterator[list[bytes]]
-) -> Iterator[list[bytes]]:
-    """Read on until the load is to stop or landing has failed."""
+def _paced(route: Route, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """Read no faster than is wanted, until the load is to stop."""
     for batch in batches:
         if route.rate_limit:
             route.rate_limit.wait(len(batch))
         route.stop.check()
-        if landed.done():
-            raise SourceError("Landing has failed; the rest was not read.", "Run it again.")
         yield batch
         del batch
 

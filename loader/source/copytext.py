@@ -8,10 +8,13 @@ table with VARBYTE Redshift reads CSV. [Redshift: "Loading a column of the VARBY
 """
 
 import codecs
+import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from loader.errors import SourceError
 
@@ -86,25 +89,18 @@ def to_copy_text(
     Raises:
         SourceError: a value cannot be held exactly, or a row is too long; names key and value.
     """
-    chunk = _ROW.join((*rows, b""))
-    _check(chunk, rows, columns, key)
-    changed = _changed_values(rows, columns) if CHANGED in chunk else Counter[str]()
-    if form.row_bytes and 3 * len(chunk) > form.row_bytes:  # quotes triple a row at most
+    changed = _checked(rows, columns, key)
+    if form.row_bytes and 3 * sum(map(len, rows)) > form.row_bytes:  # quotes triple a row at most
         _check_lengths(rows, columns, key, suffix, form)
-    kept = list(rows) if form.null else []
-    rows.clear()
-    whole = [chunk]
-    del chunk  # or this name would keep it while what becomes of it is written
-    chunk = _formed(whole.pop(), suffix, form)
-    if not _is_utf8(chunk):
-        values = (row.split(SEPARATOR) for row in kept) if kept else _copied_rows(chunk)
-        raise _refusal(values, columns, key, "is not valid UTF-8")
-    return CopyText(chunk, changed)
+    text = _formed(rows, suffix, form)
+    if not _is_utf8(text):
+        raise _refusal(_rows_of(text, form), columns, key, "is not valid UTF-8")
+    return CopyText(text, changed)
 
 
-def _check(chunk: bytes, rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str]) -> None:
-    """Refuse what cannot land, and a mark where none may be."""
-    why, mark = "", b""
+def _checked(rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str]) -> Counter[str]:
+    """Refuse what cannot land, and a mark where none may be; count what a policy changed."""
+    chunk, why, mark = _ROW.join((*rows, b"")), "", b""
     if chunk.count(_ROW) != len(rows) or any(
         mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()
     ):
@@ -115,16 +111,18 @@ def _check(chunk: bytes, rows: Sequence[bytes], columns: Sequence[str], key: Seq
         why, mark = "holds a NUL character", b"\0"
     if why:
         raise _refusal((row.split(SEPARATOR) for row in rows), columns, key, why, mark)
+    return _changed_values(rows, columns) if CHANGED in chunk else Counter()
 
 
-def _formed(chunk: bytes, suffix: bytes, form: Form) -> bytes:
-    """Write rows as COPY reads them, by one loop over all after the other.
+def _formed(rows: list[bytes], suffix: bytes, form: Form) -> bytes:
+    """Write rows as COPY reads them, by one loop over all after the other; takes them.
 
     In CSV every value but NULL stands in quotes, so that an empty one is no empty field.
     [Redshift: COPY, Data format parameters, "CSV"; Data conversion parameters, "EMPTYASNULL"]
     """
-    if CHANGED in chunk:
-        chunk = chunk.replace(CHANGED, b"")
+    chunk = _ROW.join((*rows, b""))
+    rows.clear()
+    chunk = chunk.replace(CHANGED, b"")
     if form.null:
         chunk = chunk.replace(b'"', b'""').replace(SEPARATOR, b'","')
         chunk = b'"' + chunk.replace(_ROW, b'"' + suffix + b'"')
@@ -146,7 +144,7 @@ def _check_lengths(
         SourceError: names its key.
     """
     for row in rows:
-        size = len(_formed(row + _ROW, suffix, form))
+        size = len(_formed([row], suffix, form))
         if size > (form.row_bytes or 0):
             fields = dict(zip(columns, row.split(SEPARATOR), strict=False))
             raise SourceError(
@@ -156,47 +154,13 @@ def _check_lengths(
             )
 
 
-def cut(texts: Iterable[bytes], mark: bytes) -> Iterator[bytes]:
-    r"""Cut COPY's text at tabs or newlines, but for those that a backslash makes data.
-
-    Yields:
-        What is between them, before the first one and after the last.
-
-    >>> list(cut([b"1\ta\\", b"\tb"], b"\t"))
-    [b'1', b'a\\\tb']
-    """
-    begun = bytearray()
-    for text in texts:
-        *whole, last = text.split(mark)
-        for piece in whole:
-            begun += piece
-            if _ends_in_escape(begun):
-                begun += mark
-            else:
-                yield bytes(begun)
-                begun.clear()
-        begun += last
-    yield bytes(begun)
-
-
-def _ends_in_escape(text: bytearray) -> bool:
-    end = len(text)
-    while end and text[end - 1 : end] == b"\\":
-        end -= 1
-    return (len(text) - end) % 2 == 1
-
-
-def fields_of(row: bytes) -> list[str]:
-    """Read a row of COPY's text; to show it, so NULL is told from nothing else."""
-    return [value.decode(errors="replace") for value in _values_of(row)]
-
-
-def _values_of(row: bytes) -> list[bytes]:
-    return [re.sub(rb"(?s)\\(.)", rb"\1", field) for field in cut([row], b"\t")]
-
-
-def _copied_rows(text: bytes) -> Iterator[list[bytes]]:
-    return map(_values_of, cut([text], b"\n"))
+def _rows_of(text: bytes, form: Form) -> Iterator[list[bytes]]:
+    """Cut COPY's text back into rows and their values."""
+    shape: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "escapechar": "\\"}
+    csv.field_size_limit(len(text))
+    lines = io.StringIO(text.decode("latin-1"), newline="")  # a character for each byte
+    for values in csv.reader(lines, **({} if form.null else shape)):
+        yield [value.encode("latin-1") for value in values]
 
 
 def _changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str]:

@@ -247,6 +247,11 @@ def count_window(connection: Source, table: Table, read: ReadPlan) -> int:
     return int(_scalar(connection, read.count))
 
 
+def count_future(connection: Source, read: ReadPlan) -> int | None:
+    """Count the rows dated beyond today, which no window holds yet; None without a cursor."""
+    return int(_scalar(connection, read.count_future)) if read.count_future else None
+
+
 def fetch(connection: Source, statement: str) -> list[tuple[Any, ...]]:
     """Run a statement whose answer is small."""
     with connection.cursor() as cursor:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from loader.declared.policies import Policy, check_consent
 from loader.declared.tables import Table
-from loader.declared.windows import Window, Zone
+from loader.declared.windows import DAY, Window, Zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
 from loader.source.days import converted, day_of, where, within
@@ -77,6 +78,8 @@ class ReadPlan:
         count: the one that counts the window's rows.
         count_without_cursor: the one that counts the rows without a day in the cursor column, which
             no window holds; empty without a cursor.
+        count_future: the one that counts the rows dated beyond today, which no window holds yet;
+            empty without a cursor.
         zone: the one that asks whether MySQL knows the time zone; empty if it need not.
         rows: the one that reads the rows, each as one string.
     """
@@ -88,6 +91,7 @@ class ReadPlan:
     trial: str
     count: str
     count_without_cursor: str
+    count_future: str
     zone: str
     rows: str
 
@@ -198,7 +202,7 @@ def plan_read(
     hashed = tuple(name for name in fields if table.policy(name).is_hashed)
     # A condition that is neither true nor false leaves no row out.
     kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
-    days, count_without_cursor = "", ""
+    days, count_without_cursor, count_future = "", "", ""
     if table.cursor and (cursor := description.column(table.cursor)):
         quoted = quote_mysql(cursor.name)
         expressions.append(day_of(cursor, zone))
@@ -206,6 +210,8 @@ def plan_read(
         days = _within(cursor, window, zone)
         no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
         count_without_cursor = f"select count(*) from {source}{where(no_day, kept)}"
+        later = _within(cursor, Window(zone.day(datetime.now(UTC)) + DAY), zone)
+        count_future = f"select count(*) from {source}{where(later, kept)}"
     joined = _joined(expressions)
     return ReadPlan(
         columns=tuple(columns),
@@ -215,6 +221,7 @@ def plan_read(
         trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
         count=f"select count(*) from {source}{where(days, kept)}",
         count_without_cursor=count_without_cursor,
+        count_future=count_future,
         zone="select " + converted("'2026-01-01'", zone) if zone.changes else "",
         rows=f"select {joined} from {source}{where(days, kept)}",
     )

@@ -1,1 +1,1 @@
-"""S3: parts and their manifest, reading them back, cleaning up."""
+"""S3: parts and their manifest, cleaning up."""

@@ -12,8 +12,6 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from zstandard import ZstdError
-
 from loader.declared.settings import THIS_MACHINE, StageSettings
 from loader.errors import StageError
 
@@ -46,8 +44,8 @@ def connect(settings: StageSettings) -> "S3Client":
         response_checksum_validation="when_required",
         # What is sent has one too, so it need not be hashed again; with TLS that is the default.
         s3={"payload_signing_enabled": False},
-        # Of each table a part is read back, one is sent, and files are removed; a connection beyond
-        # the pool would be thrown away after one request. [botocore: Config reference]
+        # Of each table a part is sent, or files are removed; a connection beyond the pool would be
+        # thrown away after one request. [botocore: Config reference]
         max_pool_connections=32,
         # Of each of five attempts. [botocore: Config reference]
         connect_timeout=10,
@@ -132,13 +130,13 @@ def explained(bucket: str) -> Iterator[None]:
     """Turn boto3's errors into one sentence; they hold no secret.
 
     Raises:
-        StageError: S3 refused, or what it sent is damaged.
+        StageError: S3 refused, or cannot be reached.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
-    except (ClientError, BotoCoreError, OSError, ZstdError) as error:
+    except (ClientError, BotoCoreError, OSError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         raise StageError(
             f"S3 bucket {bucket}: {str(error).rstrip('.')}.",
@@ -148,12 +146,11 @@ def explained(bucket: str) -> Iterator[None]:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether S3 was out of reach, after boto3's own retries, or what it sent is damaged."""
-    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+    """Whether S3 was out of reach, after boto3's own retries."""
+    from botocore.exceptions import ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as NoConnectionError
 
     if isinstance(error, ClientError):
         answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return answered >= _SERVER_ERROR or error.response["Error"]["Code"] == "SlowDown"
-    passing = (NoConnectionError, HTTPClientError, IncompleteReadError, OSError, ZstdError)
-    return isinstance(error, passing)
+    return isinstance(error, NoConnectionError | HTTPClientError | OSError)

@@ -1,22 +1,16 @@
-"""Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up.
-
-Parts can be read back while others are to come.
-"""
+"""Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up."""
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from itertools import count
-from threading import Condition
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import zstandard
 
 from loader.declared.settings import StageSettings
 from loader.errors import StageError
-from loader.stage.parts import Part, PartsReader, nth_row, pieces
 from loader.stage.s3 import explained, folder_of, remove, sweep
 
 if TYPE_CHECKING:
@@ -24,6 +18,19 @@ if TYPE_CHECKING:
 
 _SMALLEST_PART = 1_000_000  # [Redshift: COPY, "Loading data files": 1 MB to 1 GB each]
 _TEXT_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One staged file: whole rows, compressed with Zstandard.
+
+    Attributes:
+        bytes: its size.
+    """
+
+    key: str
+    rows: int
+    bytes: int
 
 
 class Staging:
@@ -38,6 +45,7 @@ class Staging:
 
     Attributes:
         parts: those that are uploaded, in order.
+        feed: where the text of every part is written as well, before it is compressed, if anywhere.
         rows_to_come: how many rows there will be in all, as soon as that is known; parts are
             then alike, and their number is a multiple of the slices.
     """
@@ -54,11 +62,9 @@ class Staging:
         self._settings = settings
         self.folder = folder_of(settings, table, load_id)
         self.parts: list[Part] = []
+        self.feed: BinaryIO | None = None
         self.rows_to_come = 0
         self._written: list[str] = []
-        self._changed = Condition()
-        self._ended = False
-        self._failure: BaseException | None = None
         self._sweep: Callable[[], None] | None = None
         if owner:
             self._sweep = lambda: sweep(client(), settings, table, owner)
@@ -70,6 +76,9 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if self.feed:
+            with contextlib.suppress(OSError):
+                self.feed.close()
         keep = self._settings.keep
         kept = keep == "always" or (keep == "on_failure" and kind is not None)
         if kept or not self._written:
@@ -83,11 +92,14 @@ class Staging:
 
         Raises:
             StageError: the upload failed.
+            BrokenPipeError: nobody reads the feed any more.
         """
         # A piece at a time: all of a long row would be compressed beside the part, then copied.
         view = memoryview(text)
         for at in range(0, len(text), _TEXT_AT_ONCE):
             self._data += self._compressor.compress(view[at : at + _TEXT_AT_ONCE])
+        if self.feed:
+            self.feed.write(text)
         self._rows += rows
         if self._is_full():
             self._close_part()
@@ -100,10 +112,12 @@ class Staging:
 
         Raises:
             StageError: an upload failed.
+            BrokenPipeError: nobody reads the feed any more.
         """
+        if self.feed:
+            self.feed.close()
         if self._rows or not self.parts:
             self._close_part()
-        self._end()
         entries = [
             {
                 "url": f"s3://{self._settings.bucket}/{part.key}",
@@ -114,38 +128,6 @@ class Staging:
         ]
         key = f"{self.folder}/manifest.json"
         self._upload(key, json.dumps({"entries": entries}, indent=1).encode())
-
-    def fail(self, error: BaseException) -> None:
-        """End the reading of parts with an error: there will be no more."""
-        self._failure = error
-        self._end()
-
-    def uploaded(self) -> Iterator[Part]:
-        """Wait for the parts, and yield each in order, as often as asked.
-
-        Raises:
-            BaseException: the error that `fail` was called with.
-        """
-        for number in count():
-            with self._changed:
-                self._changed.wait_for(lambda: self._ended or number < len(self.parts))  # noqa: B023
-                if self._failure:
-                    raise self._failure
-                if number == len(self.parts):
-                    return
-            yield self.parts[number]
-
-    def reader(self) -> PartsReader:
-        """Read the staged rows back, those that are still to come too."""
-        return PartsReader(self._client(), self._settings.bucket, self.uploaded())
-
-    def row(self, number: int) -> bytes:
-        """Find a staged row by its number, counted from 1.
-
-        Raises:
-            StageError: it cannot be read.
-        """
-        return nth_row(self._client(), self._settings.bucket, self.parts, number)
 
     def _is_full(self) -> bool:
         """Whether the open part has its share of the rows that are left for it and the next ones.
@@ -169,17 +151,9 @@ class Staging:
     def _close_part(self) -> None:
         self._data += self._compressor.flush()
         key = f"{self.folder}/part-{len(self.parts):04}.zst"
-        part = Part(key=key, rows=self._rows, bytes=len(self._data))
-        self._upload(part.key, self._data)
-        with self._changed:
-            self.parts.append(part)
-            self._changed.notify_all()
+        self._upload(key, self._data)
+        self.parts.append(Part(key=key, rows=self._rows, bytes=len(self._data)))
         self._open_part()
-
-    def _end(self) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
 
     def _upload(self, key: str, data: bytes | bytearray) -> None:
         settings, extra = self._settings, dict[str, Any]()
@@ -201,5 +175,6 @@ def check_access(client: "S3Client", settings: StageSettings) -> None:
     with Staging(lambda: client, replace(settings, keep="never"), "_check", "access") as staging:
         staging.write(b"check\n", 1)
         staging.finish()
-        for part in staging.parts:
-            next(pieces(client, settings.bucket, part))
+        with explained(settings.bucket):
+            for part in staging.parts:
+                client.get_object(Bucket=settings.bucket, Key=part.key)["Body"].read()

@@ -13,7 +13,6 @@ from loader.errors import LandingError, LoaderError, RepairError, SourceError
 from loader.load.job import Job, unexpected
 from loader.load.repair import Repair
 from loader.source import mysql
-from loader.source.future import future_rows
 from loader.source.keys import key_columns
 from loader.source.read_plan import ReadPlan, check_declaration, plan_read
 from loader.source.types import RawColumn
@@ -93,7 +92,7 @@ def _compare(
                 due=due,
             )
             mysql.check_cursor(source, table, read)
-            future = future_rows(source, table, description, read, settings.zone)
+            future = mysql.count_future(source, read)
             pending = sides.set_aside(landed_before)
             rows, days, versions = differences(sides, pending > 0)
     return Finding(

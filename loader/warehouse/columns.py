@@ -11,7 +11,7 @@ from loader.declared.tables import Table
 from loader.errors import LandingError
 from loader.source.read_plan import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.source.types import Dialect, RawColumn
-from loader.warehouse.ledger import LEDGER
+from loader.warehouse.ledger import Load
 from loader.warehouse.session import Session, literal, quote
 from loader.warehouse.widening import type_name, widens
 
@@ -90,11 +90,12 @@ class RawTables(Session, ABC):
         return {name: type_name(kind) for name, kind in rows}
 
     def column_changes(
-        self, table: Table, columns: Sequence[RawColumn], *, is_whole: bool = False
+        self, table: Table, columns: Sequence[RawColumn], earlier: Sequence[Load], is_whole: bool
     ) -> Changes:
         """Say what a landing changes of the raw table: columns are added or widened.
 
         Args:
+            earlier: the table's loads, oldest first.
             is_whole: whether the whole table is landed, and not one window of it.
 
         Raises:
@@ -105,7 +106,7 @@ class RawTables(Session, ABC):
         if not raw:
             return [(f"{table.name}: new table", self.create_statements(table, columns))]
         self._refuse_other_changes(table, columns, raw)
-        changes = self._landed_otherwise(table, is_whole=is_whole)
+        changes = self._landed_otherwise(table, earlier, is_whole)
         for column in (*columns, *LOADER_COLUMNS):
             where, was = f"{table.name}: column {column.name}", raw.get(column.name)
             if was is None:
@@ -158,27 +159,20 @@ class RawTables(Session, ABC):
         days = f", days of {table.cursor.lower()} in {zone}" if table.cursor else ""
         return f"key {key}{days}"
 
-    def _landed_otherwise(self, table: Table, *, is_whole: bool) -> Changes:
+    def _landed_otherwise(self, table: Table, earlier: Sequence[Load], is_whole: bool) -> Changes:
         """Compare what a raw table was landed by with the declaration.
 
         A window is replaced by its days and its key: rows that were landed by others would stay
         beside the new ones, and days that the new cursor fills otherwise would be taken for
         landed.
         """
-        if "landed_by" not in self.raw_columns(LEDGER):
-            return []
-        newest = self.execute(
-            f"select landed_by from {self.relation(LEDGER)} where table_name = %s "
-            "and outcome = 'landed' and landed_by is not null order by load_id desc limit 1",
-            (table.name,),
-        )
         now = self._landed_by(table)
-        was = newest[0][0] if newest else now
-        if was == now:
+        was = [load.landed_by for load in earlier if load.outcome == "landed" and load.landed_by]
+        if not was or was[-1] == now:
             return []
         if not is_whole:
             raise LandingError(
-                f"{table.name}: its rows were landed by {was}, and {now} is declared now. "
+                f"{table.name}: its rows were landed by {was[-1]}, and {now} is declared now. "
                 f"{self.schema}.{table.name} is unchanged.",
                 f"Land it whole: loader load --full-refresh --select {shlex.quote(table.name)}; "
                 "after another key, build with dbt build --full-refresh.",

@@ -77,13 +77,6 @@ class Ledgers(RawTables):
             )
         return [Load(**dict(zip(names, row, strict=True))) for row in rows]
 
-    def newest(self, table: str) -> str | None:
-        """Find the id of a table's newest load, landed or failed."""
-        with self.transaction():
-            statement = f"select max(load_id) from {self.relation(LEDGER)} where table_name = %s"
-            found: str | None = self.execute(statement, (table,))[0][0]
-        return found
-
     def record(self, load: Load) -> None:
         """Write a load into the ledger, in a transaction of its own."""
         with self.transaction():

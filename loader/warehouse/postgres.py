@@ -1,25 +1,22 @@
-"""Landing in PostgreSQL: the staged files are streamed into COPY FROM STDIN."""
+"""Landing in PostgreSQL: what is staged goes into COPY FROM STDIN at the same time."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from loader.declared.tables import Table
 from loader.errors import LandingError
 from loader.lines import Deadline
 from loader.source.read_plan import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.source.types import POSTGRES, RawColumn
-from loader.stage.parts import PartsReader
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS
 from loader.warehouse.landing import Landing, refused
 from loader.warehouse.ledger import LEDGERS, REPAIR
 from loader.warehouse.session import one_line, quote
 
-_LINE = re.compile(r", \S+ (\d+)")  # "COPY t, line 7, column c: ...", in the server's language
 _SET_TYPE = "_set_type"
 """The function that gives a column another type, with the views on it; dbt calls it as well."""
 _SET_TYPE_SQL = Path(__file__).with_name("set_type.sql")
@@ -39,9 +36,9 @@ again to fill both. [PostgreSQL: Release 18; Multicolumn Indexes]
 
 
 class _Fed:
-    """Staged rows for COPY; while they are waited for, the server is not."""
+    """Rows for COPY; while they are waited for, the server is not."""
 
-    def __init__(self, rows: PartsReader, deadline: Deadline) -> None:
+    def __init__(self, rows: BinaryIO, deadline: Deadline) -> None:
         self._rows = rows
         self._deadline = deadline
 
@@ -56,6 +53,7 @@ class Postgres(Warehouse):
     """The embedded default, and any PostgreSQL 15 or newer."""
 
     dialect = POSTGRES
+    copies_what_is_read = True
     clock = "clock_timestamp() at time zone 'UTC'"
     keep_writers_out = "lock {relation} in share row exclusive mode"  # readers are not kept out
     literal_prefix = "E"
@@ -128,39 +126,26 @@ class Postgres(Warehouse):
             ),
         ]
 
-    def _copies_what_is_staged(self, landing: Landing) -> bool:
-        """Not if the table's columns change: that locks its readers out until COMMIT."""
-        is_new = not self.raw_columns(landing.table.name)
-        changes = self.column_changes(
-            landing.table, landing.columns, is_whole=landing.load.window.is_whole
-        )
-        self.release()
-        return is_new or not any(statements for _, statements in changes)
-
     def _copy_statement(self, landing: Landing) -> str:
-        """Write the COPY; its text form is the one that the parts are staged in."""
+        """Write the COPY; it is given the text that is staged."""
         return f"copy {self.relation(landing.table.name)} ({landing.staged_columns}) from stdin"
 
     def _copy(self, statement: str, landing: Landing) -> int:
         load = landing.load
         for name, value in ((LOAD_ID, load.load_id), (LOADED_AT, f"{load.started_at}")):
             self.execute("select set_config(%s, %s, true)", (f"loader.{name}", value))
-        rows = landing.rows() if landing.rows else None
         deadline = Deadline(self._connection, self.answer_seconds)
         with deadline, closing(self._connection.cursor()) as cursor:
             try:
-                cursor.copy_expert(statement, rows and _Fed(rows, deadline), size=1 << 18)
+                rows = landing.rows and _Fed(landing.rows, deadline)
+                cursor.copy_expert(statement, rows, size=1 << 18)
             except Exception as error:
-                if rows and rows.error:
-                    raise rows.error from None
                 if deadline.has_passed:
                     raise self._unanswered() from error
                 diagnosis: Any = getattr(error, "diag", None)
                 context = (diagnosis.context if diagnosis else None) or ""
                 why = f"{diagnosis.message_primary}. {context}" if context else one_line(error)
-                line = _LINE.search(context)
-                number = int(line[1]) if line else 0
-                raise refused(landing, self.schema, why, number) from error
+                raise refused(landing, self.schema, why) from error
             return int(cursor.rowcount)
 
     def _widen(self, table: Table, column: RawColumn) -> list[str]:

@@ -32,7 +32,6 @@ class Session:
         self.answer_seconds = answer_seconds
         self._opened: Any = None
         self._process = 0
-        self.terminated = False
 
     @property
     def _connection(self) -> Any:
@@ -54,7 +53,6 @@ class Session:
         A statement within a transaction cannot always be cancelled. [PostgreSQL: Server Signaling
         Functions; Redshift: PG_TERMINATE_BACKEND, PG_CANCEL_BACKEND]
         """
-        self.terminated = True
         if self._opened is not None:
             with suppress(LandingError), closing(Session(self.profile)) as other:
                 other.execute("select pg_terminate_backend(%s)", (self._process,))

@@ -12,8 +12,6 @@ from loader.source.copytext import (
     REFUSED,
     SEPARATOR,
     Form,
-    cut,
-    fields_of,
     to_copy_text,
 )
 
@@ -101,13 +99,3 @@ def test_a_value_that_cannot_land_is_named_with_its_key_and_column(value, messag
 def test_a_key_that_cannot_be_shown_as_text_is_shown_all_the_same():
     with pytest.raises(SourceError, match="id 0000-00-00: column id has no equal"):
         convert((REFUSED + b"0000-00-00", b"x"))
-
-
-def test_a_row_is_read_back_as_it_was():
-    values = (b"1", b"a\tb\nc\rd\\e\\", b"")
-    text = convert(values, (b"2", b"\\", b"\n")).data
-    for size in range(1, len(text)):
-        pieces = [text[at : at + size] for at in range(0, len(text), size)]
-        first, second, _ = cut(pieces, b"\n")
-        assert fields_of(first) == [value.decode() for value in values]
-        assert fields_of(second) == ["2", "\\", "\n"]

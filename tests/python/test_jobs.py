@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -12,7 +13,7 @@ from loader.cli.session import open_session
 from loader.declared.windows import DAY, Window
 from loader.errors import LandingError
 from loader.load import job as load
-from loader.load import jobs
+from loader.load import jobs, window
 from loader.stage import staging
 from loader.warehouse import base
 
@@ -94,26 +95,29 @@ def test_a_landing_that_fails_while_rows_are_staged_leaves_no_file(pipeline, mon
     assert pipeline.staged() == []
 
 
-def test_a_load_that_came_in_between_is_not_landed_over(pipeline, monkeypatch):
-    """The answer to a COMMIT was lost, and the lock with it."""
+def test_a_load_whose_commit_was_not_answered_lands_once_more(pipeline, monkeypatch):
+    """And after the one that came in between, because its lock was lost as well."""
     monkeypatch.setattr(base, "LOCK_SECONDS", 1)
-    monkeypatch.setattr(base, "RETRY_SECONDS", (0,))
-    land_once = pipeline.adapter._land_once
+    monkeypatch.setattr(window, "RETRY_SECONDS", (0,))
+    commit, later = pipeline.adapter.commit_landing, f"{load.now() + DAY:%Y%m%dT%H%M%S%f}"
 
-    def losing(self, landing, say):
-        landed = land_once(self, landing, say)
+    def losing(self, *arguments):
+        monkeypatch.setattr(pipeline.adapter, "commit_landing", commit)
+        landed = commit(self, *arguments)
         with self.transaction():
-            later = load.now() + DAY
-            self._insert(base.replace(landed, load_id=f"{later:%Y%m%dT%H%M%S%f}-000000"))
+            self._insert(replace(landed, load_id=f"{later}-000000"))
         raise LandingError("It broke.", "") from OSError()
 
     with another_load(pipeline, DAY_1):
         (outcome,) = land_by_day(pipeline)
     assert outcome.error.transient
-    monkeypatch.setattr(pipeline.adapter, "_land_once", losing)
+    monkeypatch.setattr(pipeline.adapter, "commit_landing", losing)
     assert pipeline.raw("t", "id") == [(1,), (2,)]
     (outcome,) = land_by_day(pipeline, date(2026, 7, 2))
     assert outcome.load.landed_rows == 2
+    assert outcome.load.load_id > later
+    ledger = f"select outcome from raw_data._loads where load_id >= '{outcome.load.load_id[:8]}'"
+    assert pipeline.query(ledger) == [("landed",)] * 2
 
 
 def test_a_load_whose_connection_is_gone_is_in_the_ledger(pipeline, monkeypatch):
@@ -132,9 +136,9 @@ def test_a_load_whose_connection_is_gone_is_in_the_ledger(pipeline, monkeypatch)
     [("day", ["07-30", "07-31", "08-01", "08-02"]), ("month", ["07-30", "08-01"])],
 )
 def test_a_range_is_cut_into_days_or_months(step, starts):
-    window = Window(date(2026, 7, 30), date(2026, 8, 3))
+    days = Window(date(2026, 7, 30), date(2026, 8, 3))
     pieces = [
-        each.window for each in jobs.in_steps(load.Job(table=None, window=window, mode=""), step)
+        each.window for each in jobs.in_steps(load.Job(table=None, window=days, mode=""), step)
     ]
     assert [f"{piece.start:%m-%d}" for piece in pieces] == starts
-    assert [piece.end for piece in pieces] == [*(each.start for each in pieces[1:]), window.end]
+    assert [piece.end for piece in pieces] == [*(each.start for each in pieces[1:]), days.end]

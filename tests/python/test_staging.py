@@ -54,8 +54,9 @@ def test_files_stay_as_the_setting_says(pipeline, monkeypatch, keep, after_succe
     assert bool(pipeline.staged()) is after_success
     for file in pipeline.staged():
         file.unlink()
-    monkeypatch.setattr(pipeline.adapter, "_copy", lambda *args: 0)
-    pipeline.fails(LOADER_KEEP_PARTS=keep)
+    copy = pipeline.adapter._copy
+    monkeypatch.setattr(pipeline.adapter, "_copy", lambda *args: copy(*args) - 1)
+    assert "the counts differ" in pipeline.fails(LOADER_KEEP_PARTS=keep)
     assert bool(pipeline.staged()) is after_failure
 
 
@@ -70,14 +71,13 @@ def test_what_a_killed_load_left_is_swept_and_others_files_are_not(pipeline):
     assert report["load_id"] in str(leftover)
 
 
-def test_a_part_that_stays_damaged_fails_the_load(pipeline, monkeypatch):
-    monkeypatch.setattr("loader.warehouse.base.RETRY_SECONDS", (0,))
+@pytest.mark.only("redshift", because="PostgreSQL is given the rows that are staged")
+def test_a_part_that_is_damaged_fails_the_load(pipeline, monkeypatch):
     pipeline.load()
     before = pipeline.value("select max(_load_id) from raw_data.t")
     copy = pipeline.adapter._copy
 
     def damaged(self, statement, landing):
-        landing.staged()
         for part in pipeline.parts():
             content = bytearray(part.read_bytes())
             content[1000:1004] = bytes(4)
@@ -85,9 +85,7 @@ def test_a_part_that_stays_damaged_fails_the_load(pipeline, monkeypatch):
         return copy(self, statement, landing)
 
     monkeypatch.setattr(pipeline.adapter, "_copy", damaged)
-    said = pipeline.fails()
-    found_by = {"postgres": f"S3 bucket {BUCKET}", "redshift": "Invalid or incomplete ZSTD data"}
-    assert found_by[pipeline.kind] in said
+    assert "Invalid or incomplete ZSTD data" in pipeline.fails()
     assert pipeline.value("select max(_load_id) from raw_data.t") == before
 
 

@@ -102,7 +102,7 @@ def _loader_statements() -> Iterator[str]:
         ]
         line = warehouse.line(table, [*names, RUN_DATE])
         form = warehouse.form(columns, load.load_id)
-        landing = Landing(table=table, load=load, columns=columns, line=line, form=form)
+        landing = Landing(table=table, load=load, line=line, form=form)
         statements = warehouse.create_statements(table, columns)
         with warehouse.transaction():
             for statement in statements:
