@@ -150,7 +150,7 @@ def asked_for(
     from loader.load.jobs import today_in
 
     tables = select_tables(session.tables, names)
-    return tables, requested_window(dates, today=lambda: today_in(session.settings))
+    return tables, requested_window(dates, today_in(session.settings))
 
 
 def route_of(session: Session, rate: int | None = None) -> "Route":

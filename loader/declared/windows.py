@@ -1,7 +1,7 @@
 """Half-open windows of whole days, `[start, end)`, in one declared time zone."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -91,11 +91,6 @@ def span(windows: Sequence[Window]) -> Window | None:
     return Window(min(filter(None, starts)), max(filter(None, ends)))
 
 
-def day_after(day: date) -> date | None:
-    """The next day; None after the calendar's last."""
-    return day + DAY if day < date.max else None
-
-
 def parse_day(text: str, option: str) -> date:
     """Read one ISO date.
 
@@ -146,7 +141,7 @@ class Dates(NamedTuple):
         return "run_date" if self.run_date else "range" if self.start_date else "catch_up"
 
 
-def requested_window(dates: Dates, today: Callable[[], date]) -> Window | None:
+def requested_window(dates: Dates, today: date) -> Window | None:
     """The window that the command line asks for; None means catch-up.
 
     Args:
@@ -179,9 +174,9 @@ def requested_window(dates: Dates, today: Callable[[], date]) -> Window | None:
             f"--end-date {end} is not after --start-date {start}.",
             "The end date is not included, so it is at least one day later.",
         )
-    if end - DAY > today():
+    if end - DAY > today:
         raise CommandLineError(
-            f"{end - DAY} has not begun; today is {today()}.",
+            f"{end - DAY} has not begun; today is {today}.",
             "Ask for days up to today; a day is complete when it is over.",
         )
     return Window(start, end)

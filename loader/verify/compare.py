@@ -8,7 +8,7 @@ from datetime import date
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
-from loader.declared.windows import WHOLE, Window, day_after
+from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import LandingError, LoaderError, RepairError, SourceError
 from loader.load.job import Job, unexpected
 from loader.load.repair import Repair
@@ -187,5 +187,6 @@ def _job(finding: Finding) -> Job:
     days = [each.day for each in finding.days if each.day]
     if not days:
         return Job(table=finding.table, window=WHOLE, mode="full_refresh")
-    window = Window(min(days), day_after(max(days)))
+    end = max(days) + DAY if max(days) < date.max else None  # the calendar's last has no next
+    window = Window(min(days), end)
     return Job(table=finding.table, window=window, mode=REPAIR, repair=finding.repair)
