@@ -101,7 +101,8 @@ class Lease:
         """Find when the backfill to go on with began."""
         runs = warehouse.execute(
             f"select run_id, landing_since, outcome from {warehouse.relation(LEASES)} "
-            "where start_date = %s and end_date = %s order by taken_at desc limit 1",
+            "where start_date = %s and end_date = %s "
+            "order by taken_at desc, ended_at desc limit 1",  # clocks may show whole seconds
             self._days,
         )
         if not runs or runs[0][2] == "succeeded":

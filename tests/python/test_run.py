@@ -419,6 +419,20 @@ def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
     assert said == ["There is no backfill from 2026-07-01 to 2026-07-05 to go on with."]
 
 
+def test_of_two_runs_that_began_in_one_second_the_later_is_gone_on_with(new_pipeline):
+    """Redshift's clock shows whole seconds; a backfill that fails at once ends within one."""
+    pipeline = new_pipeline(TABLES)
+    july, said = Window(date(2026, 7, 1), date(2026, 7, 5)), []
+    for outcome, ended in (("failed", DAY), ("succeeded", NEXT_DAY)):
+        taken = new_lease(pipeline, outcome, july)
+        taken.take(print)
+        taken.give_back(outcome)
+        times = f"taken_at = '{DAY}', ended_at = '{ended}'"
+        pipeline.query(f"update raw_data._leases set {times} where run_id = '{outcome}'")
+    new_lease(pipeline, "third", july).take(said.append, resume=True)
+    assert said == ["There is no backfill from 2026-07-01 to 2026-07-05 to go on with."]
+
+
 def report_before(pipeline):
     first, *_ = sorted((pipeline.folder / ".local" / "runs").glob("*.json"))
     return json.loads(first.read_text())
