@@ -11,7 +11,7 @@ BOUNDS = {
     "lines of loader/ without local/": 9_350,  # to become 5,000
     "of them the way of a row: source, stage, warehouse, load": 4_480,  # to become 2,600
     "files directly in loader/": 5,
-    "lines of tests/python/": 14_080,  # to become 9,000
+    "lines of tests/python/": 14_100,  # to become 9,000
 }
 
 
