@@ -98,6 +98,8 @@ class Dbt:
         ]
         command = [*(["retry"] if left else arguments), *self._options]
         tell(f"$ dbt {shlex.join(command)}")
+        if not left:  # dbt retry reads what the attempt before has written
+            (self._folder / "run_results.json").unlink(missing_ok=True)
         status, said = self._run(command)
         if status not in (0, 1):
             why = said.strip() or f"its process ended with status {status}"
@@ -106,12 +108,13 @@ class Dbt:
                 "Mend it, then run again; what is published is as it was.",
                 transient=is_transient_text(why),
             )
-        for result in self._read("run_results")["results"]:
+        results = self._read("run_results").get("results")
+        for result in results or []:
             kept = {name: result[name] for name in ("status", "message", "failures")}
             self.nodes[result["unique_id"]] = {"node": result["unique_id"], **kept}
         if failed := self.failures:
             raise _failed(failed, len(self.nodes))
-        if status:
+        if status or results is None:
             raise RunError("dbt failed and names no node.", "See its output; then run again.")
 
     @property

@@ -321,6 +321,19 @@ def test_a_dbt_that_is_killed_is_told_and_no_word_of_leaks(pipeline, tmp_path, m
         killer.join()
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_results_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path, monkeypatch, status):
+    monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path))
+    asked = Dbt(None, Stop())
+    (tmp_path / "loader_run").mkdir()
+    earlier = {"unique_id": "model.p.a", "status": "success", "message": "", "failures": None}
+    (tmp_path / "loader_run/run_results.json").write_text(json.dumps({"results": [earlier]}))
+    monkeypatch.setattr(asked, "_run", lambda _: (status, ""))
+    with pytest.raises(RunError, match="names no node"):
+        asked.build(["build"], print)
+    assert asked.nodes == {}
+
+
 def dbts():
     """The dbt processes of this one."""
     return [each for each in psutil.Process().children() if "loader.run.dbt" in each.cmdline()]
