@@ -73,7 +73,15 @@ class Redshift(Warehouse):
         except LandingError as error:
             if is_transient(error):
                 raise
-            raise refused(landing, self.schema, self._why(landing) or error.fact) from error
+            why = self._why(landing)
+            if not why and "ZSTD" in error.fact:
+                raise LandingError(
+                    f"{landing.table.name}: a staged part is damaged, so nothing was landed: "
+                    f"{error.fact}",
+                    "Run again; if it stays so, look for what changes files in the bucket.",
+                    transient=True,
+                ) from error
+            raise refused(landing, self.schema, why or error.fact) from error
         return int(self.execute("select pg_last_copy_count()")[0][0])
 
     def _why(self, landing: Landing) -> str:
