@@ -99,8 +99,8 @@ def _end(folder: Path, files: dict[Path, str], new: "list[Proposal]") -> None:
     click.echo(f"\nDeclared {count} of {len(new)} tables{where}.")
     if undecided:
         click.echo(
-            f"{undecided} of them have personal columns: say how each lands, with mask: hash, drop "
-            "or none beside its pii: true (docs/adding-a-table.md)."
+            f"With personal columns: {undecided}. Say how each lands, with mask: hash, drop or "
+            "none beside its pii: true (docs/adding-a-table.md)."
         )
     if count:
         click.echo("Next: loader check; loader load; dbt build")

@@ -134,9 +134,9 @@ class Chooser:
                     f"{name} on {found.place} ({name})"
                 )
             else:
-                read = self._plan(replace(table, cursor=name), found)
+                with_cursor = replace(table, cursor=name)
                 try:
-                    mysql.check_cursor(self.source, table, read)
+                    mysql.check_cursor(self.source, with_cursor, self._plan(with_cursor, found))
                 except SourceError as error:
                     remarks.append(f"{name} is no cursor: {error.fact.rstrip('.')}")
                 else:

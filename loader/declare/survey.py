@@ -55,7 +55,8 @@ def survey(
         "select table_schema, table_name, table_type, table_comment "
         "from information_schema.tables order by table_schema, table_name",
     )
-    rows = [row for row in rows if row[0].lower() not in _SERVERS_OWN]
+    # MariaDB lists sequences among its tables.
+    rows = [row for row in rows if row[0].lower() not in _SERVERS_OWN and row[2] != "SEQUENCE"]
     for pattern in (*patterns, *excepted):
         if not any(fnmatchcase(f"{row[0]}.{row[1]}", pattern) for row in rows):
             databases = ", ".join(sorted({row[0] for row in rows})) or "none"

@@ -22,6 +22,7 @@ TABLES = """
     create table nps_summary (id int primary key);
     create table places (id int primary key, at point, changed_on date);
     create table late (id int primary key, modified datetime not null);
+    create table unset (id int primary key, modified datetime not null, key (modified));
     create table customer (id int primary key, email varchar(50), homePhone varchar(9),
         password_hash char(60), address_id int, is_deleted tinyint(1) not null default 0);
     create table old_days (id int primary key, paid_on date, note varchar(9));
@@ -29,6 +30,7 @@ TABLES = """
     insert into orders values (1, 1.5, '2026-07-01'), (2, 2.5, '2026-07-01 23:00:00');
     insert into `Order Lines` values (1, 1, 'a'), (1, 2, null);
     insert into `select` values ('x', 1, 2);
+    insert into unset values (1, 0);
     insert into visits values ('/', '2026-07-01'), ('/', '2026-07-01');
     insert into places values (1, point(1, 2), null);
     insert into customer values (1, 'a@b', '1', 'x', 5, 0);
@@ -45,6 +47,10 @@ HOW = {
     "late: late, key id, copied whole": [
         "modified would be its cursor if an index began with it: "
         "create index modified on {}.late (modified)"
+    ],
+    "unset: unset, key id, copied whole": [
+        "modified is no cursor: 1 rows of {0}.unset have no day in the cursor column modified "
+        "(NULL or a zero date), so every window would miss them"
     ],
     "customer: customer, key id, copied whole": [
         "left out, because they look like secrets: password_hash",
@@ -196,6 +202,13 @@ def test_a_pattern_that_matches_nothing_is_told_with_the_databases(new_pipeline)
     assert done.returncode == 2
     assert "No table that this user may read is called sho.*." in done.stderr
     assert pipeline.database in done.stderr
+
+
+@pytest.mark.reads("mariadb", because="MySQL has no sequences")
+def test_a_sequence_is_no_table(new_pipeline):
+    pipeline = new_pipeline([])
+    pipeline.mysql("create table a (id int primary key)", "create sequence numbers")
+    assert "Declared 1 of 1 tables" in declare(pipeline)[1]
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))
