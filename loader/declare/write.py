@@ -166,7 +166,7 @@ def _prose(text: str) -> str:
 
 def _meta(policy: Policy) -> dict[str, Any]:
     loader: dict[str, Any] = {"mask": policy.mask} if policy.mask else {}
-    if policy.on_unrepresentable != "fail":
+    if policy.on_unrepresentable:
         loader["on_unrepresentable"] = policy.on_unrepresentable
     pii = {"pii": True} if policy.pii else {}
     return {**pii, **({"loader": loader} if loader else {})}

@@ -19,6 +19,8 @@ def _one_of(*known: str | bool) -> tuple[Callable[[Any], bool], str]:
     )
 
 
+FOR_ALL: Known = {"on_unrepresentable": _one_of("fail", "null", "strip", "truncate")}
+"""What a table, or the source for all its tables, may say of columns that say nothing."""
 _KNOWN: Known = {
     "on_unrepresentable": _one_of("fail", "null", "strip", "truncate", "text"),
     "mask": _one_of("hash", "drop", "none"),
@@ -37,14 +39,15 @@ class Policy:
     """What a column declares of its values.
 
     Attributes:
-        on_unrepresentable: what to do with a value that the warehouse cannot hold.
+        on_unrepresentable: what to do with a value that the warehouse cannot hold; empty where
+            nothing is declared.
         mask: `hash`, `drop`, or `none` for values that land as they are although they are
             personal; empty where nothing is declared.
         exclude: whether the column is of no use in the warehouse.
         pii: whether its values are personal; such a column lands only if a policy says how.
     """
 
-    on_unrepresentable: str = "fail"
+    on_unrepresentable: str = ""
     mask: str = ""
     exclude: bool = False
     pii: bool = False

@@ -2,11 +2,18 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loader.declared.policies import Known, Policy, check_keys, column_policies, loader_of
+from loader.declared.policies import (
+    FOR_ALL,
+    Known,
+    Policy,
+    check_keys,
+    column_policies,
+    loader_of,
+)
 from loader.declared.yaml_file import read_yaml
 from loader.errors import CommandLineError, ConfigError
 
@@ -14,6 +21,7 @@ SOURCE = "raw_data"
 
 _NAME = (lambda value: isinstance(value, str | None), "Write one column's name.")
 _KNOWN: Known = {
+    **FOR_ALL,
     "source": (
         lambda value: isinstance(value, str) and all(value.partition(".")),
         "Write it as database.table, as MySQL has it.",
@@ -48,6 +56,8 @@ class Table:
         deleted: the column that says a row was deleted softly.
         lookback_days: how many landed days a catch-up lands again, for late commits.
         exclude_rows: a MySQL condition; the rows that it holds for are left out. Empty for none.
+        on_unrepresentable: the policy of columns that declare none; not of the key, the cursor and
+            the flag, which the loader needs as they are.
         policies: per column that is declared, by its name in lower case, how its values land.
     """
 
@@ -59,11 +69,16 @@ class Table:
     deleted: str | None = None
     lookback_days: int = 0
     exclude_rows: str = ""
+    on_unrepresentable: str = "fail"
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
     def policy(self, column: str) -> Policy:
         """How a column's values land; names do not differ by case."""
-        return self.policies.get(column.lower(), Policy())
+        own = self.policies.get(column.lower(), Policy())
+        needed = {(each or "").lower() for each in (*self.primary_key, self.cursor, self.deleted)}
+        if own.on_unrepresentable or column.lower() in needed:
+            return own
+        return replace(own, on_unrepresentable=self.on_unrepresentable)
 
 
 def read_tables(project_dir: Path, *, may_be_empty: bool = False) -> tuple[str, dict[str, Table]]:
@@ -85,8 +100,11 @@ def read_tables(project_dir: Path, *, may_be_empty: bool = False) -> tuple[str, 
             if source.get("name") != SOURCE:
                 continue
             schema = source.get("schema", schema)
+            for_all = loader_of(source)
+            check_keys(f"{file.relative_to(project_dir)}, source {SOURCE}", for_all, FOR_ALL)
             for declared in source.get("tables") or []:
                 if loader := loader_of(declared):
+                    loader = {**for_all, **loader}
                     table = _table(file.relative_to(project_dir), declared, loader)
                     tables[table.name] = table
     if not tables and not may_be_empty:
@@ -141,5 +159,6 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         deleted=loader.get("deleted"),
         lookback_days=loader.get("lookback_days", 0),
         exclude_rows=loader.get("exclude_rows", "").strip(),
+        on_unrepresentable=loader.get("on_unrepresentable", "fail"),
         policies=column_policies(where, declared),
     )

@@ -440,6 +440,42 @@ def test_a_personal_column_without_a_policy_is_not_read(new_pipeline, monkeypatc
 # -- changed values by column ----------------------------------------------------------------------
 
 
+def test_a_column_says_it_first_then_its_table_then_the_source(new_pipeline):
+    own = [column("note", on_unrepresentable="strip"), column("kept", on_unrepresentable="fail")]
+    pipeline = new_pipeline(
+        [
+            {"name": "t", "primary_key": ["id"], "on_unrepresentable": "null", "columns": own},
+            {"name": "u", "primary_key": ["id"]},
+            {"name": "v", "primary_key": ["id"]},
+        ]
+    )
+    file = pipeline.folder / "models" / "sources.yml"
+    declared = json.loads(file.read_text())
+    declared["sources"][0]["config"] = {"meta": {"loader": {"on_unrepresentable": "strip"}}}
+    file.write_text(json.dumps(declared))
+    nul = "concat('a', char(0), 'b')"
+    pipeline.mysql(
+        "create table t (id int primary key, day date, note varchar(9), story varchar(9), "
+        "kept varchar(9))",
+        f"insert into t values (1, '0000-00-00', {nul}, {nul}, 'c')",
+        "create table u (id int primary key, note varchar(9))",
+        f"insert into u values (1, {nul})",
+        "create table v (id varchar(9) primary key)",
+        f"insert into v values ({nul})",
+    )
+    assert "v: id a\\0b: column id holds a NUL character" in pipeline.fails()
+    assert pipeline.raw("t", "day, note, story") == [(None, "ab", None)]
+    assert pipeline.raw("u", "note") == [("ab",)]
+    pipeline.mysql(f"update t set kept = {nul}")
+    assert "column kept holds a NUL character" in pipeline.fails("--select", "t")
+
+    declared["sources"][0]["config"]["meta"]["loader"]["on_unrepresentable"] = "text"
+    file.write_text(json.dumps(declared))
+    done = pipeline.loader("load")
+    assert done.returncode == 1
+    assert "source raw_data: on_unrepresentable is 'text'" in done.stderr
+
+
 def test_changed_values_are_counted_by_column(watched):
     whole, window = watched.pipeline.query(
         "select changed_values, changed_columns, salt_id from raw_data._loads "
