@@ -5,13 +5,18 @@ holds, and then ends the servers of FOLDER and removes it. A signal to the tests
 """
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loader.local import services
+from loader.local.processes import Registry
+
+# Nobody reads again what they hold. PostgreSQL's signal has it give its shared memory back.
+# [PostgreSQL: Shutting Down the Server]
+ENDED_BY = {"s3": signal.SIGKILL, "postgres": signal.SIGQUIT, "mysql": signal.SIGKILL}
 
 
 @contextmanager
@@ -25,5 +30,6 @@ def ends_servers(folder: Path) -> Iterator[None]:
 if __name__ == "__main__":
     sys.stdin.read()
     folder = Path(sys.argv[1])
-    services.down(folder)
+    for name, number in ENDED_BY.items():
+        Registry(folder.resolve()).stop(name, number)
     shutil.rmtree(folder, ignore_errors=True)

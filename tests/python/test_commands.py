@@ -256,7 +256,7 @@ def test_servers_end_with_the_tests_however_those_end(tmp_path):
             assert killed.stdout.readline()
             assert server.poll() is None
             killed.kill()
-        assert server.wait(30) == -signal.SIGTERM
+        assert server.wait(30) == -signal.SIGKILL
     processes.wait_until(lambda: not folder.exists(), "folder", tmp_path)
 
 
