@@ -1,5 +1,6 @@
 """What a person sees: progress, tables, colours on a terminal and plain lines elsewhere."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,9 +33,18 @@ from loader.verify.finding import Finding
 from loader.warehouse.ledger import REPAIR, Load
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
+
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Go on in silence when whoever read is gone; rich would end the process, and its work."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 # Names and values may look like rich's markup, so there is none.
-OUT = Console(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
-ERR = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+OUT = _Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
+ERR = _Terminal(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 _SHOWN = 3
 _DAYS_SHOWN = 31
 

@@ -44,13 +44,13 @@ def declare(
     from loader.declare.choose import Chooser
     from loader.declare.drift import differences
     from loader.declare.survey import survey
-    from loader.declare.write import names_taken, new_files
+    from loader.declare.write import names_taken, new_files, write_whole
     from loader.source import mysql
 
     folder, tables = Path.cwd(), session.tables.values()
     with mysql.connect(session.settings.mysql) as source:
-        found = survey(source, patterns, excepted)
-        differing = list(differences(found, tables, patterns, session.dialect))
+        found, there = survey(source, patterns, excepted)
+        differing = list(differences(found, there, tables, patterns, session.dialect))
         taken = names_taken(folder, session.tables)
         chooser = Chooser(source=source, dialect=session.dialect, zone=session.settings.zone)
         new = list(chooser.proposals(found, tables, taken))
@@ -69,8 +69,7 @@ def declare(
         click.echo("\nNothing was written.")
         return
     for file, text in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        write_whole(file, text)
     _end(folder, files, new)
 
 
@@ -103,4 +102,4 @@ def _end(folder: Path, files: dict[Path, str], new: "list[Proposal]") -> None:
             "none beside its pii: true (docs/adding-a-table.md)."
         )
     if count:
-        click.echo("Next: loader check; loader load; dbt build")
+        click.echo("Next: loader check; loader run")

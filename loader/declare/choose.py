@@ -5,7 +5,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from loader.declare.personal import personal
+import pymysql
+
+from loader.declare.personal import personal, words_of
 from loader.declare.survey import Found
 from loader.declared.policies import Policy
 from loader.declared.tables import Table
@@ -19,7 +21,10 @@ from loader.source.types import Dialect, as_bytes, quote_mysql, raw_column
 
 COUNTED_MOST = 1_000_000
 """Rows, by MySQL's estimate, up to which a table's values are looked at."""
-_CHANGED = re.compile(r"updat|modif|chang|last_?(edit|writ)|mtime")
+_CHANGED = re.compile(
+    r"(?:^|_)(?:last|time|date)?(?:upd|updated?|modif|modified|changed?|edited|written|mtime)(?:_|$)"
+)
+_NOT_YET = re.compile("next|check|expir|until")
 _FLAG, _FLAGS = re.compile(r"(is_?)?deleted"), {"tinyint", "bit"}
 
 
@@ -69,12 +74,20 @@ class Chooser:
         names = set(taken)
         there = {(table.database, table.source) for table in declared}
         for each in found:
-            if (each.database, each.name) not in there:
+            if (each.database, each.name) in there:
+                continue
+            try:
                 proposal = self._propose(each, names)
-                names |= {proposal.table.name} if proposal.table else set()
-                yield proposal
+            except pymysql.err.OperationalError as error:  # of one table; the others may be read
+                why = f"MySQL refuses to read it: {error.args[-1]}"
+                proposal = Proposal(found=each, table=None, remarks=(why,))
+            names |= {proposal.table.name} if proposal.table else set()
+            yield proposal
 
     def _propose(self, found: Found, taken: Collection[str]) -> Proposal:
+        if "." in found.database or "{" in found.place or not found.place.isprintable():
+            why = "a declaration cannot write its name; copy a view of it that has another"
+            return Proposal(found=found, table=None, remarks=(why,))
         policies, remarks = self._policies(found)
         table = Table(
             name=raw_name(found, self.dialect, taken),
@@ -122,7 +135,7 @@ class Chooser:
             column
             for column in found.description.columns
             if column.data_type in DATES
-            and (column.name in found.touched or _CHANGED.search(column.name.lower()))
+            and (column.name in found.touched or _tells_changes(column.name))
         ]
         for column in sorted(named, key=lambda each: each.name not in found.touched):
             name = column.name
@@ -140,7 +153,8 @@ class Chooser:
                 except SourceError as error:
                     remarks.append(f"{name} is no cursor: {error.fact.rstrip('.')}")
                 else:
-                    return name, []
+                    by_name = f"{name} was chosen by its name: make sure that every change sets it"
+                    return name, [] if name in found.touched else [by_name]
         return None, remarks
 
     def _plan(self, table: Table, found: Found) -> ReadPlan:
@@ -172,6 +186,11 @@ class Chooser:
                     f"it, or declare on_unrepresentable: {policy}"
                 )
         return remarks
+
+
+def _tells_changes(name: str) -> bool:
+    words = words_of(name)
+    return bool(_CHANGED.search(words)) and not _NOT_YET.search(words)
 
 
 def raw_name(found: Found, dialect: Dialect, taken: Collection[str]) -> str:

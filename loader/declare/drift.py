@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 
 from loader.declare.personal import personal
 from loader.declare.survey import Found
@@ -13,6 +14,7 @@ from loader.source.types import Dialect
 
 def differences(
     found: Sequence[Found],
+    there: Collection[str],
     declared: Collection[Table],
     patterns: Sequence[str],
     dialect: Dialect,
@@ -20,20 +22,26 @@ def differences(
     """Say what of the declared tables is not in MySQL as it is declared.
 
     Args:
-        found: what there is by the patterns.
+        found: what was found by the patterns.
+        there: the names of all that MySQL has.
         patterns: what was asked about; other declared tables are not looked at.
     """
-    there = {(each.database, each.name): each for each in found}
+    looked_at = {each.place: each for each in found}
     for table in declared:
         place = f"{table.database}.{table.source}"
-        if (each := there.get((table.database, table.source))) is None:
-            if any(fnmatchcase(place, pattern) for pattern in patterns):
-                yield f"{place}: MySQL has no such table any more, and {table.name} is declared"
+        if place not in there and any(fnmatchcase(place, pattern) for pattern in patterns):
+            yield f"{place}: MySQL has no such table any more, and {table.name} is declared"
+        if (each := looked_at.get(place)) is None:
             continue
         try:
-            check_declaration(table, each.description, dialect, lambda _: ())
+            check_declaration(table, each.description, dialect, partial(_declared, table))
         except LoaderError as error:
             yield error.fact.rstrip(".")
         for column in each.description.columns:
             if column.name.lower() not in table.policies and personal(column).pii:
                 yield f"{place}: {column.name} looks personal, and nothing says how it lands"
+
+
+def _declared(table: Table, _: str) -> Collection[str]:
+    """The columns that a declaration names: one that is left out may be gone from MySQL."""
+    return table.policies

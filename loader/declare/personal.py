@@ -6,7 +6,7 @@ from loader.declared.policies import Policy
 from loader.source.texts import BINARIES, DATES, TEXTS
 from loader.source.types import Column
 
-_SECRET = re.compile(r"passw|pwd|secret|(?:private|api|access)_?key|(?:^|_)salt(?:$|_)")
+_SECRET = re.compile(r"passw|pwd|secret(?!ar)|(?:private|api|access)_?key|(?:^|_)salt(?:$|_)")
 _PERSONAL = re.compile(
     r"e_?mail|phone|mobile|(?:^|_)fax|birth|(?:^|_)dob|token|iban|(?:^|_)bic(?:$|_)|"
     r"card_?n|ccnum|(?:^|_)cv[cv]|(?:^|_)ssn|passport|tax_?(?:id|n)|vat_?n|"
@@ -15,6 +15,11 @@ _PERSONAL = re.compile(
 )
 # Of numbers only those that tell who somebody is: most are counts, or keys of other tables.
 _PERSONAL_NUMBER = re.compile(r"phone|mobile|birth|card_?n|ccnum|(?:^|_)ssn|tax_?n|passport")
+
+
+def words_of(name: str) -> str:
+    """Write a column's name in lower case, its words joined by underscores."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|\W+", "_", name).lower()
 
 
 def personal(column: Column) -> Policy:
@@ -27,7 +32,7 @@ def personal(column: Column) -> Policy:
     >>> personal(Column(name="address_id", data_type="int", column_type="int")).pii
     False
     """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|\W+", "_", column.name).lower()
+    words = words_of(column.name)
     if column.data_type in TEXTS | BINARIES and _SECRET.search(words):
         return Policy(pii=True, mask="drop")
     if column.data_type in TEXTS | BINARIES | DATES:

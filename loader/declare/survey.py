@@ -40,14 +40,17 @@ class Found:
 
 def survey(
     source: mysql.Source, patterns: Sequence[str], excepted: Sequence[str] = ()
-) -> list[Found]:
+) -> tuple[list[Found], set[str]]:
     """Find tables by patterns such as `shop.*`, in which `*`, `?` and `[…]` stand for characters.
 
     Args:
         excepted: patterns of what is not meant.
 
+    Returns:
+        What was found, and the names of all that this user may read.
+
     Raises:
-        CommandLineError: a pattern matches nothing; says which databases there are.
+        CommandLineError: a pattern matches nothing; says what there is.
         SourceError: MySQL does not answer.
     """
     rows = mysql.fetch(
@@ -57,21 +60,38 @@ def survey(
     )
     # MariaDB lists sequences among its tables.
     rows = [row for row in rows if row[0].lower() not in _SERVERS_OWN and row[2] != "SEQUENCE"]
-    for pattern in (*patterns, *excepted):
-        if not any(fnmatchcase(f"{row[0]}.{row[1]}", pattern) for row in rows):
-            databases = ", ".join(sorted({row[0] for row in rows})) or "none"
+    _check_patterns(rows, patterns)
+    found = [
+        _look_at(source, database, name, "VIEW" in kind, comment)
+        for database, name, kind, comment in rows
+        if _is_meant(f"{database}.{name}", "VIEW" in kind, patterns)
+        and not any(fnmatchcase(f"{database}.{name}", pattern) for pattern in excepted)
+    ]
+    return found, {f"{database}.{name}" for database, name, *_ in rows}
+
+
+def _is_meant(place: str, is_view: bool, patterns: Sequence[str]) -> bool:
+    """Whether a table matches a pattern; a view is meant by its whole name alone."""
+    return place in patterns or (
+        not is_view and any(fnmatchcase(place, pattern) for pattern in patterns)
+    )
+
+
+def _check_patterns(rows: Sequence[tuple[str, ...]], patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        matched = [row for row in rows if fnmatchcase(f"{row[0]}.{row[1]}", pattern)]
+        databases = ", ".join(sorted({row[0] for row in rows})) or "none"
+        if not matched:
             raise CommandLineError(
                 f"No table that this user may read is called {pattern}.",
                 "Write DATABASE.TABLE, in quotes where it holds a *, such as 'shop.*'. "
                 f"Databases: {databases}.",
             )
-    found = list[Found]()
-    for database, name, kind, comment in rows:
-        place, is_view = f"{database}.{name}", "VIEW" in kind
-        is_meant = place in patterns if is_view else any(fnmatchcase(place, p) for p in patterns)
-        if is_meant and not any(fnmatchcase(place, pattern) for pattern in excepted):
-            found.append(_look_at(source, database, name, is_view, comment))
-    return found
+        if not any(_is_meant(f"{row[0]}.{row[1]}", "VIEW" in row[2], [pattern]) for row in matched):
+            raise CommandLineError(
+                f"{pattern} matches views only: {', '.join(row[1] for row in matched)}.",
+                "A view is declared by its whole name, DATABASE.VIEW.",
+            )
 
 
 def _look_at(source: mysql.Source, database: str, name: str, is_view: bool, comment: str) -> Found:

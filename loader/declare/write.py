@@ -12,6 +12,7 @@ import yaml
 from loader.declare.choose import Proposal
 from loader.declared.policies import Policy
 from loader.declared.tables import SOURCE, Table
+from loader.declared.yaml_file import read_yaml
 from loader.errors import ConfigError
 
 # A source of more than one file says its schema and freshness in each of them.
@@ -20,7 +21,7 @@ version: 2
 
 sources:
   - name: {source}
-    description: Tables of {database} as the loader landed them. Read those in core, not these.
+    description: {told}
     schema: {schema}
     config:
       loaded_at_field: _loaded_at
@@ -34,14 +35,16 @@ _PLAIN = re.compile(r"[^\W\d][\w.]*")
 
 
 def names_taken(project_dir: Path, tables: Iterable[str]) -> set[str]:
-    """The names that new models cannot have: of all that dbt builds, and of tables declared."""
-    files = (
-        file
-        for folder in ("models", "seeds", "snapshots")
-        for file in project_dir.joinpath(folder).rglob("*")
-        if file.suffix in {".sql", ".py", ".csv"}
-    )
-    return {*tables, *(file.stem.lower() for file in files)}
+    """The names that new models cannot have: of models, seeds, snapshots, and declared tables."""
+    names = set(tables)
+    for folder in ("models", "seeds", "snapshots"):
+        for file in project_dir.joinpath(folder).rglob("*"):
+            if file.suffix in {".sql", ".py", ".csv"}:
+                names.add(file.stem.lower())
+            if file.suffix in {".yml", ".yaml"}:
+                snapshots = read_yaml(file).get("snapshots") or []
+                names |= {str(each.get("name")).lower() for each in snapshots}
+    return names
 
 
 def new_files(project_dir: Path, schema: str, proposals: Sequence[Proposal]) -> dict[Path, str]:
@@ -51,28 +54,38 @@ def new_files(project_dir: Path, schema: str, proposals: Sequence[Proposal]) -> 
         schema: that of the source, as the project declares it, Jinja included.
 
     Returns:
-        The text of every file that is new or longer.
+        The text of every file that is new or longer, the declarations last: a table is declared
+        once its model is there.
 
     Raises:
         ConfigError: a file has been changed so that nothing can be added at its end.
     """
-    files = dict[Path, str]()
-    databases = dict.fromkeys(each.found.database for each in proposals)
-    for database in databases:
-        own = [each for each in proposals if each.found.database == database]
-        tables = {each.table.name: (each, each.table) for each in own if each.table}
-        name = re.sub(r"\W+", "_", database.lower())
-        head = _SOURCES_HEAD.format(source=SOURCE, database=_prose(database), schema=scalar(schema))
-        for file, begins, written in (
-            (f"sources/_{name}__sources.yml", head, _source),
-            (f"core/_{name}__models.yml", _MODELS_HEAD, _model),
-        ):
-            entries = ["\n".join(written(*each)) for each in tables.values()]
-            path = project_dir / "models" / file
-            files[path] = _added(path, begins, entries)
-        for raw, (_, table) in tables.items():
-            files[project_dir / "models" / "core" / f"{raw}.sql"] = core_model(table)
-    return files
+    models, sources = dict[Path, str](), dict[Path, str]()
+    databases = dict[str, list[tuple[Proposal, Table]]]()
+    for proposal in proposals:
+        if proposal.table:
+            name = re.sub(r"\W+", "_", proposal.found.database.lower())
+            databases.setdefault(name, []).append((proposal, proposal.table))
+    folder = project_dir / "models"
+    for name, own in databases.items():
+        meant = ", ".join(dict.fromkeys(each.found.database for each, _ in own))
+        told = f"Tables of {meant} as the loader landed them. Read those in core, not these."
+        head = _SOURCES_HEAD.format(source=SOURCE, told=scalar(_prose(told)), schema=scalar(schema))
+        for _, table in own:
+            models[folder / "core" / f"{table.name}.sql"] = core_model(table)
+        file = folder / "core" / f"_{name}__models.yml"
+        models[file] = _added(file, _MODELS_HEAD, ["\n".join(_model(*each)) for each in own])
+        file = folder / "sources" / f"_{name}__sources.yml"
+        sources[file] = _added(file, head, ["\n".join(_source(*each)) for each in own])
+    return {**models, **sources}
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file; whoever reads it has all of it, or what it was before."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_name(f".{file.name}.half")
+    half.write_bytes(text.encode())
+    half.replace(file)
 
 
 def core_model(table: Table) -> str:
@@ -91,7 +104,8 @@ def core_model(table: Table) -> str:
 
 def _column(name: str) -> str:
     """Write a column for dist and sort."""
-    return name if _is_plain(name) else f'"{name}"'
+    doubled = name.replace('"', '""')
+    return name if _is_plain(name) else f'"{doubled}"'
 
 
 def _is_plain(name: str) -> bool:
@@ -154,7 +168,9 @@ def _rows(table: Table) -> str:
 
 def _sentence(proposal: Proposal) -> str:
     """What MySQL says of a table, as a sentence."""
-    text = " ".join(_prose(proposal.found.comment).split()) or f"Copy of {proposal.found.place}"
+    text = " ".join(_prose(proposal.found.comment).split()) or _prose(
+        f"Copy of {proposal.found.place}"
+    )
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -181,7 +197,7 @@ def _flow(value: Any) -> str:
             return "[" + ", ".join(map(_flow, value)) + "]"
         case bool() | int():
             return str(value).lower()
-    return scalar(value)
+    return json.dumps(value, ensure_ascii=False) if re.search(r"[,\[\]]", value) else scalar(value)
 
 
 def scalar(text: str) -> str:
@@ -193,10 +209,11 @@ def scalar(text: str) -> str:
 
 
 def _added(file: Path, head: str, entries: Sequence[str]) -> str:
-    """Add entries at the end of a file, or of one that has but its head."""
+    """Add entries at the end of a file, or begin one."""
+    added = "\n".join(entries)
     if not file.exists():
-        return head + "\n".join(entries)
-    before, added = file.read_text().rstrip("\n"), "\n".join(entries)
+        return head + added
+    before = file.read_bytes().decode().rstrip()
     after = f"{before}\n\n{added}"
     with suppress(yaml.YAMLError):
         if _listed(after) == _listed(before) + _listed(head + added):
@@ -208,7 +225,9 @@ def _added(file: Path, head: str, entries: Sequence[str]) -> str:
 
 
 def _listed(text: str) -> list[Any]:
-    """The models of a file, or the tables of its last source."""
+    """The models of a file, or the tables of its last source if that is the loader's."""
     content = yaml.safe_load(text)
-    sources = content.get("sources") or [{}]
-    return content.get("models") or sources[-1].get("tables") or []
+    content = content if isinstance(content, dict) else {}
+    last = (content.get("sources") or [{}])[-1]
+    tables = last.get("tables") if last.get("name") == SOURCE else None
+    return content.get("models") or tables or []

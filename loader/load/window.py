@@ -68,9 +68,13 @@ def load_window(job: Job, route: Route, watcher: Watcher) -> Outcome:
         if seconds is None or not begun or not may_pass or route.stop.because:
             break
         watcher.say(f"{job.table.name}: trying again in {seconds} s: {error.fact}")
-        route.stop.event.wait(seconds)
+        if route.stop.event.wait(seconds):
+            break
     if begun:
         with suppress(Exception), closing(route.new_warehouse()) as warehouse:
+            for load in warehouse.loads(job.table.name):
+                if load.load_id == begun[-1].load_id:  # committed, but not answered for
+                    return Outcome(job=job, load=load)
             failed = replace(begun[-1], outcome="failed", error=error.fact[:2000])
             warehouse.record(replace(failed, ended_at=now()))
     return Outcome(job=job, load=None, error=error)
@@ -162,7 +166,9 @@ def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Wat
                 batches = masking(table, plan.read, settings.mask_salt)(_paced(route, batches))
                 load = _stage(landing, plan.read, batches, staging, watcher)
         except BrokenPipeError:
-            if copied:
+            if copied and staging.feed:
+                with suppress(OSError):
+                    staging.feed.close()
                 copied.result()  # says why COPY has ended before the rows did
             raise
         count = copied.result() if copied else warehouse.begin_landing(landing, watcher.say)

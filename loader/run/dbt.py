@@ -147,8 +147,8 @@ class Dbt:
         return sorted(name.split(".")[2] for name in found if name.startswith(kinds))
 
     def _read(self, artifact: str) -> dict[str, Any]:
-        """Read what dbt has written of its last command; empty if nothing."""
-        with suppress(FileNotFoundError):
+        """Read what dbt has written of its last command; empty if nothing, or but a half."""
+        with suppress(FileNotFoundError, ValueError):
             found: dict[str, Any] = json.loads((self._folder / f"{artifact}.json").read_text())
             return found
         return {}

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from threading import Event, Thread
 
 from loader.declared.windows import Window
-from loader.errors import LandingError, LeaseHeldError, LoaderError, StoppedError
+from loader.errors import LandingError, LeaseHeldError, StoppedError
 from loader.load.job import now
 from loader.source.read_plan import LOCK
 from loader.warehouse import Warehouse
@@ -142,9 +142,10 @@ class Lease:
                 self.renew()
             except StoppedError as lost:
                 self._stop.ask(lost)
-            except LoaderError as error:
+            except Exception as error:
                 if time.time() - self._renewed_at >= LEASE_SECONDS:
-                    self._stop.ask(lease_lost(f"it could not be renewed: {error.fact}"))
+                    why = getattr(error, "fact", type(error).__name__)
+                    self._stop.ask(lease_lost(f"it could not be renewed: {why}"))
 
     def give_back(self, outcome: str) -> None:
         """End a lease that was taken, if the warehouse can be reached; else it expires.

@@ -169,6 +169,7 @@ def _again(report: Report) -> str:
         if report["dates"].get(name)
     ]
     options += ["--full-refresh"] if report["dates"].get("full_refresh") else []
+    options += [f"--step {step} --resume"] if (step := report.get("step")) else []
     options += [shlex.join(["--select", *names])] if (names := report.get("select")) else []
     return " ".join(["loader run", *options, f"--target {shlex.quote(report['target'])}"])
 

@@ -107,6 +107,7 @@ def of_run(run: "Run") -> Report:
         "ok": run.outcome == "succeeded",
         "outcome": run.outcome,
         "dates": run.dates._asdict(),
+        "step": run.step,
         "select": [table.name for table in run.tables] if run.selected else [],
         "steps": run.steps,
         "loads": [outcome.as_json() for outcome in list(run.outcomes.values())],

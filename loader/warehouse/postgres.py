@@ -145,7 +145,7 @@ class Postgres(Warehouse):
                 diagnosis: Any = getattr(error, "diag", None)
                 context = (diagnosis.context if diagnosis else None) or ""
                 why = f"{diagnosis.message_primary}. {context}" if context else one_line(error)
-                raise refused(landing, self.schema, why) from error
+                raise refused(landing, self.schema, why, bool(context)) from error
             return int(cursor.rowcount)
 
     def _widen(self, table: Table, column: RawColumn) -> list[str]:

@@ -81,7 +81,7 @@ class Redshift(Warehouse):
                     "Run again; if it stays so, look for what changes files in the bucket.",
                     transient=True,
                 ) from error
-            raise refused(landing, self.schema, why or error.fact) from error
+            raise refused(landing, self.schema, why or error.fact, bool(why)) from error
         return int(self.execute("select pg_last_copy_count()")[0][0])
 
     def _why(self, landing: Landing) -> str:

@@ -1,12 +1,15 @@
 """`loader declare`: tables that nobody has declared land and build as it wrote them."""
 
+import json
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline import mysql_administrator
 
 from loader.cli.session import open_session
-from loader.declare.choose import raw_name
+from loader.declare.choose import _tells_changes, raw_name
 from loader.declare.survey import Found
 from loader.declare.write import scalar
 from loader.source.types import POSTGRES
@@ -161,6 +164,9 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
     done = pipeline.loader("declare", f"{database}.w")
     assert done.returncode == 0, done.stderr
     assert f"{database}.w: w, no key, copied whole" in done.stdout
+    pipeline.mysql("create table secretary (id int primary key, secretary_name varchar(9))")
+    status, said = declare(pipeline, "--check", "--except", f"{database}.*")
+    assert (status, said.splitlines()[-1]) == (1, "0 tables are not declared; 1 differences.")
 
     sources.write_text(sources.read_text() + "\nexposures: []\n")
     pipeline.mysql("create table d (id int primary key)")
@@ -198,10 +204,62 @@ def test_a_name_is_one_that_project_and_warehouse_take(name, taken, raw):
 def test_a_pattern_that_matches_nothing_is_told_with_the_databases(new_pipeline):
     pipeline = new_pipeline([])
     pipeline.mysql("create table a (id int primary key)")
-    done = pipeline.loader("declare", "sho.*")
-    assert done.returncode == 2
-    assert "No table that this user may read is called sho.*." in done.stderr
+    pipeline.mysql("create view v_a as select 1 as one")
+    for pattern, why in (
+        ("sho.*", "No table that this user may read is called sho.*."),
+        (f"{pipeline.database}.v_*", f"{pipeline.database}.v_* matches views only: v_a."),
+    ):
+        done = pipeline.loader("declare", pattern)
+        assert done.returncode == 2
+        assert why in done.stderr
     assert pipeline.database in done.stderr
+
+
+def test_what_is_left_out_of_a_declaration_may_be_gone(new_pipeline):
+    pipeline = new_pipeline([])
+    pipeline.mysql("create table a (id int primary key, password varchar(9))")
+    assert declare(pipeline)[0] == 0
+    assert declare(pipeline, "--check")[0] == 0
+    pipeline.mysql("alter table a drop column password")
+    assert declare(pipeline, "--check")[0] == 0
+
+
+def test_names_that_only_mysql_tells_apart_are_all_declared(new_pipeline):
+    """In one folder, and beside a snapshot; names with commas and quotes are names."""
+    pipeline = new_pipeline([])
+    pipeline.folder.joinpath("snapshots").mkdir()
+    snapshots = {"snapshots": [{"name": "history", "relation": "ref('a')"}]}
+    pipeline.folder.joinpath("snapshots", "s.yml").write_text(json.dumps(snapshots))
+    other = f"{pipeline.database}-2"
+    with mysql_administrator(pipeline.endpoints) as cursor:
+        for name in (other, other.replace("-", "_")):
+            cursor.execute(f"create database `{name}`")
+            cursor.execute(f"grant select on `{name}`.* to 'loader'@'%'")
+            cursor.execute(f"create table `{name}`.history (id int primary key)")
+    pipeline.mysql('create table `a,b` (`x,"y` int primary key, v int)')
+    done = pipeline.loader("declare", f"{pipeline.database}*.*")
+    assert done.returncode == 0, done.stderr
+    slug = other.replace("-", "_")
+    found = {name: (table.database, table.source, table.primary_key)
+             for name, table in declared_in(pipeline).items()}  # fmt: skip
+    assert found == {
+        f"{slug}__history": (other, "history", ("id",)),
+        f"{slug}__history_2": (slug, "history", ("id",)),
+        "a_b": (pipeline.database, "a,b", ('x,"y',)),
+    }
+    assert 'dist=\'"x,""y"\'' in (pipeline.folder / "models/core/a_b.sql").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("updated_at", True), ("dateModified", True), ("timemodified", True), ("date_upd", True),
+        ("last_change", True), ("exchange_date", False), ("unchanged_since", False),
+        ("next_update_at", False), ("created_at", False),
+    ],
+)  # fmt: skip
+def test_a_column_that_tells_when_a_row_changed_is_known_by_its_words(name, is_one):
+    assert _tells_changes(name) is is_one
 
 
 @pytest.mark.reads("mariadb", because="MySQL has no sequences")

@@ -11,7 +11,7 @@ from pipeline import DAYS, another_load, two_days
 from loader.cli.landing import route_of
 from loader.cli.session import open_session
 from loader.declared.windows import DAY, Window
-from loader.errors import LandingError
+from loader.errors import LandingError, StoppedError
 from loader.load import job as load
 from loader.load import jobs, window
 from loader.stage import staging
@@ -118,6 +118,20 @@ def test_a_load_whose_commit_was_not_answered_lands_once_more(pipeline, monkeypa
     assert outcome.load.load_id > later
     ledger = f"select outcome from raw_data._loads where load_id >= '{outcome.load.load_id[:8]}'"
     assert pipeline.query(ledger) == [("landed",)] * 2
+
+
+def test_a_load_that_was_committed_has_not_failed_whatever_came_after(pipeline, monkeypatch):
+    """The run was ended while the answer to its COMMIT was under way."""
+    commit = pipeline.adapter.commit_landing
+
+    def ended(self, *arguments):
+        commit(self, *arguments)
+        raise StoppedError("The run was ended.", "")
+
+    monkeypatch.setattr(pipeline.adapter, "commit_landing", ended)
+    (outcome,) = land_by_day(pipeline, date(2026, 7, 2))
+    assert (outcome.error, outcome.load.outcome) == (None, "landed")
+    assert pipeline.query("select outcome from raw_data._loads") == [("landed",)]
 
 
 def test_a_load_whose_connection_is_gone_is_in_the_ledger(pipeline, monkeypatch):
