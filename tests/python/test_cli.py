@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from io import StringIO
 
 import pytest
@@ -227,6 +228,23 @@ def test_a_terminal_shows_how_fast_rows_come_and_how_long_they_will_take(monkeyp
         for rows in range(0, 900, 100):
             watcher.rows("t", rows, 1000)
     assert re.search(r"rows +[1-9]\d*/s \S*\d\d:\d\d", shown.getvalue())
+
+
+def test_work_goes_on_when_whoever_reads_is_gone():
+    code = """
+import sys
+from loader.cli import console
+for _ in range(2000):
+    console.tell("a line of no use to anybody")
+sys.exit(7)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 7
 
 
 def test_every_command_has_a_help_with_examples_that_are_commands():

@@ -412,6 +412,7 @@ def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
     assert status == 1
     assert steps(report) == {"land": (False, 1)}
     assert windows(report) == DAYS[:3]
+    first = report["run_id"]
     landed = [load["load_id"] for load in report["loads"] if "load_id" in load]
     assert landed == sorted(landed)
     assert totals(built) == [(1, 1), (1, 2), (1, 3), (1, 4)]
@@ -420,7 +421,7 @@ def test_a_backfill_goes_day_by_day_and_can_be_gone_on_with(built):
     arguments = (*RANGE, "--step", "day", "--select", "a", "whole", "--resume", "--threads", "2")
     status, report = run(built, *arguments)
     assert status == 0, report
-    assert f"Going on where run {report_before(built)['run_id']} left off." in report["said"]
+    assert f"Going on where run {first} left off." in report["said"]
     assert sorted(windows(report)) == DAYS[2:]
     assert windows(report, "whole") == [None]
     assert totals(built) == [(1, 10)] * 4
@@ -444,11 +445,6 @@ def test_of_two_runs_that_began_in_one_second_the_later_is_gone_on_with(new_pipe
         pipeline.query(f"update raw_data._leases set {times} where run_id = '{outcome}'")
     new_lease(pipeline, "third", july).take(said.append, resume=True)
     assert said == ["There is no backfill from 2026-07-01 to 2026-07-05 to go on with."]
-
-
-def report_before(pipeline):
-    first, *_ = sorted((pipeline.folder / ".local" / "runs").glob("*.json"))
-    return json.loads(first.read_text())
 
 
 @pytest.mark.parametrize(
