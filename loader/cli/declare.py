@@ -48,11 +48,12 @@ def declare(
     from loader.source import mysql
 
     folder, tables = Path.cwd(), session.tables.values()
+    dialect = session.warehouse().dialect  # it is not connected to
     with mysql.connect(session.settings.mysql) as source:
         found, there = survey(source, patterns, excepted)
-        differing = list(differences(found, there, tables, patterns, session.dialect))
+        differing = list(differences(found, there, tables, patterns, dialect))
         taken = names_taken(folder, session.tables)
-        chooser = Chooser(source=source, dialect=session.dialect, zone=session.settings.zone)
+        chooser = Chooser(source=source, dialect=dialect, zone=session.settings.zone)
         new = list(chooser.proposals(found, tables, taken))
     files = new_files(folder, session.schema, [each for each in new if each.table])
     for proposal in new:
@@ -60,9 +61,9 @@ def declare(
     for sentence in differing:
         click.echo(printable(sentence))
     if check:
-        declared = sum(each.table is not None for each in new)
-        click.echo(f"{declared} tables are not declared; {len(differing)} differences.")
-        sys.exit(1 if declared or differing else 0)
+        undeclared = sum(each.table is not None for each in new)
+        click.echo(f"{undeclared} tables are not declared; {len(differing)} differences.")
+        sys.exit(1 if undeclared or differing else 0)
     if dry_run:
         for file, text in files.items():
             click.echo(f"\n{file.relative_to(folder)}\n\n{text}", nl=False)

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from loader.declared.profile import Profile
     from loader.declared.settings import Settings
     from loader.declared.tables import Table
-    from loader.source.types import Dialect
     from loader.warehouse import Warehouse
 
 
@@ -21,13 +20,6 @@ class Session:
     settings: "Settings"
     schema: str
     tables: "dict[str, Table]"
-
-    @property
-    def dialect(self) -> "Dialect":
-        """What the warehouse's types can hold."""
-        from loader.source.types import POSTGRES, REDSHIFT
-
-        return {"postgres": POSTGRES, "redshift": REDSHIFT}[self.profile.type]
 
     def warehouse(self) -> "Warehouse":
         """Make a warehouse with a connection of its own."""

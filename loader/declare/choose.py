@@ -53,7 +53,9 @@ class Chooser:
     """Chooses by what MySQL says, and looks at rows where that is not enough.
 
     Attributes:
+        source: a connection that the loader's own session settings hold for.
         dialect: what the warehouse's types hold.
+        zone: that whose days windows are.
     """
 
     source: mysql.Source
@@ -72,9 +74,9 @@ class Chooser:
             SourceError: MySQL does not answer.
         """
         names = set(taken)
-        there = {(table.database, table.source) for table in declared}
+        there = {table.place for table in declared}
         for each in found:
-            if (each.database, each.name) in there:
+            if each.place in there:
                 continue
             try:
                 proposal = self._propose(each, names)
@@ -115,11 +117,10 @@ class Chooser:
     def _policies(self, found: Found) -> tuple[dict[str, Policy], list[str]]:
         """Say of every column that cannot land as it is how it lands, and why."""
         policies, remarks = dict[str, Policy](), list[str]()
-        key = {name.lower() for name in found.key}
         for column in found.description.columns:
             name, policy = column.name.lower(), personal(column)
             if policy.pii:
-                policies[name] = replace(policy, mask="") if name in key else policy
+                policies[name] = replace(policy, mask="") if name in found.key else policy
             try:
                 raw_column(column, self.dialect)
             except SourceError:
@@ -134,10 +135,9 @@ class Chooser:
         named = [
             column
             for column in found.description.columns
-            if column.data_type in DATES
-            and (column.name in found.touched or _tells_changes(column.name))
+            if column.data_type in DATES and (column.is_touched or _tells_changes(column.name))
         ]
-        for column in sorted(named, key=lambda each: each.name not in found.touched):
+        for column in sorted(named, key=lambda each: not each.is_touched):
             name = column.name
             if column.nullable:
                 remarks.append(f"{name} may be NULL, so it is no cursor")
@@ -154,7 +154,7 @@ class Chooser:
                     remarks.append(f"{name} is no cursor: {error.fact.rstrip('.')}")
                 else:
                     by_name = f"{name} was chosen by its name: make sure that every change sets it"
-                    return name, [] if name in found.touched else [by_name]
+                    return name, [] if column.is_touched else [by_name]
         return None, remarks
 
     def _plan(self, table: Table, found: Found) -> ReadPlan:
@@ -194,7 +194,12 @@ def _tells_changes(name: str) -> bool:
 
 
 def raw_name(found: Found, dialect: Dialect, taken: Collection[str]) -> str:
-    """Name the raw table and its model: as MySQL does, where the project has no such name yet."""
+    """Name the raw table and its model: as MySQL does, where the project has no such name yet.
+
+    Args:
+        dialect: its longest name, in bytes, has to hold the name of the table's lock.
+        taken: the names that there are.
+    """
     plain, longer = (
         re.sub(r"\W+", "_", text.lower()).strip("_")
         for text in (found.name, f"{found.database}__{found.name}")

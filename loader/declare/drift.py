@@ -25,10 +25,11 @@ def differences(
         found: what was found by the patterns.
         there: the names of all that MySQL has.
         patterns: what was asked about; other declared tables are not looked at.
+        dialect: what the warehouse takes as a name.
     """
     looked_at = {each.place: each for each in found}
     for table in declared:
-        place = f"{table.database}.{table.source}"
+        place = table.place
         if place not in there and any(fnmatchcase(place, pattern) for pattern in patterns):
             yield f"{place}: MySQL has no such table any more, and {table.name} is declared"
         if (each := looked_at.get(place)) is None:

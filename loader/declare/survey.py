@@ -18,24 +18,24 @@ class Found:
 
     Attributes:
         is_view: whether it is one; views are found by their whole name alone.
-        comment: what MySQL says of it; empty without.
-        key: the columns of its primary key in their order, or of the shortest unique one without
-            NULL; empty if it has neither.
-        touched: the columns that MySQL itself sets at every change of a row.
+        comment: what MySQL says of a table; empty without.
     """
 
     database: str
     name: str
     is_view: bool
     comment: str
-    key: tuple[str, ...]
-    touched: frozenset[str]
     description: Description
 
     @property
     def place(self) -> str:
-        """Its name in MySQL."""
+        """Its name in MySQL, `database.table`."""
         return f"{self.database}.{self.name}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row, in lower case; empty if none do."""
+        return next(iter(self.description.unique_keys), ())
 
 
 def survey(
@@ -58,11 +58,19 @@ def survey(
         "select table_schema, table_name, table_type, table_comment "
         "from information_schema.tables order by table_schema, table_name",
     )
-    # MariaDB lists sequences among its tables.
+    # MariaDB lists sequences among its tables. [MariaDB: Information Schema TABLES Table]
     rows = [row for row in rows if row[0].lower() not in _SERVERS_OWN and row[2] != "SEQUENCE"]
     _check_patterns(rows, patterns)
     found = [
-        _look_at(source, database, name, "VIEW" in kind, comment)
+        Found(
+            database=database,
+            name=name,
+            is_view="VIEW" in kind,
+            comment="" if "VIEW" in kind else comment,
+            description=mysql.describe(
+                source, Table(name=name, database=database, source=name, primary_key=())
+            ),
+        )
         for database, name, kind, comment in rows
         if _is_meant(f"{database}.{name}", "VIEW" in kind, patterns)
         and not any(fnmatchcase(f"{database}.{name}", pattern) for pattern in excepted)
@@ -92,48 +100,3 @@ def _check_patterns(rows: Sequence[tuple[str, ...]], patterns: Sequence[str]) ->
                 f"{pattern} matches views only: {', '.join(row[1] for row in matched)}.",
                 "A view is declared by its whole name, DATABASE.VIEW.",
             )
-
-
-def _look_at(source: mysql.Source, database: str, name: str, is_view: bool, comment: str) -> Found:
-    table = Table(name=name, database=database, source=name, primary_key=())
-    place = (database, name)
-    with source.cursor() as cursor:
-        cursor.execute(
-            "select index_name, column_name, nullable from information_schema.statistics "
-            "where table_schema = %s and table_name = %s and non_unique = 0 "
-            "order by index_name <> 'PRIMARY', index_name, seq_in_index",
-            place,
-        )
-        parts = list(cursor)
-        cursor.execute(
-            "select column_name from information_schema.columns where table_schema = %s "
-            "and table_name = %s and lower(extra) like '%%on update current_timestamp%%'",
-            place,
-        )
-        touched = frozenset(column for (column,) in cursor)
-    return Found(
-        database=database,
-        name=name,
-        is_view=is_view,
-        comment="" if is_view else comment,
-        key=_key(parts),
-        touched=touched,
-        description=mysql.describe(source, table),
-    )
-
-
-def _key(parts: Sequence[tuple[str, str | None, str | None]]) -> tuple[str, ...]:
-    """Choose the primary key, or the shortest other one; MySQL calls the former PRIMARY.
-
-    >>> _key([("a", "x", ""), ("a", "y", ""), ("b", "z", ""), ("c", "w", "YES")])
-    ('z',)
-    """
-    indexes = dict[str, list[tuple[str | None, str | None]]]()
-    for index, column, nullable in parts:
-        indexes.setdefault(index, []).append((column, nullable))
-    keys = {
-        index: tuple(str(column) for column, _ in columns)
-        for index, columns in indexes.items()
-        if all(column is not None and nullable != "YES" for column, nullable in columns)
-    }
-    return keys.get("PRIMARY") or min(keys.values(), key=len, default=())

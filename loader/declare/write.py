@@ -31,7 +31,7 @@ sources:
     tables:
 """
 _MODELS_HEAD = "version: 2\n\nmodels:\n"
-_PLAIN = re.compile(r"[^\W\d][\w.]*")
+_PLAIN = re.compile(r"[^\W\d]([\w.,; ()/-]*[\w.)])?")
 
 
 def names_taken(project_dir: Path, tables: Iterable[str]) -> set[str]:
@@ -93,8 +93,8 @@ def core_model(table: Table) -> str:
     landed = f"source('{SOURCE}', '{table.name}')"
     if not table.primary_key:
         return f"{{{{ whole_copy({landed}) }}}}\n"
-    key = [name.lower() for name in table.primary_key]
-    sort = (table.cursor or key[0]).lower()
+    key = list(table.primary_key)
+    sort = table.cursor.lower() if table.cursor else key[0]
     shown = repr(key[0]) if len(key) == 1 else repr(key)
     return (
         f"{{{{ config(dist={_column(key[0])!r}, sort={_column(sort)!r}) }}}}\n"
@@ -140,7 +140,7 @@ def _source(proposal: Proposal, table: Table) -> Iterator[str]:
 
 
 def _model(proposal: Proposal, table: Table) -> Iterator[str]:
-    key = [name.lower() for name in table.primary_key]
+    key = list(table.primary_key)
     grain = f" One row per {' and '.join(key)}." if key else " As it was when it was landed last."
     yield f"  - name: {scalar(table.name)}"
     yield f"    description: {scalar(_sentence(proposal) + _prose(grain))}"
@@ -168,9 +168,8 @@ def _rows(table: Table) -> str:
 
 def _sentence(proposal: Proposal) -> str:
     """What MySQL says of a table, as a sentence."""
-    text = " ".join(_prose(proposal.found.comment).split()) or _prose(
-        f"Copy of {proposal.found.place}"
-    )
+    found = proposal.found
+    text = _prose(" ".join(found.comment.split()) or f"Copy of {found.place}")
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -202,8 +201,7 @@ def _flow(value: Any) -> str:
 
 def scalar(text: str) -> str:
     """Write a text, in quotes unless it is one to YAML without them."""
-    plain = _PLAIN.fullmatch(text) or re.fullmatch(r"[^\W\d][\w.,; ()/-]*[\w.)]", text)
-    if plain and yaml.safe_load(f"[{text}]" if "," not in text else text) in ([text], text):
+    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
         return text
     return json.dumps(text, ensure_ascii=False)
 

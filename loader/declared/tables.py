@@ -72,6 +72,11 @@ class Table:
     on_unrepresentable: str = "fail"
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """Its name in MySQL, `database.table`."""
+        return f"{self.database}.{self.source}"
+
     def policy(self, column: str) -> Policy:
         """How a column's values land; names do not differ by case."""
         own = self.policies.get(column.lower(), Policy())

@@ -80,7 +80,7 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
         return Check(
             what,
             False,
-            f"no index of {table.database}.{table.source} that reads may use (an invisible or "
+            f"no index of {table.place} that reads may use (an invisible or "
             f"ignored one is not) begins with {table.cursor}, so every window would read the whole "
             "table",
             f"Create one: create index {table.cursor} on {table.source} ({table.cursor})",

@@ -245,7 +245,7 @@ def _stage(
             watcher.rows(table.name, rows, total)
             del text  # one row may be many megabytes
     except SourceError as error:
-        raise SourceError(f"{table.database}.{table.source}: {error.fact}", error.remedy) from None
+        raise SourceError(f"{table.place}: {error.fact}", error.remedy) from None
     staging.finish()
     return replace(
         load,

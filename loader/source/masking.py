@@ -31,7 +31,7 @@ def masking(table: Table, read: ReadPlan, salt: str) -> Masking:
         return iter
     if not salt:
         raise ConfigError(
-            f"{table.database}.{table.source}: {SETTING} is not set, and `mask: hash` is declared "
+            f"{table.place}: {SETTING} is not set, and `mask: hash` is declared "
             f"for {', '.join(read.hashed)}. No row was read.",
             f"Set {SETTING} to a secret of 16 characters or more, always the same one.",
         )

@@ -124,23 +124,24 @@ def describe(connection: Source, table: Table) -> Description:
         # Read by position, because MySQL 8 heads these columns in upper case.
         cursor.execute(
             "select column_name, data_type, column_type, character_maximum_length, "
-            "numeric_precision, numeric_scale, character_set_name, is_nullable "
-            "from information_schema.columns "
+            "numeric_precision, numeric_scale, character_set_name, is_nullable, "
+            "lower(extra) like '%%on update current_timestamp%%' from information_schema.columns "
             "where table_schema = %s and table_name = %s order by ordinal_position",
             place,
         )
         columns = tuple(
             Column(
                 name=name,
-                data_type=data_type.lower(),
-                column_type=column_type.lower(),
+                data_type=kind.lower(),
+                column_type=whole.lower(),
                 length=length,
                 precision=precision,
                 scale=scale,
                 charset=charset,
                 nullable=nullable == "YES",
+                is_touched=bool(touched),
             )
-            for name, data_type, column_type, length, precision, scale, charset, nullable in cursor
+            for name, kind, whole, length, precision, scale, charset, nullable, touched in cursor
         )
         cursor.execute(
             f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
@@ -157,7 +158,7 @@ def describe(connection: Source, table: Table) -> Description:
         engine, rows, row_bytes = cursor.fetchone() or (None, 0, 0)
     if not columns:
         raise SourceError(
-            f"MySQL has no table {table.database}.{table.source}, or this user may not read it.",
+            f"MySQL has no table {table.place}, or this user may not read it.",
             f"Check `source` of table {table.name} in the dbt source YAML, and the user's grants.",
         )
     return Description(
@@ -172,15 +173,18 @@ def describe(connection: Source, table: Table) -> Description:
 
 def keys_of(
     parts: Sequence[tuple[str, int, str | None, str, int]],
-) -> tuple[tuple[frozenset[str], ...], frozenset[str]]:
+) -> tuple[tuple[tuple[str, ...], ...], frozenset[str]]:
     """Tell from the parts of all indexes which columns are unique, and which begin an index.
 
     What reads may not use finds no row, but no row is there twice either. A part without a column
     is an expression: the index says nothing of the columns alone.
     [MySQL: CREATE INDEX, "Functional Key Parts"]
 
+    Returns:
+        The unique keys without a NULL, the primary one first, then the shortest; and the columns.
+
     >>> keys_of([("PRIMARY", 0, "ID", "", 1), ("u", 0, None, "", 1), ("i", 1, "b", "", 0)])
-    ((frozenset({'id'}),), frozenset({'id'}))
+    ((('id',),), frozenset({'id'}))
     """
     indexes: dict[str, list[tuple[str, bool]]] = {}
     leading = set[str]()
@@ -189,12 +193,13 @@ def keys_of(
             leading.add((column or "").lower())
         is_unique = not non_unique and column is not None and nullable != "YES"
         indexes.setdefault(index, []).append(((column or "").lower(), is_unique))
-    unique = tuple(
-        frozenset(column for column, _ in columns)
-        for columns in indexes.values()
+    unique = {
+        index: tuple(column for column, _ in columns)
+        for index, columns in indexes.items()
         if all(is_unique for _, is_unique in columns)
-    )
-    return unique, frozenset(leading - {""})
+    }
+    first = sorted(unique, key=lambda index: (index != "PRIMARY", len(unique[index])))
+    return tuple(map(unique.__getitem__, first)), frozenset(leading - {""})
 
 
 def version(connection: Source) -> str:
@@ -216,7 +221,7 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
         if error.args[0] in _CLIENT_ERRORS:
             raise
         raise SourceError(
-            f"{table.database}.{table.source}: MySQL refuses exclude_rows "
+            f"{table.place}: MySQL refuses exclude_rows "
             f"{table.exclude_rows!r}: {' '.join(str(error.args[-1]).split())}. No row was read.",
             f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
         ) from None
@@ -230,7 +235,7 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
     missed = int(_scalar(connection, read.count_without_cursor or "select 0"))
     if missed:
         raise SourceError(
-            f"{missed:,} rows of {table.database}.{table.source} have no day in the cursor column "
+            f"{missed:,} rows of {table.place} have no day in the cursor column "
             f"{table.cursor} (NULL or a zero date), so every window would miss them.",
             f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
             "declaration to copy the table whole.",

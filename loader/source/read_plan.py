@@ -45,7 +45,7 @@ class Description:
 
     Attributes:
         columns: in the table's order, invisible and generated ones included.
-        unique_keys: the column lists of its primary and unique keys without a NULL.
+        unique_keys: the columns of each key without a NULL, the primary one's first.
         leading: the columns that an index begins with.
         engine: the storage engine; only InnoDB reads from a snapshot.
         rows: the engine's estimate.
@@ -53,7 +53,7 @@ class Description:
     """
 
     columns: tuple[Column, ...]
-    unique_keys: tuple[frozenset[str], ...]
+    unique_keys: tuple[tuple[str, ...], ...]
     leading: frozenset[str]
     engine: str
     rows: int
@@ -112,7 +112,7 @@ def check_declaration(
         SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
             a name is none that the warehouse takes, or no column is left to read.
     """
-    where = f"{table.database}.{table.source}"
+    where = table.place
     check_consent(where, table.policies)
     if not (read := read_columns(table, description)):
         raise SourceError(
@@ -131,7 +131,7 @@ def check_declaration(
                 f"Correct the declaration of table {table.name} in the dbt source YAML.",
             )
     key = frozenset(name.lower() for name in table.primary_key)
-    if key and not any(unique <= key for unique in description.unique_keys):
+    if key and not any(key.issuperset(unique) for unique in description.unique_keys):
         raise SourceError(
             f"{where} has no primary or unique key on ({', '.join(table.primary_key)}), "
             "so two rows could share it.",
@@ -172,7 +172,7 @@ def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
         else:
             continue
         raise SourceError(
-            f"{table.database}.{table.source}: the name of column {name} {why}.",
+            f"{table.place}: the name of column {name} {why}.",
             "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
         )
 
@@ -250,8 +250,7 @@ def _raw_column(table: Table, column: Column, dialect: Dialect) -> RawColumn:
     try:
         lands = raw_column(column, dialect, policy.on_unrepresentable)
     except SourceError as error:
-        where = f"{table.database}.{table.source}"
-        raise SourceError(f"{where}: {error.fact}", error.remedy) from None
+        raise SourceError(f"{table.place}: {error.fact}", error.remedy) from None
     is_key = lands.name in {name.lower() for name in table.primary_key}
     if is_key and dialect == REDSHIFT and lands.type.startswith("varchar"):
         # Another key may differ by blanks at its end alone, and Redshift would take the two for

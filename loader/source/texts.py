@@ -27,6 +27,8 @@ class Column:
         length: longest value in characters, for text; in bytes, for binary columns.
         precision, scale: of numbers; `precision` is a BIT's width too.
         charset: of text columns.
+        is_touched: whether MySQL itself sets it at every change of a row. [MySQL: Automatic
+            Initialization and Updating for TIMESTAMP and DATETIME]
     """
 
     name: str
@@ -37,6 +39,7 @@ class Column:
     scale: int | None = None
     charset: str | None = None
     nullable: bool = True
+    is_touched: bool = False
 
     @property
     def unsigned(self) -> bool:

@@ -129,8 +129,7 @@ def _no_day(sides: Sides) -> SourceError:
     no_day = where(f"to_days({name}) is null", sides.read.kept)
     ((day,),) = mysql.fetch(sides.source, one + no_day)
     return SourceError(
-        f"{table.database}.{table.source}: the cursor column {table.cursor} holds {day}, which is "
-        "no day.",
+        f"{table.place}: the cursor column {table.cursor} holds {day}, which is no day.",
         "Mend the row in MySQL; nothing was compared.",
     )
 

@@ -178,10 +178,7 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
 
 
 def found(name):
-    return Found(
-        database="Shop", name=name, is_view=False, comment="", key=(), touched=frozenset(),
-        description=None,
-    )  # fmt: skip
+    return Found(database="Shop", name=name, is_view=False, comment="", description=None)
 
 
 @pytest.mark.parametrize(

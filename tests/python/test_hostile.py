@@ -165,7 +165,7 @@ def test_a_name_longer_than_the_warehouse_takes_is_refused(new_pipeline):
 def test_a_columns_name_is_looked_at_as_it_lands(dialect, name, why):
     column = Column(name=name, data_type="int", column_type="int", nullable=False)
     table = Table(name="t", database="d", source="t", primary_key=(name,))
-    key = (frozenset({name.lower()}),)
+    key = ((name.lower(),),)
     described = Description(
         columns=(column,), unique_keys=key, leading=frozenset(), engine="", rows=0, row_bytes=0
     )
