@@ -71,10 +71,15 @@
     begin;
     lock {{ raw }};
     {%- if widened %}
+        {#- A long name is cut by the warehouse, which would cut the time off. -#}
+        {%- set kept_as = archive.identifier -%}
+        {%- if kept_as | length > 40 -%}
+            {%- set kept_as = kept_as[:31] ~ '_' ~ local_md5(kept_as)[:8] -%}
+        {%- endif -%}
         {#- What was archived before a column was widened stays as it is, under another name. -#}
         {%- set kept_types = {} %}
         alter table {{ archive }} rename to
-        {{ quoted(archive.identifier ~ '_until_' ~ run_started_at.strftime('%Y%m%d%H%M%S')) }};
+        {{ quoted(kept_as ~ '_until_' ~ run_started_at.strftime('%Y%m%d%H%M%S')) }};
     {%- endif %}
     create schema if not exists {{ quoted(archive.schema) }};
     create table if not exists {{ archive }} (like {{ raw }});

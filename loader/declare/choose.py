@@ -15,7 +15,7 @@ from loader.declared.windows import WHOLE, Zone
 from loader.errors import SourceError
 from loader.source import mysql
 from loader.source.copytext import REFUSED
-from loader.source.read_plan import LOCK, ReadPlan, check_declaration, plan_read
+from loader.source.read_plan import ReadPlan, check_declaration, plan_read
 from loader.source.texts import DATES, TEXTS
 from loader.source.types import Dialect, as_bytes, quote_mysql, raw_column
 
@@ -197,17 +197,17 @@ def raw_name(found: Found, dialect: Dialect, taken: Collection[str]) -> str:
     """Name the raw table and its model: as MySQL does, where the project has no such name yet.
 
     Args:
-        dialect: its longest name, in bytes, has to hold the name of the table's lock.
         taken: the names that there are.
     """
     plain, longer = (
         re.sub(r"\W+", "_", text.lower()).strip("_")
         for text in (found.name, f"{found.database}__{found.name}")
     )
-    longest = dialect.name_bytes - len(LOCK)
     name = plain if plain and plain not in taken else longer
     ends = ("" if number == 1 else f"_{number}" for number in count(1))
-    shortened = (name.encode()[: longest - len(end)].decode(errors="ignore") + end for end in ends)
+    shortened = (
+        name.encode()[: dialect.name_bytes - len(end)].decode(errors="ignore") + end for end in ends
+    )
     return next(each for each in shortened if each not in taken)
 
 

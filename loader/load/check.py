@@ -74,6 +74,8 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
         return Check(what, False, error.fact, error.remedy)
     description = plan.description
     finding = f"{len(plan.read.columns)} columns, about {description.rows:,} rows"
+    if doubt := warehouse.doubt(plan.read.columns):
+        finding += f"; {doubt}"
     if future:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
     if table.cursor and table.cursor.lower() not in description.leading:

@@ -151,10 +151,9 @@ def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
 
     [Redshift: Names and identifiers: "only UTF-8 printable characters"]
     """
-    longest = dialect.name_bytes - len(LOCK)
-    if len(table.name.lower().encode()) > longest:
+    if len(table.name.encode()) > dialect.name_bytes:
         raise SourceError(
-            f"The name of table {table.name} is longer than {longest} bytes.",
+            f"The name of table {table.name} is longer than {dialect.name_bytes} bytes.",
             "Give it a shorter one in the dbt source YAML; `source` says what MySQL calls it.",
         )
     lower = [name.lower() for name in columns]

@@ -7,6 +7,7 @@ Sources: MySQL Reference Manual "Data Types"; Amazon Redshift Database Developer
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from loader.errors import SourceError
 from loader.source.copytext import CHANGED, NULL, REFUSED
@@ -48,6 +49,13 @@ class Dialect:
     scale: int
     binary_prefix: str
     name_bytes: int
+
+    def fitted(self, name: str) -> str:
+        """Return a name that the loader has made; its hash stands for what would be cut off."""
+        if len(encoded := name.encode()) <= self.name_bytes:
+            return name
+        end = "_" + sha256(encoded).hexdigest()[:16]
+        return encoded[: self.name_bytes - len(end)].decode(errors="ignore") + end
 
 
 POSTGRES = Dialect(

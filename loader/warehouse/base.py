@@ -39,6 +39,10 @@ class Warehouse(Ledgers):
         """Say how COPY is to read a load's rows."""
         return Form()
 
+    def doubt(self, columns: Sequence[RawColumn]) -> str:
+        """Say why rows of these columns may not fit; empty if they always do."""
+        return ""
+
     @abstractmethod
     def _copy_statement(self, landing: Landing) -> str:
         """Write the COPY, as `loader plan` shows it and a landing runs it."""
@@ -71,7 +75,7 @@ class Warehouse(Ledgers):
         """
         # A table made for that, which nobody reads: Redshift's LOCK keeps readers out. An advisory
         # lock would be anybody's to take. [Redshift: LOCK; PostgreSQL: Explicit Locking]
-        lock = LOCK + table.name
+        lock = self.dialect.fitted(LOCK + table.name)
         Warehouse.prepare(self, {lock: {"held": "integer"}})
         self._holder = Session(self.profile, LOCK_SECONDS + 30)
         self._holder.execute(f"set statement_timeout to {LOCK_SECONDS * 1000}")

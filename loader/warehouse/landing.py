@@ -39,16 +39,16 @@ class Landing:
         return ", ".join(quote(name) for name in self.line)
 
 
-def refused(landing: Landing, schema: str, why: str, is_of_a_row: bool) -> LandingError:
-    """Make the error of a COPY that failed.
+MEND_THE_ROW = (
+    "Mend the row in MySQL, or declare `on_unrepresentable` for the column; then run again."
+)
+MEND_THE_REST = "Mend what it names, such as a right or a full disk; then run again."
 
-    Args:
-        is_of_a_row: whether it is a row that it could not take.
-    """
+
+def refused(landing: Landing, schema: str, why: str, remedy: str) -> LandingError:
+    """Make the error of a COPY that failed."""
     return LandingError(
         f"The warehouse refused the rows of {schema}.{landing.table.name}: {why}. "
         "The table is as it was.",
-        "Mend the row in MySQL, or declare `on_unrepresentable` for the column; then run again."
-        if is_of_a_row
-        else "Mend what it names, such as a right or a full disk; then run again.",
+        remedy,
     )

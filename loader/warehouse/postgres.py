@@ -13,9 +13,9 @@ from loader.source.read_plan import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.source.types import POSTGRES, RawColumn
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS
-from loader.warehouse.landing import Landing, refused
+from loader.warehouse.landing import MEND_THE_REST, MEND_THE_ROW, Landing, refused
 from loader.warehouse.ledger import LEDGERS, REPAIR
-from loader.warehouse.session import one_line, quote
+from loader.warehouse.session import one_line, quote, sqlstate
 
 _SET_TYPE = "_set_type"
 """The function that gives a column another type, with the views on it; dbt calls it as well."""
@@ -33,6 +33,14 @@ _SKIP_SCAN_SINCE = 180000
 An older one would read that index whole, so there each column has its own; COPY takes half as long
 again to fill both. [PostgreSQL: Release 18; Multicolumn Indexes]
 """
+
+_ROW_IS_TOO_LONG = "54000"
+_LEAVE_OUT = "Leave columns out (`exclude: true`) that nobody needs"
+_ROW_BYTES, _HEADER_BYTES, _OUT_OF_LINE_BYTES = 8_160, 24, 24
+"""A row has to fit into a page; a value of any length can be kept elsewhere, but for this rest.
+[PostgreSQL: Database Page Layout; TOAST]
+"""
+_FIXED = ("smallint", "integer", "bigint", "real", "double precision", "date", "timestamp")
 
 
 class _Fed:
@@ -83,6 +91,18 @@ class Postgres(Warehouse):
         listed = ", ".join(map(_definition, chain(columns, brought)))
         return [f"create table {self.relation(table.name)} ({listed})"]
 
+    def doubt(self, columns: Sequence[RawColumn]) -> str:
+        """Add up what a row may take; a column of a fixed length takes up to 8 bytes."""
+        every = [*columns, *LOADER_COLUMNS]
+        longest = _HEADER_BYTES + len(every) // 8 + 1
+        longest += sum(8 if each.type in _FIXED else _OUT_OF_LINE_BYTES for each in every)
+        if longest <= _ROW_BYTES:
+            return ""
+        return (
+            f"a row may be longer than the {_ROW_BYTES:,} bytes that PostgreSQL keeps of one, and "
+            f"would be refused: {_LEAVE_OUT.lower()}"
+        )
+
     def _filled(self, table: Table) -> Collection[str]:
         """List those with a default; a table that an older loader made is filled by its lines."""
         if not self.raw_columns(table.name):
@@ -116,8 +136,8 @@ class Postgres(Warehouse):
         return [
             "set local enable_nestloop = off",
             *(
-                # The names that PostgreSQL gives by itself, cut off where it cuts them.
-                f"create index if not exists {quote('_'.join([name, *columns, 'idx']))} "
+                "create index if not exists "
+                f"{quote(self.dialect.fitted('_'.join([name, *columns, 'idx'])))} "
                 f"on {self.relation(name)} ({', '.join(columns)}){rows}"
                 for columns, rows in (
                     *((columns, "") for columns in looked_up),
@@ -145,7 +165,10 @@ class Postgres(Warehouse):
                 diagnosis: Any = getattr(error, "diag", None)
                 context = (diagnosis.context if diagnosis else None) or ""
                 why = f"{diagnosis.message_primary}. {context}" if context else one_line(error)
-                raise refused(landing, self.schema, why, bool(context)) from error
+                remedy = MEND_THE_ROW if context else MEND_THE_REST
+                if sqlstate(error) == _ROW_IS_TOO_LONG:
+                    remedy = f"{_LEAVE_OUT}; then run again."
+                raise refused(landing, self.schema, why, remedy) from error
             return int(cursor.rowcount)
 
     def _widen(self, table: Table, column: RawColumn) -> list[str]:

@@ -13,7 +13,7 @@ from loader.source.read_plan import WIDER
 from loader.source.types import REDSHIFT, RawColumn
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS, land_anew
-from loader.warehouse.landing import Landing, refused
+from loader.warehouse.landing import MEND_THE_REST, MEND_THE_ROW, Landing, refused
 from loader.warehouse.session import is_transient, literal, quote
 
 
@@ -81,7 +81,8 @@ class Redshift(Warehouse):
                     "Run again; if it stays so, look for what changes files in the bucket.",
                     transient=True,
                 ) from error
-            raise refused(landing, self.schema, why or error.fact, bool(why)) from error
+            remedy = MEND_THE_ROW if why else MEND_THE_REST
+            raise refused(landing, self.schema, why or error.fact, remedy) from error
         return int(self.execute("select pg_last_copy_count()")[0][0])
 
     def _why(self, landing: Landing) -> str:

@@ -33,6 +33,8 @@ def is_conflict(text: str) -> bool:
     return bool(
         re.search(r"(?m)^\s*(ERROR: )?1023\b|conflict with concurrent transaction", text)
         or "Serializable isolation violation" in text
+        # Two tables or types that are made at the same time. [PostgreSQL: System Catalogs]
+        or 'violates unique constraint "pg_' in text
     )
 
 
