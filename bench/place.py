@@ -152,14 +152,13 @@ def open_place() -> Place:
 def write_project(folder: Path) -> None:
     """Write a project that declares the tables, and merges them as the repository's own does."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
+    for name in ("profiles.yml.example", ".dbtignore"):
+        shutil.copy(ROOT / name, folder / name.removesuffix(".example"))
     shutil.copytree(ROOT / "macros", folder / "macros", dirs_exist_ok=True)
-    merged = {"+materialized": "incremental", "+incremental_strategy": "merge"}
     project = {
-        "name": "bench",
+        "name": "mysql_to_redshift",  # the macros call each other by it
         "version": "1.0",
         "profile": "mysql_to_redshift",
-        "models": {"bench": merged},
     }
     (folder / "dbt_project.yml").write_text(json.dumps(project, indent=1))
     for table in TABLES:
@@ -193,9 +192,10 @@ def repository(place: Place) -> Place:
         shutil.copytree(ROOT / name, folder / name, ignore=ignored, dirs_exist_ok=True)
     text = (ROOT / "dbt_project.yml").read_text()
     # A part of the sample is enough.
-    text = text.replace("minimum_rows_scale: 1", "minimum_rows_scale: 0.0001")
+    text = text.replace("minimum_rows_scale: 1.0", "minimum_rows_scale: 0.0001")
     (folder / "dbt_project.yml").write_text(text)
-    shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
+    for name in ("profiles.yml.example", ".dbtignore"):
+        shutil.copy(ROOT / name, folder / name.removesuffix(".example"))
     return replace(place, project=folder)
 
 

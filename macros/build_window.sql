@@ -14,26 +14,26 @@
         {{ return(none) }}
     {%- endif -%}
     {%- if given not in [['run_date'], ['start_date', 'end_date']] -%}
-        {{ wrong_var(
+        {{ mysql_to_redshift.wrong_var(
             'the vars ' ~ given | join(' and ') ~ ' do not make a window.',
             'Give run_date alone, or start_date together with end_date (not included).'
         ) }}
     {%- endif -%}
     {%- if flags.FULL_REFRESH -%}
-        {{ wrong_var(
+        {{ mysql_to_redshift.wrong_var(
             '--full-refresh rebuilds from all of raw_data, ' ~ given[0] ~ ' only a window of it.',
             'Give one of them.'
         ) }}
     {%- endif -%}
 
-    {%- set start = read_day(given[0]) -%}
+    {%- set start = mysql_to_redshift.read_day(given[0]) -%}
     {%- if given == ['run_date'] -%}
         {%- set end = start + modules.datetime.timedelta(days=1) -%}
     {%- else -%}
-        {%- set end = read_day('end_date') -%}
+        {%- set end = mysql_to_redshift.read_day('end_date') -%}
     {%- endif -%}
     {%- if end <= start -%}
-        {{ wrong_var(
+        {{ mysql_to_redshift.wrong_var(
             'end_date ' ~ end ~ ' is not after start_date ' ~ start ~ '.',
             'The end date is not included, so it is at least one day later.'
         ) }}
@@ -49,7 +49,7 @@
     {%- set text = var(name) | string -%}
     {%- set parts = modules.re.fullmatch('(\\d{4})-(\\d{2})-(\\d{2})', text) -%}
     {%- if not parts -%}
-        {{ wrong_var(name ~ " '" ~ text ~ "' is not a date.", 'Write it as YYYY-MM-DD.') }}
+        {{ mysql_to_redshift.wrong_var(name ~ " '" ~ text ~ "' is not a date.", 'Write it as YYYY-MM-DD.') }}
     {%- endif -%}
 
     {#- Jinja cannot catch an error, so the calendar is asked for the month's last day first. -#}
@@ -61,7 +61,7 @@
             {{ return(modules.datetime.date(year, month, day)) }}
         {%- endif -%}
     {%- endif -%}
-    {{ wrong_var(name ~ " '" ~ text ~ "' is not a day of the calendar.", 'Write an existing day.') }}
+    {{ mysql_to_redshift.wrong_var(name ~ " '" ~ text ~ "' is not a day of the calendar.", 'Write an existing day.') }}
 
 {% endmacro %}
 

@@ -2,11 +2,11 @@
 
     {#- Everything that would make a run wrong is said before its first statement. -#}
     {%- if execute -%}
-        {%- do check_vars() -%}
-        {%- do check_transactions() -%}
-        {%- do check_empty() -%}
+        {%- do mysql_to_redshift.check_vars() -%}
+        {%- do mysql_to_redshift.check_transactions() -%}
+        {%- do mysql_to_redshift.check_empty() -%}
         {%- if flags.WHICH in ['build', 'run', 'snapshot', 'test'] -%}
-            {%- do check_landed() -%}
+            {%- do mysql_to_redshift.check_landed() -%}
         {%- endif -%}
     {%- endif -%}
 
@@ -15,33 +15,35 @@
 
 {% macro check_vars() %}
 
-    {#- Another project that this one is installed in has vars of its own, which it need not declare. -#}
-    {%- set known = ['run_date', 'start_date', 'end_date'] + adapter.config.vars.to_dict() | list -%}
+    {#- Another project that uses these macros has vars of its own, which it need not declare. -#}
+    {%- set declared = adapter.config.vars.to_dict() -%}
+    {%- set known = ['run_date', 'start_date', 'end_date'] + declared | list -%}
     {%- for name in invocation_args_dict.get('vars', {})
-        if name not in known and project_name == model.package_name -%}
-        {{ wrong_var(
+        if name not in known and project_name == 'mysql_to_redshift' -%}
+        {{ mysql_to_redshift.wrong_var(
             'no var is called ' ~ name ~ '.',
             'Known vars: ' ~ known | join(', ') ~ '; one of your own is declared in dbt_project.yml.'
         ) }}
     {%- endfor -%}
     {%- for name in ['run_date', 'start_date', 'end_date'] -%}
         {%- if name in invocation_args_dict.get('vars', {}) and var(name) is none -%}
-            {{ wrong_var('the var ' ~ name ~ ' is empty.', 'Write a date as YYYY-MM-DD.') }}
+            {{ mysql_to_redshift.wrong_var('the var ' ~ name ~ ' is empty.', 'Write a date as YYYY-MM-DD.') }}
         {%- endif -%}
     {%- endfor -%}
-    {%- if var('nps_low_sample') is not integer -%}
-        {{ wrong_var(
-            'the var nps_low_sample is ' ~ var('nps_low_sample') ~ '.', 'Write a number of answers.'
+    {%- do mysql_to_redshift.keep_published() -%}
+    {#- Who declares a whole number means one. -#}
+    {%- for name, value in declared.items() if value is integer and var(name) is not integer -%}
+        {{ mysql_to_redshift.wrong_var(
+            'the var ' ~ name ~ ' is ' ~ var(name) ~ '.', 'Write a whole number, as ' ~ value ~ ' is.'
         ) }}
-    {%- endif -%}
-    {%- do keep_published() -%}
-    {%- set scale = var('minimum_rows_scale') -%}
+    {%- endfor -%}
+    {%- set scale = var('minimum_rows_scale', 1) -%}
     {%- if scale is not number or scale <= 0 or scale > 1 -%}
-        {{ wrong_var(
+        {{ mysql_to_redshift.wrong_var(
             'the var minimum_rows_scale is ' ~ scale ~ '.', 'Write a number above 0, at most 1.'
         ) }}
     {%- endif -%}
-    {%- do build_window() -%}
+    {%- do mysql_to_redshift.build_window() -%}
 
 {% endmacro %}
 
@@ -55,9 +57,9 @@
     -#}
     {%- for node in graph.nodes.values() if flags.EMPTY and node.depends_on.nodes
         and node.resource_type in ['model', 'snapshot'] -%}
-        {%- set built = load_relation(node_relation(node)) -%}
+        {%- set built = load_relation(mysql_to_redshift.node_relation(node)) -%}
         {%- if built and run_query('select 1 as n from ' ~ built ~ ' limit 1').rows | length > 0 -%}
-            {{ wrong_var(
+            {{ mysql_to_redshift.wrong_var(
                 built ~ ' holds rows, and --empty would build it without any.',
                 'Use --empty in a schema that nothing has been built in, such as one for CI.'
             ) }}

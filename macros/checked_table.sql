@@ -19,8 +19,8 @@
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
 
-    {%- set parents = input_relations(model) -%}
-    {%- do refuse_if_failed(run_checks(
+    {%- set parents = mysql_to_redshift.input_relations(model) -%}
+    {%- do mysql_to_redshift.refuse_if_failed(mysql_to_redshift.run_checks(
         parents, only_tag='input_check', skip_passed=true
     ), published, none) -%}
 
@@ -32,22 +32,22 @@
     {%- endcall -%}
     {%- do adapter.commit() -%}
 
-    {%- set failed = run_checks({model.unique_id: candidate}) -%}
+    {%- set failed = mysql_to_redshift.run_checks({model.unique_id: candidate}) -%}
     {%- if failed -%}
         {%- call statement('reject') -%}
             drop table if exists {{ rejected }};
             {{ get_create_table_as_sql(False, rejected, 'select * from ' ~ candidate) }}
         {%- endcall -%}
         {%- do adapter.commit() -%}
-        {%- do refuse_if_failed(failed, published, candidate, rejected) -%}
+        {%- do mysql_to_redshift.refuse_if_failed(failed, published, candidate, rejected) -%}
     {%- endif -%}
-    {%- do publish(target_relation, candidate, is_first=published is none) -%}
+    {%- do mysql_to_redshift.publish(target_relation, candidate, is_first=published is none) -%}
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=true) -%}
     {%- do persist_docs(target_relation, model) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {%- do adapter.commit() -%}
 
-    {%- do drop_old_versions(target_relation) -%}
+    {%- do mysql_to_redshift.drop_old_versions(target_relation) -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
 
     {{ return({'relations': [target_relation]}) }}
@@ -58,15 +58,15 @@
 {% macro replace_rows(published, candidate) %}
 
     {#- A column that is new or has another type is made again: every row is replaced anyway. -#}
-    {%- set old, new = column_types(published), column_types(candidate) -%}
+    {%- set old, new = mysql_to_redshift.column_types(published), mysql_to_redshift.column_types(candidate) -%}
     {%- set names = [] -%}
-    {%- for name in new -%}{%- do names.append(quoted(name)) -%}{%- endfor -%}
+    {%- for name in new -%}{%- do names.append(mysql_to_redshift.quoted(name)) -%}{%- endfor -%}
 
     {%- for name, kind in old.items() if new.get(name) != kind %}
-        alter table {{ published }} drop column {{ quoted(name) }};
+        alter table {{ published }} drop column {{ mysql_to_redshift.quoted(name) }};
     {%- endfor %}
     {%- for name, kind in new.items() if old.get(name) != kind %}
-        alter table {{ published }} add column {{ quoted(name) }} {{ kind }};
+        alter table {{ published }} add column {{ mysql_to_redshift.quoted(name) }} {{ kind }};
     {%- endfor %}
     delete from {{ published }};
     insert into {{ published }} ({{ names | join(', ') }})
@@ -78,8 +78,8 @@
 {% macro create_publications() %}
 
     {#- Before anything is built, because models that are published side by side would all try. -#}
-    {%- if execute and is_building() -%}
-        {%- set publications = publications_relation() -%}
+    {%- if execute and mysql_to_redshift.is_building() -%}
+        {%- set publications = mysql_to_redshift.publications_relation() -%}
         {%- call statement('create_publications') -%}
             {%- if not load_relation(publications) -%}
                 create table if not exists {{ publications }} (
@@ -89,13 +89,13 @@
                     invocation_id varchar(64),
                     version varchar(14)
                 );
-            {%- elif 'version' not in column_types(publications) -%}
+            {%- elif 'version' not in mysql_to_redshift.column_types(publications) -%}
                 alter table {{ publications }} add column version varchar(14);
             {%- endif -%}
-            create schema if not exists {{ quoted(generate_schema_name('archive') | trim) }};
+            create schema if not exists {{ mysql_to_redshift.quoted(mysql_to_redshift.generate_schema_name('archive') | trim) }};
         {%- endcall -%}
         {%- do adapter.commit() -%}
-        {%- do create_lock(publications) -%}
+        {%- do mysql_to_redshift.create_lock(publications) -%}
     {%- endif -%}
 
 {% endmacro %}
@@ -103,10 +103,10 @@
 
 {% macro record_publication(relation, version, moment) %}
 
-    insert into {{ publications_relation() }}
+    insert into {{ mysql_to_redshift.publications_relation() }}
         (model_name, published_at, row_count, invocation_id, version)
     select
-        {{ text_literal(relation.identifier) }},
+        {{ mysql_to_redshift.text_literal(relation.identifier) }},
         cast('{{ moment }}' as timestamp),
         count(*),
         '{{ invocation_id }}',
@@ -120,7 +120,7 @@
 
     {{ return(api.Relation.create(
         database=target.database,
-        schema=generate_schema_name('analytics') | trim,
+        schema=mysql_to_redshift.generate_schema_name('analytics') | trim,
         identifier='_publications',
         type='table'
     )) }}
@@ -137,10 +137,10 @@
     {%- set found = {} -%}
     {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes -%}
         {%- set parent = graph.nodes[unique_id] -%}
-        {%- set relation = read_relation(parent, deferred) -%}
+        {%- set relation = mysql_to_redshift.read_relation(parent, deferred) -%}
         {%- do found.update({unique_id: relation}) -%}
         {%- if 'view' in parent.config.materialized -%}
-            {%- do found.update(input_relations(parent, relation != node_relation(parent))) -%}
+            {%- do found.update(mysql_to_redshift.input_relations(parent, relation != mysql_to_redshift.node_relation(parent))) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}
@@ -163,7 +163,7 @@
         What ref() of a node means in this run, for nodes that the model does not name itself: under
         `--defer` that is the other target's where this one has none.
     -#}
-    {%- set own = node_relation(node) -%}
+    {%- set own = mysql_to_redshift.node_relation(node) -%}
     {%- set other = node.defer_relation if invocation_args_dict.get('defer') -%}
     {%- if other and (
         deferred

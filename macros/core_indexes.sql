@@ -1,11 +1,11 @@
-{% macro core_indexes(key) %}{{ return(adapter.dispatch('core_indexes')(key)) }}{% endmacro %}
+{% macro core_indexes(key) %}{{ return(adapter.dispatch('core_indexes', 'mysql_to_redshift')(key)) }}{% endmacro %}
 
 
 {% macro default__core_indexes(key) %}
 
     {#- What merging, watermark and vanished rows are looked up by. -#}
     {{ return([
-        {'columns': key_columns(key), 'unique': true},
+        {'columns': mysql_to_redshift.key_columns(key), 'unique': true},
         {'columns': ['_load_id']},
         {'columns': ['_watermark']}
     ]) }}

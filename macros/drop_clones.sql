@@ -8,7 +8,7 @@
     {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot'] -%}
         {%- for unique_id in selected_resources if unique_id in graph.nodes -%}
             {%- set node = graph.nodes[unique_id] -%}
-            {%- set found = load_cached_relation(node_relation(node)) -%}
+            {%- set found = load_cached_relation(mysql_to_redshift.node_relation(node)) -%}
             {%- if found is not none and found.is_view and (
                 node.resource_type in ['seed', 'snapshot']
                 or node.config.materialized == 'checked_table'

@@ -14,15 +14,15 @@
         A core model has the name of its raw table, and reads it or one staging view.
     -#}
     {#- While dbt parses, so that it learns of the ledger. -#}
-    {%- if (is_building() or not execute) and model.config.materialized == 'incremental'
-        and not build_window() -%}
-        {%- set staging = staging_relation(model) if execute else this -%}
+    {%- if (mysql_to_redshift.is_building() or not execute) and model.config.materialized == 'incremental'
+        and not mysql_to_redshift.build_window() -%}
+        {%- set staging = mysql_to_redshift.staging_relation(model) if execute else this -%}
         {%- set core, key = adapter.quote(this.identifier), model.config.unique_key -%}
         {%- set landed_whole -%}
             select max(load_id)
             from {{ source('raw_data', '_loads') }}
             where
-                table_name = {{ text_literal(this.identifier) }}
+                table_name = {{ mysql_to_redshift.text_literal(this.identifier) }}
                 and outcome = 'landed'
                 and window_start is null
                 and (
@@ -43,9 +43,9 @@
             and vanished._load_id in (
                 select load_id
                 from {{ source('raw_data', '_loads') }}
-                where table_name = {{ text_literal(this.identifier) }} and mode = 'repair'
+                where table_name = {{ mysql_to_redshift.text_literal(this.identifier) }} and mode = 'repair'
             )
-            and {{ same_key('vanished', core, key) }}
+            and {{ mysql_to_redshift.same_key('vanished', core, key) }}
             and vanished._load_id > {{ core }}._load_id
         {%- endif %}
     {%- endif -%}
@@ -59,7 +59,7 @@
     {%- for unique_id in node.depends_on.nodes -%}
         {%- set read = graph.nodes.get(unique_id) or graph.sources[unique_id] -%}
         {%- if read.name != '_loads' -%}
-            {{ return(node_relation(read)) }}
+            {{ return(mysql_to_redshift.node_relation(read)) }}
         {%- endif -%}
     {%- endfor -%}
 

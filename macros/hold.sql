@@ -9,7 +9,7 @@
         A clone writes nothing of its own, and is a view on another target's table.
     -#}
     {%- if execute and flags.WHICH != 'clone' -%}
-        {{ adapter.dispatch('hold')(relation) }}
+        {{ adapter.dispatch('hold', 'mysql_to_redshift')(relation) }}
     {%- endif -%}
 
 {% endmacro %}
@@ -35,22 +35,22 @@
     to look things up: that transaction's snapshot would be older than the lock. [Redshift: LOCK]
 -#}
 {% macro redshift__hold(relation) %}
-    {%- do create_lock(relation) -%}
+    {%- do mysql_to_redshift.create_lock(relation) -%}
     commit;
     begin;
-    lock {{ lock_relation(relation) }};
+    lock {{ mysql_to_redshift.lock_relation(relation) }};
 {% endmacro %}
 
 
-{% macro create_lock(relation) %}{{ adapter.dispatch('create_lock')(relation) }}{% endmacro %}
+{% macro create_lock(relation) %}{{ adapter.dispatch('create_lock', 'mysql_to_redshift')(relation) }}{% endmacro %}
 
 {% macro default__create_lock(relation) %}{% endmacro %}
 
 {% macro redshift__create_lock(relation) %}
-    {%- set lock = lock_relation(relation) -%}
+    {%- set lock = mysql_to_redshift.lock_relation(relation) -%}
     {%- if load_relation(lock) is none -%}
         {%- call statement('create_lock') -%}
-            create schema if not exists {{ quoted(lock.schema) }};
+            create schema if not exists {{ mysql_to_redshift.quoted(lock.schema) }};
             create table if not exists {{ lock }} (held integer)
         {%- endcall -%}
         {%- do adapter.commit() -%}
@@ -58,7 +58,7 @@
 {% endmacro %}
 
 {% macro lock_relation(relation) %}
-    {{ return(archive_relation(relation).incorporate(
+    {{ return(mysql_to_redshift.archive_relation(relation).incorporate(
         path={'identifier': '_lock_' ~ relation.identifier}
     )) }}
 {% endmacro %}
@@ -69,5 +69,9 @@
     lock. A seed has few rows to delete. [Redshift: TRUNCATE]
 -#}
 {% macro redshift__truncate_relation(relation) %}
-    {%- call statement('truncate_relation') -%}delete from {{ relation }}{%- endcall -%}
+    {%- if mysql_to_redshift.is_ours() -%}
+        {%- call statement('truncate_relation') -%}delete from {{ relation }}{%- endcall -%}
+    {%- else -%}
+        {%- do dbt.default__truncate_relation(relation) -%}
+    {%- endif -%}
 {% endmacro %}

@@ -7,7 +7,7 @@
     {%- set names = [] -%}
     {%- for source in (graph.get('sources', {}).values() if execute else []) -%}
         {%- if source.source_name == 'raw_data' and (source.config.meta or {}).get('loader') -%}
-            {%- do names.append(text_literal(source.identifier) | trim) -%}
+            {%- do names.append(mysql_to_redshift.text_literal(source.identifier) | trim) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(column ~ ' in (' ~ names | join(', ') ~ ')' if names else '1 = 1') }}

@@ -12,7 +12,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {%- if existing is not none and not (
-        existing.is_view and not should_full_refresh() and may_be_replaced(existing, sql)
+        existing.is_view and not should_full_refresh() and mysql_to_redshift.may_be_replaced(existing, sql)
     ) -%}
         {{ drop_relation_if_exists(existing) }}
     {%- endif -%}
@@ -40,7 +40,7 @@
     -#}
     {%- set empty = make_temp_relation(view) -%}
     {%- do run_query(get_create_table_as_sql(true, empty, get_empty_subquery_sql(sql))) -%}
-    {%- set old, new = column_types(view).items() | list, column_types(empty).items() | list -%}
+    {%- set old, new = mysql_to_redshift.column_types(view).items() | list, mysql_to_redshift.column_types(empty).items() | list -%}
     {%- do run_query('drop table ' ~ empty) -%}
     {{ return(new == old if target.type == 'redshift' else new[:old | length] == old) }}
 

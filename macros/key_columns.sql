@@ -6,7 +6,7 @@
     -#}
     {%- set columns = [] -%}
     {%- for name in ([key] if key is string else key or []) -%}
-        {%- do columns.append(name if name.startswith('"') else quoted(name | lower)) -%}
+        {%- do columns.append(name if name.startswith('"') else mysql_to_redshift.quoted(name | lower)) -%}
     {%- endfor -%}
     {{ return(columns) }}
 
@@ -17,7 +17,7 @@
 
     {#- The predicate that two relations' rows have one key. -#}
     {%- set equal = [] -%}
-    {%- for column in key_columns(key) -%}
+    {%- for column in mysql_to_redshift.key_columns(key) -%}
         {%- do equal.append(left ~ '.' ~ column ~ ' = ' ~ right ~ '.' ~ column) -%}
     {%- endfor -%}
     {{ return(equal | join(' and ')) }}

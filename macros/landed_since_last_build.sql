@@ -1,7 +1,7 @@
 {% macro landed_since_last_build() %}
 
     {#- The predicate that picks what an incremental model has to take in. -#}
-    {%- set window = build_window() -%}
+    {%- set window = mysql_to_redshift.build_window() -%}
     {%- if window -%}
         _run_date >= cast('{{ window.start }}' as date)
         and _run_date < cast('{{ window.end }}' as date)

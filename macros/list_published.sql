@@ -5,11 +5,11 @@
 
         dbt run-operation list_published --args '{model: nps_summary}'
     -#}
-    {%- for name, published in checked_tables(model).items() -%}
-        {%- set versions = published_versions(published) if publications_exist() else [] -%}
+    {%- for name, published in mysql_to_redshift.checked_tables(model).items() -%}
+        {%- set versions = mysql_to_redshift.published_versions(published) if mysql_to_redshift.publications_exist() else [] -%}
         {%- do log(name ~ ('' if versions else ': no publication is on record'), info=true) -%}
         {%- for version in versions -%}
-            {%- do log('  ' ~ describe_version(version), info=true) -%}
+            {%- do log('  ' ~ mysql_to_redshift.describe_version(version), info=true) -%}
         {%- endfor -%}
     {%- endfor -%}
 
@@ -35,7 +35,7 @@
     {%- set known = {} -%}
     {%- for node in graph.nodes.values() if node.config.materialized == 'checked_table' -%}
         {%- do known.update({
-            node.name ~ ('.v' ~ node.version if node.version else ''): node_relation(node)
+            node.name ~ ('.v' ~ node.version if node.version else ''): mysql_to_redshift.node_relation(node)
         }) -%}
     {%- endfor -%}
     {%- if model is none -%}
@@ -54,7 +54,7 @@
 
 {% macro publications_exist() %}
 
-    {%- set publications = load_relation(publications_relation()) -%}
-    {{ return(publications is not none and 'version' in column_types(publications)) }}
+    {%- set publications = load_relation(mysql_to_redshift.publications_relation()) -%}
+    {{ return(publications is not none and 'version' in mysql_to_redshift.column_types(publications)) }}
 
 {% endmacro %}

@@ -19,13 +19,22 @@
         landed: what ref() or source() gives.
         key: the column that identifies a row, or a list of those that do together.
     -#}
-    {{- config(unique_key=key_columns(key), indexes=core_indexes(key)) -}}
+    {{- config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        on_schema_change='append_new_columns',
+        unique_key=mysql_to_redshift.key_columns(key),
+        indexes=mysql_to_redshift.core_indexes(key),
+        pre_hook="{{ mysql_to_redshift.hold(this) }}",
+        post_hook="{{ mysql_to_redshift.drop_vanished_rows() }}"
+    ) -}}
+    {%- do mysql_to_redshift.check_settings() -%}
     {%- set built = this if is_incremental() else none -%}
     {%- set columns = [] -%}
     {#- A unit test's rows are no relation; it compares only the columns that it names. -#}
     {%- for column in (adapter.get_columns_in_relation(landed) if execute and not landed.is_cte else []) -%}
         {%- if column.name != '_deleted_at' -%}
-            {%- do columns.append('ranked.' ~ quoted(column.name)) -%}
+            {%- do columns.append('ranked.' ~ mysql_to_redshift.quoted(column.name)) -%}
         {%- endif -%}
     {%- endfor %}
 
@@ -36,7 +45,7 @@ landed as (
     select * from {{ landed }}
 
     {% if built %}
-        where {{ landed_since_last_build() }}
+        where {{ mysql_to_redshift.landed_since_last_build() }}
     {% endif %}
 
 ),
@@ -47,7 +56,7 @@ ranked as (
         landed.*,
 
         row_number() over (
-            partition by {{ key_columns(key) | join(', ') }}
+            partition by {{ mysql_to_redshift.key_columns(key) | join(', ') }}
             order by _load_id desc
         ) as recency_rank
 
@@ -59,7 +68,7 @@ newest as (
 
     select
         {{ columns | join(',\n        ') or 'ranked.*' }},
-        {% if not build_window() %}
+        {% if not mysql_to_redshift.build_window() %}
             ranked._load_id as _watermark
         {% elif built %}
             built._watermark
@@ -69,7 +78,7 @@ newest as (
 
     from ranked
     {% if built %}
-        left join {{ built }} as built on {{ same_key('ranked', 'built', key) }}
+        left join {{ built }} as built on {{ mysql_to_redshift.same_key('ranked', 'built', key) }}
     {% endif %}
 
     where

@@ -14,22 +14,22 @@
     {%- endif -%}
     {%- set keyed = {} -%}
     {%- for source in graph.sources.values() if source.config.meta.get('loader', {}).get('primary_key') -%}
-        {%- set raw = node_relation(source) -%}
-        {%- do require_table(raw) -%}
-        {%- if load_relation(archive_relation(raw)) -%}
-            {%- do require_table(archive_relation(raw)) -%}
+        {%- set raw = mysql_to_redshift.node_relation(source) -%}
+        {%- do mysql_to_redshift.require_table(raw) -%}
+        {%- if load_relation(mysql_to_redshift.archive_relation(raw)) -%}
+            {%- do mysql_to_redshift.require_table(mysql_to_redshift.archive_relation(raw)) -%}
         {%- endif -%}
         {%- do keyed.update({raw.include(database=false): source.config.meta.loader.primary_key}) -%}
     {%- endfor -%}
     {%- for raw, primary_key in keyed.items() -%}
-        {%- set superseded = superseded_rows(raw, primary_key, days) -%}
+        {%- set superseded = mysql_to_redshift.superseded_rows(raw, primary_key, days) -%}
         {%- set found = run_query('select count(*) from ' ~ raw ~ ' where ' ~ superseded).rows[0][0] -%}
         {%- if not dry_run and found > 0 -%}
-            {%- do run_query(move_to_archive(raw, superseded)) -%}
+            {%- do run_query(mysql_to_redshift.move_to_archive(raw, superseded)) -%}
         {%- endif -%}
         {%- do log(
             raw.identifier ~ ': ' ~ found ~ ' superseded rows older than ' ~ days ~ ' days '
-            ~ ('would be moved' if dry_run else 'moved') ~ ' to ' ~ archive_relation(raw), info=true
+            ~ ('would be moved' if dry_run else 'moved') ~ ' to ' ~ mysql_to_redshift.archive_relation(raw), info=true
         ) -%}
     {%- endfor -%}
 
@@ -38,13 +38,13 @@
 
 {% macro superseded_rows(raw, primary_key, days) %}
 
-    _loaded_at < {{ dbt.dateadd('day', -days, utc_now()) }}
+    _loaded_at < {{ dbt.dateadd('day', -days, mysql_to_redshift.utc_now()) }}
     and exists (
         select 1
         from {{ raw }} as newer
         where
             newer._load_id > {{ raw }}._load_id
-            and {{ same_key('newer', raw, primary_key) }}
+            and {{ mysql_to_redshift.same_key('newer', raw, primary_key) }}
     )
 
 {% endmacro %}
@@ -54,7 +54,7 @@
 
     {#- One transaction in which nothing lands; a column that the raw table has gained since the
         last time is added first. -#}
-    {%- set archive = archive_relation(raw) -%}
+    {%- set archive = mysql_to_redshift.archive_relation(raw) -%}
     {%- set kept_types = {} -%}
     {%- if load_relation(archive) -%}
         {%- for column in adapter.get_columns_in_relation(archive) -%}
@@ -63,7 +63,7 @@
     {%- endif -%}
     {%- set names, widened = [], [] -%}
     {%- for column in adapter.get_columns_in_relation(raw) -%}
-        {%- do names.append(quoted(column.name)) -%}
+        {%- do names.append(mysql_to_redshift.quoted(column.name)) -%}
         {%- if kept_types.get(column.name, column.data_type) != column.data_type -%}
             {%- do widened.append(column.name) -%}
         {%- endif -%}
@@ -79,13 +79,13 @@
         {#- What was archived before a column was widened stays as it is, under another name. -#}
         {%- set kept_types = {} %}
         alter table {{ archive }} rename to
-        {{ quoted(kept_as ~ '_until_' ~ run_started_at.strftime('%Y%m%d%H%M%S')) }};
+        {{ mysql_to_redshift.quoted(kept_as ~ '_until_' ~ run_started_at.strftime('%Y%m%d%H%M%S')) }};
     {%- endif %}
-    create schema if not exists {{ quoted(archive.schema) }};
+    create schema if not exists {{ mysql_to_redshift.quoted(archive.schema) }};
     create table if not exists {{ archive }} (like {{ raw }});
     {%- if kept_types %}
         {%- for column in adapter.get_missing_columns(raw, archive) %}
-            alter table {{ archive }} add column {{ quoted(column.name) }} {{ column.data_type }};
+            alter table {{ archive }} add column {{ mysql_to_redshift.quoted(column.name) }} {{ column.data_type }};
         {%- endfor %}
     {%- endif %}
     insert into {{ archive }} ({{ names | join(', ') }})
@@ -100,7 +100,7 @@
 
     {{ return(api.Relation.create(
         database=target.database,
-        schema=generate_schema_name('archive') | trim,
+        schema=mysql_to_redshift.generate_schema_name('archive') | trim,
         identifier=raw.identifier
     )) }}
 

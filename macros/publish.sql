@@ -11,20 +11,20 @@
         restored: the version that they are, if they are an earlier one.
         returns: {version, displaced}; displaced is the version that was kept, or none.
     -#}
-    {%- do hold_published(published, is_first) -%}
-    {%- do refuse_without_lease(published) -%}
-    {%- set versions = published_versions(published) -%}
+    {%- do mysql_to_redshift.hold_published(published, is_first) -%}
+    {%- do mysql_to_redshift.refuse_without_lease(published) -%}
+    {%- set versions = mysql_to_redshift.published_versions(published) -%}
     {%- set current = versions[0] if versions and versions[0].is_current else none -%}
-    {%- set moment = publication_time(current) -%}
-    {%- set changed = is_first or has_other_rows(published, rows) -%}
+    {%- set moment = mysql_to_redshift.publication_time(current) -%}
+    {%- set changed = is_first or mysql_to_redshift.has_other_rows(published, rows) -%}
     {%- set displaced = none -%}
-    {%- if changed and not is_first and (restored or keep_published() > 0) -%}
-        {%- set displaced = current.version if current else next_version(moment, versions) -%}
+    {%- if changed and not is_first and (restored or mysql_to_redshift.keep_published() > 0) -%}
+        {%- set displaced = current.version if current else mysql_to_redshift.next_version(moment, versions) -%}
     {%- endif -%}
     {%- if restored -%}
         {%- set version = restored -%}
     {%- elif changed or not current -%}
-        {%- set version = next_version(moment, versions, displaced) -%}
+        {%- set version = mysql_to_redshift.next_version(moment, versions, displaced) -%}
     {%- else -%}
         {%- set version = current.version -%}
     {%- endif -%}
@@ -34,12 +34,12 @@
             {{ get_create_table_as_sql(False, published, 'select * from ' ~ rows) }}
         {%- else -%}
             {%- if displaced and not (current and current.kept) -%}
-                create table {{ version_relation(published, displaced) }} as
+                create table {{ mysql_to_redshift.version_relation(published, displaced) }} as
                 select * from {{ published }};
             {%- endif -%}
-            {{ replace_rows(published, rows) }}
+            {{ mysql_to_redshift.replace_rows(published, rows) }}
         {%- endif -%}
-        {{ record_publication(published, version, moment) }}
+        {{ mysql_to_redshift.record_publication(published, version, moment) }}
     {%- endcall -%}
     {%- if is_first -%}
         {%- do create_indexes(published) -%}
@@ -55,7 +55,7 @@
     under every isolation level. [PostgreSQL: LOCK; Isolation levels in Amazon Redshift]
 -#}
 {% macro hold_published(published, is_first) %}
-    {{ adapter.dispatch('hold_published')(published, is_first) }}
+    {{ adapter.dispatch('hold_published', 'mysql_to_redshift')(published, is_first) }}
 {% endmacro %}
 
 {#-
@@ -65,8 +65,8 @@
 {% macro default__hold_published(published, is_first) %}
     {%- call statement('hold') -%}
         begin;
-        {%- if run_id() %}
-            lock table {{ leases_relation('_lock_') }} in share mode;
+        {%- if mysql_to_redshift.run_id() %}
+            lock table {{ mysql_to_redshift.leases_relation('_lock_') }} in share mode;
         {%- endif %}
         {%- if not is_first %}
             lock table {{ published }} in exclusive mode;
@@ -83,10 +83,10 @@
     {%- call statement('hold') -%}
         commit;
         begin;
-        {%- if run_id() %}
-            lock {{ leases_relation('_lock_') }};
+        {%- if mysql_to_redshift.run_id() %}
+            lock {{ mysql_to_redshift.leases_relation('_lock_') }};
         {%- endif %}
-        lock {{ lock_relation(publications_relation()) }};
+        lock {{ mysql_to_redshift.lock_relation(mysql_to_redshift.publications_relation()) }};
     {%- endcall -%}
 {% endmacro %}
 
@@ -94,12 +94,12 @@
 {% macro refuse_without_lease(published) %}
 
     {#- A run that another one has taken over from publishes nothing; plain dbt has no lease. -#}
-    {%- if run_id() and not run_query(
-        'select 1 from ' ~ leases_relation() ~ ' where run_id = ' ~ text_literal(run_id())
+    {%- if mysql_to_redshift.run_id() and not run_query(
+        'select 1 from ' ~ mysql_to_redshift.leases_relation() ~ ' where run_id = ' ~ mysql_to_redshift.text_literal(mysql_to_redshift.run_id())
         ~ ' and ended_at is null'
     ).rows -%}
         {{ exceptions.raise_compiler_error(
-            published ~ ' was not published: the run ' ~ run_id() ~ ' has lost its lease, so another'
+            published ~ ' was not published: the run ' ~ mysql_to_redshift.run_id() ~ ' has lost its lease, so another'
             ~ ' one goes on. It is as it was. Look at the other run first, then run this one again.'
         ) }}
     {%- endif -%}
@@ -116,7 +116,7 @@
     {#- The loader's table of leases, or with the prefix the table that is locked instead. -#}
     {{ return(api.Relation.create(
         database=target.database,
-        schema=generate_schema_name('raw_data') | trim,
+        schema=mysql_to_redshift.raw_schema(),
         identifier=prefix ~ '_leases'
     )) }}
 

@@ -10,10 +10,10 @@
     {%- set recorded = run_query(
         "select coalesce(version, to_char(published_at, 'YYYYMMDDHH24MISS')) as version,"
         ~ ' max(published_at) as published_at, max(row_count) as row_count'
-        ~ ' from ' ~ publications_relation()
+        ~ ' from ' ~ mysql_to_redshift.publications_relation()
         ~ " where model_name = '" ~ published.identifier ~ "' group by 1 order by 2 desc, 1 desc"
     ).rows -%}
-    {%- set kept = kept_versions(published) -%}
+    {%- set kept = mysql_to_redshift.kept_versions(published) -%}
     {%- set versions = [] -%}
     {%- for row in recorded -%}
         {%- if loop.first or row['version'] in kept -%}
@@ -45,11 +45,11 @@
 {% macro kept_versions(published) %}
 
     {#- The tables that hold a summary's earlier versions, by version. -#}
-    {%- set archive = archive_relation(published) -%}
+    {%- set archive = mysql_to_redshift.archive_relation(published) -%}
     {%- set kept = {} -%}
     {%- for row in list_relations_without_caching(archive.without_identifier()).rows -%}
         {%- set version = row['name'][-14:] -%}
-        {%- set relation = version_relation(published, version) -%}
+        {%- set relation = mysql_to_redshift.version_relation(published, version) -%}
         {%- if row['schema'] == archive.schema and row['name'] == relation.identifier
             and modules.re.fullmatch('[0-9]{14}', version) -%}
             {%- do kept.update({version: relation}) -%}
@@ -62,7 +62,7 @@
 
 {% macro version_relation(published, version) %}
 
-    {%- set archive = archive_relation(published) -%}
+    {%- set archive = mysql_to_redshift.archive_relation(published) -%}
     {{ return(archive.incorporate(
         path={'identifier': published.identifier ~ '__' ~ version}, type='table'
     )) }}
@@ -73,7 +73,7 @@
 {% macro publication_time(current) %}
 
     {#- Now, or right after the current publication: Redshift's clock tells whole seconds. -#}
-    {%- set now = run_query('select ' ~ utc_now()).rows[0][0] -%}
+    {%- set now = run_query('select ' ~ mysql_to_redshift.utc_now()).rows[0][0] -%}
     {%- if current and now <= current.published_at -%}
         {{ return(current.published_at + modules.datetime.timedelta(microseconds=1)) }}
     {%- endif -%}
@@ -99,9 +99,9 @@
 
 {% macro keep_published() %}
 
-    {%- set kept = var('keep_published') -%}
+    {%- set kept = var('keep_published', 3) -%}
     {%- if kept is not integer or kept is boolean or kept < 0 -%}
-        {{ wrong_var(
+        {{ mysql_to_redshift.wrong_var(
             'the var keep_published is ' ~ kept ~ '.',
             'Write how many earlier versions of a summary to keep, 0 or more.'
         ) }}
@@ -114,8 +114,8 @@
 {% macro drop_old_versions(published) %}
 
     {#- After the publish has been committed: who reads an old version must not hold it up. -#}
-    {%- set earlier = published_versions(published) | rejectattr('is_current') | list -%}
-    {%- for version in earlier[keep_published():] -%}
+    {%- set earlier = mysql_to_redshift.published_versions(published) | rejectattr('is_current') | list -%}
+    {%- for version in earlier[mysql_to_redshift.keep_published():] -%}
         {{ drop_relation_if_exists(version.kept) }}
     {%- endfor -%}
     {%- do adapter.commit() -%}

@@ -12,20 +12,20 @@
     -#}
     {%- if model is none -%}
         {{ exceptions.raise_compiler_error(
-            "restore_published needs a model. Known: " ~ checked_tables() | sort | join(', ')
+            "restore_published needs a model. Known: " ~ mysql_to_redshift.checked_tables() | sort | join(', ')
             ~ '. Nothing was changed.'
         ) }}
     {%- endif -%}
-    {%- set published = checked_tables(model)[model] -%}
-    {%- set versions = published_versions(published) if publications_exist() else [] -%}
-    {%- set chosen = version_to_restore(model, versions, version) -%}
-    {%- do require_table(published) -%}
+    {%- set published = mysql_to_redshift.checked_tables(model)[model] -%}
+    {%- set versions = mysql_to_redshift.published_versions(published) if mysql_to_redshift.publications_exist() else [] -%}
+    {%- set chosen = mysql_to_redshift.version_to_restore(model, versions, version) -%}
+    {%- do mysql_to_redshift.require_table(published) -%}
 
     {%- if chosen.is_current -%}
         {%- do log(model ~ ' is at version ' ~ chosen.version ~ '. Nothing was changed.', info=true) -%}
     {%- elif dry_run -%}
-        {%- set changes = row_changes(published, chosen.kept) -%}
-        {%- do log(model ~ ' would go back to version ' ~ describe_version(chosen) ~ '.', info=true) -%}
+        {%- set changes = mysql_to_redshift.row_changes(published, chosen.kept) -%}
+        {%- do log(model ~ ' would go back to version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
         {%- do log(
             'Their columns differ.' if changes is none else
             'Rows that would go: {:,}; that would come: {:,}.'.format(changes.gone, changes.come),
@@ -34,11 +34,11 @@
     {%- else -%}
         {#- What has been read is no part of the publish's transaction. -#}
         {%- do adapter.commit() -%}
-        {%- do create_lock(publications_relation()) -%}
-        {%- set done = publish(published, chosen.kept, restored=chosen.version) -%}
+        {%- do mysql_to_redshift.create_lock(mysql_to_redshift.publications_relation()) -%}
+        {%- set done = mysql_to_redshift.publish(published, chosen.kept, restored=chosen.version) -%}
         {%- do adapter.commit() -%}
         {{ drop_relation_if_exists(chosen.kept) }}
-        {%- do log(model ~ ' is back at version ' ~ describe_version(chosen) ~ '.', info=true) -%}
+        {%- do log(model ~ ' is back at version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
         {%- if done.displaced -%}
             {%- do log(
                 'What it showed until now is kept as version ' ~ done.displaced

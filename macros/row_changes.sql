@@ -6,11 +6,11 @@
 
         returns: {gone, come}, or none where the columns differ or cannot be compared.
     -#}
-    {%- set types = column_types(published) -%}
-    {%- set comparable = namespace(all=types == column_types(rows)) -%}
+    {%- set types = mysql_to_redshift.column_types(published) -%}
+    {%- set comparable = namespace(all=types == mysql_to_redshift.column_types(rows)) -%}
     {%- set names = [] -%}
     {%- for name, kind in types.items() -%}
-        {%- do names.append(quoted(name)) -%}
+        {%- do names.append(mysql_to_redshift.quoted(name)) -%}
         {#- JSON, geometry and the like cannot be grouped by. -#}
         {%- if not modules.re.match(
             '(small|big)?int|numeric|decimal|real|double|bool|date|time|text|char|varchar', kind
@@ -40,7 +40,7 @@
 
 {% macro has_other_rows(published, rows) %}
 
-    {%- set changes = row_changes(published, rows) -%}
+    {%- set changes = mysql_to_redshift.row_changes(published, rows) -%}
     {{ return(changes is none or changes.gone + changes.come > 0) }}
 
 {% endmacro %}

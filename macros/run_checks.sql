@@ -14,8 +14,8 @@
         {%- for test in graph.nodes.values() if test.resource_type == 'test' -%}
             {%- if test.attached_node in relations and (
                 only_tag is none or only_tag in test.tags
-            ) and not (skip_passed and has_passed(test)) -%}
-                {%- set rows_sql = check_sql(test, relations[test.attached_node]) -%}
+            ) and not (skip_passed and mysql_to_redshift.has_passed(test)) -%}
+                {%- set rows_sql = mysql_to_redshift.check_sql(test, relations[test.attached_node]) -%}
                 {%- set result = run_query(get_test_sql(
                     rows_sql,
                     test.config.fail_calc,
@@ -58,7 +58,7 @@
     {%- endif -%}
     {%- set arguments = {} -%}
     {%- for name, value in test.test_metadata.kwargs.items() if name != 'model' -%}
-        {%- do arguments.update({name: resolve_reference(value)}) -%}
+        {%- do arguments.update({name: mysql_to_redshift.resolve_reference(value)}) -%}
     {%- endfor -%}
     {%- set package = context[test.test_metadata.namespace] if test.test_metadata.namespace else context -%}
     {{ return(package['test_' ~ test.test_metadata.name](model=checked, **arguments) | trim) }}
@@ -83,7 +83,7 @@
         {{ return(value) }}
     {%- endif -%}
     {%- for node in graph.nodes.values() if node.name == written.group(1) and node.resource_type in ['model', 'seed', 'snapshot'] -%}
-        {{ return(read_relation(node)) }}
+        {{ return(mysql_to_redshift.read_relation(node)) }}
     {%- endfor -%}
     {{ exceptions.raise_compiler_error('a test names ref(' ~ written.group(1) ~ '), which is not in the project.') }}
 

@@ -1,4 +1,4 @@
-{% macro utc_now() %}{{ adapter.dispatch('utc_now')() }}{% endmacro %}
+{% macro utc_now() %}{{ adapter.dispatch('utc_now', 'mysql_to_redshift')() }}{% endmacro %}
 
 {% macro postgres__utc_now() %}(current_timestamp at time zone 'UTC'){% endmacro %}
 
@@ -7,4 +7,10 @@
 
 
 {#- dbt's own, read in dbt-postgres 1.11.0, follows the session's time zone. -#}
-{% macro postgres__snapshot_get_time() %}cast({{ utc_now() }} as timestamp without time zone){% endmacro %}
+{% macro postgres__snapshot_get_time() %}
+    {%- if mysql_to_redshift.is_ours() -%}
+        cast({{ mysql_to_redshift.utc_now() }} as timestamp without time zone)
+    {%- else -%}
+        {{ dbt.postgres__snapshot_get_time() }}
+    {%- endif -%}
+{% endmacro %}

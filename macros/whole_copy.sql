@@ -11,7 +11,7 @@
     {%- set columns = [] -%}
     {%- for column in (adapter.get_columns_in_relation(landed) if execute else []) -%}
         {%- if column.name != '_deleted_at' -%}
-            {%- do columns.append(quoted(column.name)) -%}
+            {%- do columns.append(mysql_to_redshift.quoted(column.name)) -%}
         {%- endif -%}
     {%- endfor %}
 

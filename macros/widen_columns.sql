@@ -6,13 +6,16 @@
 -#}
 {% macro default__sync_column_schemas(on_schema_change, target_relation, schema_changes_dict) %}
 
+    {%- if not mysql_to_redshift.is_ours() -%}
+        {{ return(dbt.default__sync_column_schemas(on_schema_change, target_relation, schema_changes_dict)) }}
+    {%- endif -%}
     {%- set added = schema_changes_dict.source_not_in_target -%}
     {%- if added -%}
         {%- do alter_relation_add_remove_columns(target_relation, added, none) -%}
     {%- endif -%}
-    {%- set built = column_types(target_relation) -%}
+    {%- set built = mysql_to_redshift.column_types(target_relation) -%}
     {%- for change in schema_changes_dict.new_target_types -%}
-        {%- set column, old, new = quoted(change.column_name), built[change.column_name], change.new_type -%}
+        {%- set column, old, new = mysql_to_redshift.quoted(change.column_name), built[change.column_name], change.new_type -%}
         {%- set lost = run_query(
             'select count(*) from ' ~ target_relation ~ ' where cast(cast(' ~ column ~ ' as ' ~ new
             ~ ') as ' ~ old ~ ') <> ' ~ column
@@ -37,9 +40,12 @@
 -#}
 {% macro postgres__alter_column_type(relation, column_name, new_column_type) %}
 
+    {%- if not mysql_to_redshift.is_ours() -%}
+        {{ return(dbt.default__alter_column_type(relation, column_name, new_column_type)) }}
+    {%- endif -%}
     {%- call statement('alter_column_type') -%}
-        select {{ quoted(generate_schema_name('raw_data') | trim) }}._set_type(
-            {{ text_literal(relation) }}, {{ text_literal(column_name) }}, {{ text_literal(new_column_type) }}
+        select {{ mysql_to_redshift.quoted(mysql_to_redshift.raw_schema()) }}._set_type(
+            {{ mysql_to_redshift.text_literal(relation) }}, {{ mysql_to_redshift.text_literal(column_name) }}, {{ mysql_to_redshift.text_literal(new_column_type) }}
         )
     {%- endcall -%}
 
@@ -52,7 +58,10 @@
 -#}
 {% macro redshift__alter_column_type(relation, column_name, new_column_type) %}
 
-    {%- set column = quoted(column_name) -%}
+    {%- if not mysql_to_redshift.is_ours() -%}
+        {{ return(dbt.redshift__alter_column_type(relation, column_name, new_column_type)) }}
+    {%- endif -%}
+    {%- set column = mysql_to_redshift.quoted(column_name) -%}
     {%- call statement('alter_column_type') -%}
         alter table {{ relation }} add column _wider {{ new_column_type }};
         update {{ relation }} set _wider = {{ column }};

@@ -31,6 +31,15 @@ sources:
     tables:
 """
 _MODELS_HEAD = "version: 2\n\nmodels:\n"
+_LEDGER = """\
+      - name: _loads
+        description: What became of each load. One row per load.
+        config: {{loaded_at_field: ended_at, freshness: null}}
+        data_tests:
+          - {package}four_counts_agree: {{config: {{where: "outcome = 'landed'"}}}}
+"""
+PACKAGE = "mysql_to_redshift"
+"""The dbt project that the macros come from; any other one calls them by its name."""
 _PLAIN = re.compile(r"[^\W\d]([\w.,; ()/-]*[\w.)])?")
 
 
@@ -61,6 +70,8 @@ def new_files(project_dir: Path, schema: str, proposals: Sequence[Proposal]) -> 
         ConfigError: a file has been changed so that nothing can be added at its end.
     """
     models, sources = dict[Path, str](), dict[Path, str]()
+    is_own = read_yaml(project_dir / "dbt_project.yml").get("name") == PACKAGE
+    package = "" if is_own else f"{PACKAGE}."
     databases = dict[str, list[tuple[Proposal, Table]]]()
     for proposal in proposals:
         if proposal.table:
@@ -72,12 +83,28 @@ def new_files(project_dir: Path, schema: str, proposals: Sequence[Proposal]) -> 
         told = f"Tables of {meant} as the loader landed them. Read those in core, not these."
         head = _SOURCES_HEAD.format(source=SOURCE, told=scalar(_prose(told)), schema=scalar(schema))
         for _, table in own:
-            models[folder / "core" / f"{table.name}.sql"] = core_model(table)
+            models[folder / "core" / f"{table.name}.sql"] = core_model(table, package)
         file = folder / "core" / f"_{name}__models.yml"
-        models[file] = _added(file, _MODELS_HEAD, ["\n".join(_model(*each)) for each in own])
+        described = ["\n".join(_model(*each, package)) for each in own]
+        models[file] = _added(file, _MODELS_HEAD, described)
         file = folder / "sources" / f"_{name}__sources.yml"
-        sources[file] = _added(file, head, ["\n".join(_source(*each)) for each in own])
+        sources[file] = _added(file, head, ["\n".join(_source(*each, package)) for each in own])
+        if not _declares_ledger(folder):
+            sources[folder / "sources" / "_loader__sources.yml"] = head + _LEDGER.format(
+                package=package
+            )
     return {**models, **sources}
+
+
+def _declares_ledger(folder: Path) -> bool:
+    """Whether the project declares the loader's ledger, which core models read."""
+    return any(
+        table.get("name") == "_loads"
+        for file in folder.rglob("*.y*ml")
+        for source in read_yaml(file).get("sources") or []
+        for table in source.get("tables") or []
+        if source.get("name") == SOURCE
+    )
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -88,17 +115,21 @@ def write_whole(file: Path, text: str) -> None:
     half.replace(file)
 
 
-def core_model(table: Table) -> str:
-    """Write the core model of a plain copy."""
+def core_model(table: Table, package: str = "") -> str:
+    """Write the core model of a plain copy.
+
+    Args:
+        package: what the macros are called by before their names, the dot included.
+    """
     landed = f"source('{SOURCE}', '{table.name}')"
     if not table.primary_key:
-        return f"{{{{ whole_copy({landed}) }}}}\n"
+        return f"{{{{ {package}whole_copy({landed}) }}}}\n"
     key = list(table.primary_key)
     sort = table.cursor.lower() if table.cursor else key[0]
     shown = repr(key[0]) if len(key) == 1 else repr(key)
     return (
         f"{{{{ config(dist={_column(key[0])!r}, sort={_column(sort)!r}) }}}}\n"
-        f"{{{{ newest_rows({landed}, key={shown}) }}}}\n"
+        f"{{{{ {package}newest_rows({landed}, key={shown}) }}}}\n"
     )
 
 
@@ -117,7 +148,7 @@ def _is_plain(name: str) -> bool:
     return name == "id" or bool(has_underscore and not re.match("current_|session_", name))
 
 
-def _source(proposal: Proposal, table: Table) -> Iterator[str]:
+def _source(proposal: Proposal, table: Table, package: str) -> Iterator[str]:
     loader: dict[str, Any] = {
         "source": proposal.found.place, "primary_key": list(table.primary_key),
     }  # fmt: skip
@@ -129,8 +160,9 @@ def _source(proposal: Proposal, table: Table) -> Iterator[str]:
     yield "        config:"
     yield "          meta:"
     yield f"            loader: {_flow(loader)}"
-    tests = "key_of_newest_version, " if table.primary_key else ""
-    yield f"        data_tests: [{tests}row_count_matches_ledger]"
+    tests = ["key_of_newest_version"] if table.primary_key else []
+    named = ", ".join(package + test for test in [*tests, "row_count_matches_ledger"])
+    yield f"        data_tests: [{named}]"
     if table.policies:
         yield "        columns:"
     for name, policy in table.policies.items():
@@ -139,14 +171,14 @@ def _source(proposal: Proposal, table: Table) -> Iterator[str]:
     yield ""
 
 
-def _model(proposal: Proposal, table: Table) -> Iterator[str]:
+def _model(proposal: Proposal, table: Table, package: str) -> Iterator[str]:
     key = list(table.primary_key)
     grain = f" One row per {' and '.join(key)}." if key else " As it was when it was landed last."
     yield f"  - name: {scalar(table.name)}"
     yield f"    description: {scalar(_sentence(proposal) + _prose(grain))}"
     if len(key) > 1:
         yield "    data_tests:"
-        yield "      - unique_together:"
+        yield f"      - {package}unique_together:"
         yield f"          arguments: {{columns: {_flow(key)}}}"
     if key:
         yield "    columns:"

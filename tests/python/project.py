@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DBT_FILES = ("dbt_project.yml", "models", "macros", "tests", "seeds", "snapshots")
+DBT_FILES = ("dbt_project.yml", ".dbtignore", "models", "macros", "tests", "seeds", "snapshots")
 
 
 def copy_project(folder: Path, database: str) -> Path:

@@ -17,8 +17,8 @@ from test_commands import COMMANDS, DEEP
 TOP_LEVEL = {
     "loader", "models", "macros", "tests", "seeds", "snapshots", "docs", "dbt_project.yml",
     "profiles.yml.example", "README.md", "Makefile", "pyproject.toml", "requirements.txt",
-    "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".gitignore", ".github", ".ci", "bench",
-    "report",
+    "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".dbtignore", ".gitignore", ".github",
+    ".ci", "bench", "report",
 }  # fmt: skip
 
 

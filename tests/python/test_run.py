@@ -62,9 +62,7 @@ group by 1
 def write_project(pipeline):
     """Make a dbt project of the tables, with one summary of each and the repository's gate."""
     shutil.copytree(ROOT / "macros", pipeline.folder / "macros")
-    generic = pipeline.folder / "tests" / "generic"
-    shutil.copytree(ROOT / "tests" / "generic", generic)
-    for file in ("dbt_project.yml", "models/_groups.yml"):
+    for file in ("dbt_project.yml", ".dbtignore", "models/_groups.yml"):
         shutil.copy(ROOT / file, pipeline.folder / file)
     models = pipeline.folder / "models" / "marts"
     models.mkdir()

@@ -1,6 +1,6 @@
 {% test unique_together(model, columns) %}
 
-    {%- set listed = key_columns(columns) | join(', ') %}
+    {%- set listed = mysql_to_redshift.key_columns(columns) | join(', ') %}
 
     select
         {{ listed }},

@@ -4,7 +4,7 @@
         Every load that no later one has overlapped still has all the rows that the source had,
         in raw_data or, where newer versions came, in the archive. A repair covers no window.
     -#}
-    {%- set archived = archive_relation(model) -%}
+    {%- set archived = mysql_to_redshift.archive_relation(model) -%}
     with
 
     landed as (
@@ -18,7 +18,7 @@
         from {{ source('raw_data', '_loads') }}
 
         where
-            table_name = {{ text_literal(model.identifier) }}
+            table_name = {{ mysql_to_redshift.text_literal(model.identifier) }}
             and outcome = 'landed'
             and mode <> 'repair'
 

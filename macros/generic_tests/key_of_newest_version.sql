@@ -4,7 +4,7 @@
         A raw table holds every version that was landed; among the newest ones, its key must be
         filled and must be met once. The key is the declaration's; its columns may be called anything.
     -#}
-    {%- set key = key_columns(declared_key(model.identifier)) -%}
+    {%- set key = mysql_to_redshift.key_columns(mysql_to_redshift.declared_key(model.identifier)) -%}
     {%- set listed = key | join(', ') %}
     select
         {{ listed }},

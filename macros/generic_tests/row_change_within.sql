@@ -5,7 +5,7 @@
         On a candidate that is the newest publication; on the published table, the one before it.
         Without an earlier publication of any row there is nothing to compare with.
     -#}
-    {%- set publications = publications_relation() -%}
+    {%- set publications = mysql_to_redshift.publications_relation() -%}
     {%- if execute and not model.identifier -%}
         {{ exceptions.raise_compiler_error('row_change_within counts whole tables and takes no where.') }}
     {%- endif -%}
@@ -29,7 +29,7 @@
 
             from {{ publications }}
 
-            where model_name = {{ text_literal(name) }} and row_count > 0
+            where model_name = {{ mysql_to_redshift.text_literal(name) }} and row_count > 0
 
         ) as before
 

@@ -5,6 +5,6 @@
 
     from (select count(*) as row_count from {{ model }}) as counted
 
-    where counted.row_count < {{ minimum }} * {{ 0 if flags.EMPTY else var('minimum_rows_scale') }}
+    where counted.row_count < {{ minimum }} * {{ 0 if flags.EMPTY else var('minimum_rows_scale', 1) }}
 
 {% endtest %}
