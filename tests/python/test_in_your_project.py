@@ -40,8 +40,9 @@ def theirs(new_pipeline):
     for name, text in THEIRS.items():
         (pipeline.folder / name).write_text(text)
     pipeline.mysql(
-        "create table orders (id int primary key, amount decimal(7,1), updated_at datetime not null "
-        "default current_timestamp on update current_timestamp, key (updated_at))",
+        "create table orders (id int primary key, amount decimal(7,1), "
+        "updated_at datetime not null default current_timestamp on update current_timestamp, "
+        "key (updated_at))",
         "create table `lines` (order_id int, line int, note varchar(9), "
         "primary key (order_id, line))",
         "create table visits (path varchar(9))",
