@@ -10,12 +10,12 @@ import pymysql
 from loader.declare.personal import personal, words_of
 from loader.declare.survey import Found
 from loader.declared.policies import Policy
-from loader.declared.tables import Table
+from loader.declared.tables import Cursor, Table
 from loader.declared.windows import WHOLE, Zone
 from loader.errors import SourceError
 from loader.source import mysql
 from loader.source.copytext import REFUSED
-from loader.source.read_plan import ReadPlan, check_declaration, plan_read
+from loader.source.read_plan import ReadPlan, check_declaration, days_of, plan_read
 from loader.source.texts import DATES, TEXTS
 from loader.source.types import Dialect, as_bytes, quote_mysql, raw_column
 
@@ -129,7 +129,7 @@ class Chooser:
                     remarks.append(f"{column.name} is {column.column_type} and lands as text")
         return policies, remarks
 
-    def _cursor(self, found: Found, table: Table) -> tuple[str | None, list[str]]:
+    def _cursor(self, found: Found, table: Table) -> tuple[Cursor | None, list[str]]:
         """Choose the column that tells when a row changed, if its days can be read."""
         indexed, remarks = found.description.leading, list[str]()
         named = [
@@ -147,18 +147,20 @@ class Chooser:
                     f"{name} on {found.place} ({name})"
                 )
             else:
-                with_cursor = replace(table, cursor=name)
+                cursor = Cursor(columns=(name,))
+                with_cursor = replace(table, cursor=cursor)
                 try:
                     mysql.check_cursor(self.source, with_cursor, self._plan(with_cursor, found))
                 except SourceError as error:
                     remarks.append(f"{name} is no cursor: {error.fact.rstrip('.')}")
                 else:
                     by_name = f"{name} was chosen by its name: make sure that every change sets it"
-                    return name, [] if column.is_touched else [by_name]
+                    return cursor, [] if column.is_touched else [by_name]
         return None, remarks
 
     def _plan(self, table: Table, found: Found) -> ReadPlan:
-        return plan_read(_decided(table), found.description, WHOLE, self.zone, self.dialect)
+        days = days_of(table, found.description, self.zone)
+        return plan_read(_decided(table), found.description, WHOLE, days, self.dialect)
 
     def _refused_values(self, table: Table, found: Found) -> list[str]:
         """Count the values that the warehouse cannot hold, and name the policy that helps."""

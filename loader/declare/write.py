@@ -11,7 +11,7 @@ import yaml
 
 from loader.declare.choose import Proposal
 from loader.declared.policies import Policy
-from loader.declared.tables import SOURCE, Table
+from loader.declared.tables import SOURCE, Cursor, Table
 from loader.declared.yaml_file import read_yaml
 from loader.errors import ConfigError
 
@@ -125,7 +125,7 @@ def core_model(table: Table, package: str = "") -> str:
     if not table.primary_key:
         return f"{{{{ {package}whole_copy({landed}) }}}}\n"
     key = list(table.primary_key)
-    sort = table.cursor.lower() if table.cursor else key[0]
+    sort = table.cursor.columns[-1].lower() if table.cursor else key[0]
     shown = repr(key[0]) if len(key) == 1 else repr(key)
     return (
         f"{{{{ config(dist={_column(key[0])!r}, sort={_column(sort)!r}) }}}}\n"
@@ -152,7 +152,7 @@ def _source(proposal: Proposal, table: Table, package: str) -> Iterator[str]:
     loader: dict[str, Any] = {
         "source": proposal.found.place, "primary_key": list(table.primary_key),
     }  # fmt: skip
-    optional = {"cursor": table.cursor, "deleted": table.deleted}
+    optional = {**_cursor(table.cursor), "deleted": table.deleted}
     loader |= {key: value for key, value in optional.items() if value}
     loader |= {"lookback_days": table.lookback_days} if table.cursor else {}
     yield f"      - name: {scalar(table.name)}"
@@ -169,6 +169,13 @@ def _source(proposal: Proposal, table: Table, package: str) -> Iterator[str]:
         yield f"          - name: {scalar(name)}"
         yield f"            config: {{meta: {_flow(_meta(policy))}}}"
     yield ""
+
+
+def _cursor(cursor: Cursor | None) -> dict[str, Any]:
+    if cursor is None:
+        return {}
+    columns: Any = cursor.columns[0] if len(cursor.columns) == 1 else list(cursor.columns)
+    return {"cursor": columns, "cursor_kind": cursor.kind}
 
 
 def _model(proposal: Proposal, table: Table, package: str) -> Iterator[str]:

@@ -11,7 +11,8 @@ Known: TypeAlias = Mapping[str, tuple[Callable[[Any], bool], str]]
 """The keys of a declaration: whether a value is right, and what to write if not."""
 
 
-def _one_of(*known: str | bool) -> tuple[Callable[[Any], bool], str]:
+def one_of(*known: str | bool) -> tuple[Callable[[Any], bool], str]:
+    """Make the check of a key that takes some values only, and what to write if not."""
     names = ", ".join(str(each).lower() for each in known)
     return (
         lambda value: any(value == each and type(value) is type(each) for each in known),
@@ -19,11 +20,11 @@ def _one_of(*known: str | bool) -> tuple[Callable[[Any], bool], str]:
     )
 
 
-FOR_ALL: Known = {"on_unrepresentable": _one_of("fail", "null", "strip", "truncate")}
+FOR_ALL: Known = {"on_unrepresentable": one_of("fail", "null", "strip", "truncate")}
 """What a table, or the source for all its tables, may say of columns that say nothing."""
 _KNOWN: Known = {
-    "on_unrepresentable": _one_of("fail", "null", "strip", "truncate", "text"),
-    "mask": _one_of("hash", "drop", "none"),
+    "on_unrepresentable": one_of("fail", "null", "strip", "truncate", "text"),
+    "mask": one_of("hash", "drop", "none"),
     "exclude": (lambda value: isinstance(value, bool), "Write true or false."),
 }
 _MAY_DECLARE = {"cursor": (), "deleted": ("null", "strip", "truncate", "text"),

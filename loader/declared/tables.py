@@ -13,11 +13,16 @@ from loader.declared.policies import (
     check_keys,
     column_policies,
     loader_of,
+    one_of,
 )
 from loader.declared.yaml_file import read_yaml
 from loader.errors import CommandLineError, ConfigError
 
 SOURCE = "raw_data"
+
+DIGITS, INCREASING = "digits", "increasing"
+CURSOR_KINDS = ("seconds", "milliseconds", "microseconds", DIGITS, INCREASING)
+"""What a cursor's values may be that are no dates."""
 
 _NAME = (lambda value: isinstance(value, str | None), "Write one column's name.")
 _KNOWN: Known = {
@@ -31,7 +36,14 @@ _KNOWN: Known = {
         "List the key's columns; [] is for a table without one, which is copied whole and so has "
         "no cursor.",
     ),
-    "cursor": _NAME,
+    "cursor": (
+        lambda value: (
+            isinstance(value, str | None)
+            or (isinstance(value, list) and {type(each) for each in value} == {str})
+        ),
+        "Write one column's name, or a list of which the first counts that is not NULL.",
+    ),
+    "cursor_kind": one_of(*CURSOR_KINDS),
     "deleted": _NAME,
     "lookback_days": (
         lambda value: isinstance(value, int) and value >= 0,
@@ -45,6 +57,23 @@ _KNOWN: Known = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """What says when a row was last written.
+
+    Attributes:
+        columns: of which the first that is not NULL counts.
+        kind: one of CURSOR_KINDS: what its numbers count from 1970, or that it is fourteen digits,
+            or a number that only rises. Empty where the columns' types say it.
+    """
+
+    columns: tuple[str, ...]
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(self.columns)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """One declared table.
 
@@ -52,7 +81,7 @@ class Table:
         name: the raw table's name, and the dbt source table's.
         database, source: where MySQL has it.
         primary_key: its key columns; empty for a table that has none and is copied whole.
-        cursor: the column that says when a row was last written; None means always copied whole.
+        cursor: what says when a row was last written; None means always copied whole.
         deleted: the column that says a row was deleted softly.
         lookback_days: how many landed days a catch-up lands again, for late commits.
         exclude_rows: a MySQL condition; the rows that it holds for are left out. Empty for none.
@@ -65,7 +94,7 @@ class Table:
     database: str
     source: str
     primary_key: tuple[str, ...]
-    cursor: str | None = None
+    cursor: Cursor | None = None
     deleted: str | None = None
     lookback_days: int = 0
     exclude_rows: str = ""
@@ -77,10 +106,16 @@ class Table:
         """Its name in MySQL, `database.table`."""
         return f"{self.database}.{self.source}"
 
+    @property
+    def identifying(self) -> frozenset[str]:
+        """The columns that tell a row's versions apart, key and cursor, in lower case."""
+        cursor = self.cursor.columns if self.cursor else ()
+        return frozenset(name.lower() for name in (*self.primary_key, *cursor))
+
     def policy(self, column: str) -> Policy:
         """How a column's values land; names do not differ by case."""
         own = self.policies.get(column.lower(), Policy())
-        needed = {(each or "").lower() for each in (*self.primary_key, self.cursor, self.deleted)}
+        needed = self.identifying | {(self.deleted or "").lower()}
         if own.on_unrepresentable or column.lower() in needed:
             return own
         return replace(own, on_unrepresentable=self.on_unrepresentable)
@@ -160,10 +195,16 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         database=database,
         source=source,
         primary_key=tuple(loader["primary_key"]),
-        cursor=loader.get("cursor"),
+        cursor=_cursor(loader),
         deleted=loader.get("deleted"),
         lookback_days=loader.get("lookback_days", 0),
         exclude_rows=loader.get("exclude_rows", "").strip(),
         on_unrepresentable=loader.get("on_unrepresentable", "fail"),
         policies=column_policies(where, declared),
     )
+
+
+def _cursor(loader: Mapping[str, Any]) -> Cursor | None:
+    columns = loader.get("cursor") or []
+    columns = (columns,) if isinstance(columns, str) else tuple(columns)
+    return Cursor(columns=columns, kind=loader.get("cursor_kind", "")) if columns else None

@@ -11,6 +11,7 @@ from loader.load.job import Job
 from loader.load.jobs import today_in
 from loader.load.window import new_load, plan_load
 from loader.source import mysql
+from loader.source.read_plan import cost_of_windows
 from loader.stage import s3
 from loader.stage.staging import check_access
 from loader.warehouse import Warehouse
@@ -78,15 +79,8 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
         finding += f"; {doubt}"
     if future:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
-    if table.cursor and table.cursor.lower() not in description.leading:
-        return Check(
-            what,
-            False,
-            f"no index of {table.place} that reads may use (an invisible or "
-            f"ignored one is not) begins with {table.cursor}, so every window would read the whole "
-            "table",
-            f"Create one: create index {table.cursor} on {table.source} ({table.cursor})",
-        )
+    if cost := cost_of_windows(table, description):
+        finding += f"; warning: {cost}"
     if description.engine.lower() not in ("innodb", ""):
         return Check(
             what,

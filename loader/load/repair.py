@@ -4,7 +4,7 @@ import json
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from io import FileIO
 from itertools import islice
 from tempfile import TemporaryFile, gettempdir
@@ -17,15 +17,14 @@ from loader.source.copytext import NULL, REFUSED, SEPARATOR
 from loader.source.keys import Key, KeyColumns
 from loader.source.read_plan import DELETED_AT, ReadPlan
 
-_EPOCH = datetime(1970, 1, 1)
 _CHUNK = 500  # keys
 
 
 class Version(NamedTuple):
-    """A key, and its row's cursor in microseconds from 1970."""
+    """A key, and its row's cursor as one number; see `Days`."""
 
     key: Key
-    micros: int
+    number: int
 
 
 class Versions:
@@ -58,7 +57,7 @@ class Versions:
         self._file.seek(0)
         with open(self._file.fileno(), "rb", closefd=False) as lines:
             while chunk := list(islice(lines, _CHUNK)):
-                yield [Version(tuple(key), micros) for key, micros in map(json.loads, chunk)]
+                yield [Version(tuple(key), number) for key, number in map(json.loads, chunk)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +123,12 @@ class RepairRows:
 
     def _deletion(self, version: Version) -> bytes:
         """Write a row that has its key, the cursor last known, and when it was found gone."""
-        last = _EPOCH + timedelta(microseconds=version.micros)
         known = {DELETED_AT: f"{self.at}"}
-        for column in self.read.columns:
-            if column.name == (self.table.cursor or "").lower():
-                known[column.name] = f"{last.date() if column.type == 'date' else last}"
+        if days := self.read.days:
+            name, shown = days.columns[0].name.lower(), days.shown(version.number)
+            kind = next(each.type for each in self.read.columns if each.name == name)
+            prefix = {"bytea": "\\x", "varbyte": ""}.get(kind.partition("(")[0])
+            known[name] = shown if prefix is None else prefix + shown.encode().hex().upper()
         names = (lands.name for _, lands in self.keys.columns)
         known.update(zip(names, version.key, strict=True))
         return SEPARATOR.join(

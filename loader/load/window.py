@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from loader.declared.settings import Settings
-from loader.declared.windows import WHOLE
+from loader.declared.windows import DAY, WHOLE
 from loader.errors import LandingError, LoaderError, SourceError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
 from loader.load.repair import RepairRows
 from loader.load.salt import check_salt
 from loader.source import mysql
 from loader.source.copytext import to_copy_text
+from loader.source.days import Days, rising
 from loader.source.keys import key_columns
 from loader.source.masking import masking, salt_id
 from loader.source.read_plan import (
@@ -26,12 +27,14 @@ from loader.source.read_plan import (
     Description,
     ReadPlan,
     check_declaration,
+    cost_of_windows,
+    days_of,
     plan_read,
 )
 from loader.stage.s3 import folder_of
 from loader.stage.staging import Staging
 from loader.warehouse import Landing, Warehouse
-from loader.warehouse.ledger import Load, changed_columns, next_load_id
+from loader.warehouse.ledger import Load, changed_columns, day_in, next_load_id
 from loader.warehouse.session import is_transient
 
 RETRY_SECONDS = (1, 5, 15)
@@ -124,7 +127,10 @@ def plan_load(
     description = mysql.describe(source, table)
     check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
     window = WHOLE if job.repair else job.window
-    read = plan_read(table, description, window, settings.zone, warehouse.dialect)
+    days = days_of(table, description, settings.zone)
+    if days and days.is_increasing:
+        days = _above_marks(days, job, load, warehouse)
+    read = plan_read(table, description, window, days, warehouse.dialect)
     if job.repair:
         read = replace(read, fields=(*read.fields, DELETED_AT))
     masking(table, read, settings.mask_salt)
@@ -148,6 +154,22 @@ def plan_load(
     return LoadPlan(description=description, read=read, landing=landing)
 
 
+def _above_marks(days: Days, job: Job, load: Load, warehouse: Warehouse) -> Days:
+    """Learn from the warehouse which numbers its days hold; what is above them is new.
+
+    New rows belong to the last day that is landed, a whole landing's to the last that was over;
+    of a repair they are left to their own landing.
+    """
+    marks = rising(warehouse.marks(job.table))
+    new = day_in(days.zone, load.started_at) - DAY
+    if job.repair:
+        new = job.repair.landed_before
+    elif job.window.end:
+        new = job.window.end - DAY
+    latest = marks[-1][0] if marks else date.min
+    return replace(days, marks=marks, open_day=max(new, latest))
+
+
 def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Watcher) -> Load:
     """Read, stage and land; a warehouse that copies what is read does so at the same time."""
     table, settings = job.table, route.settings
@@ -157,7 +179,9 @@ def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Wat
         try:
             with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
                 plan = plan_load(job, load, source, warehouse, settings)
-                rows, batches = _count_and_read(job, plan, source, settings)
+                if not job.window.is_whole and (cost := cost_of_windows(table, plan.description)):
+                    watcher.say(f"{table.name}: {cost}")
+                rows, batches = _count_and_read(job, plan, source)
                 future = mysql.count_future(source, plan.read)
                 load = replace(plan.landing.load, source_rows=rows, future_rows=future)
                 landing = replace(plan.landing, load=load)
@@ -190,13 +214,13 @@ def _copy_of(
 
 
 def _count_and_read(
-    job: Job, plan: LoadPlan, source: mysql.Source, settings: Settings
+    job: Job, plan: LoadPlan, source: mysql.Source
 ) -> tuple[int, Iterator[list[bytes]]]:
     """Count the rows that are to be landed, and begin to read them."""
     table, read = job.table, plan.read
     if not job.repair:
         return mysql.count_window(source, table, read), mysql.stream(source, read)
-    keys = key_columns(table, plan.description, read, settings.zone)
+    keys = key_columns(table, plan.description, read)
     rows = RepairRows(repair=job.repair, table=table, read=read, keys=keys, at=now())
     return rows.count(source), rows.batches(source)
 

@@ -6,10 +6,9 @@ from datetime import date
 from typing import TypeAlias
 
 from loader.declared.tables import Table
-from loader.declared.windows import Zone
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
-from loader.source.days import day_of, where
+from loader.source.days import where
 from loader.source.read_plan import Description, ReadPlan, read_columns
 from loader.source.texts import is_binary, is_number
 from loader.source.types import Column, RawColumn, as_bytes, quote_mysql
@@ -80,18 +79,17 @@ class KeyColumns:
         return {key: day for key, day in found if key in wanted}
 
 
-def key_columns(table: Table, description: Description, read: ReadPlan, zone: Zone) -> KeyColumns:
+def key_columns(table: Table, description: Description, read: ReadPlan) -> KeyColumns:
     """Find a table's key columns."""
     by_name = {
         lands.name: (column, lands)
         for column, lands in zip(read_columns(table, description), read.columns, strict=True)
     }
-    cursor = description.column(table.cursor) if table.cursor else None
     return KeyColumns(
         columns=tuple(by_name[name.lower()] for name in table.primary_key),
         source=f"{quote_mysql(table.database)}.{quote_mysql(table.source)}",
         kept=read.kept,
-        day=day_of(cursor, zone) if cursor else "",
+        day=read.days.day if read.days else "",
     )
 
 

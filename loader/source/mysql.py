@@ -233,10 +233,10 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
             "LOADER_TIMEZONE to an offset such as +09:00.",
         )
     missed = int(_scalar(connection, read.count_without_cursor or "select 0"))
-    if missed:
+    if missed and read.days:
         raise SourceError(
             f"{missed:,} rows of {table.place} have no day in the cursor column "
-            f"{table.cursor} (NULL or a zero date), so every window would miss them.",
+            f"{table.cursor} ({read.days.missing_values}), so every window would miss them.",
             f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
             "declaration to copy the table whole.",
         )

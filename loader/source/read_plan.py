@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 from loader.declared.policies import Policy, check_consent
 from loader.declared.tables import Table
-from loader.declared.windows import DAY, Window, Zone
+from loader.declared.windows import DAY, Window, Zone, parse_zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
-from loader.source.days import converted, day_of, where, within
+from loader.source.cursors import check_types
+from loader.source.days import Days, converted, where
 from loader.source.texts import hash_text
 from loader.source.types import (
     REDSHIFT,
@@ -31,9 +32,6 @@ LOCK = "_lock_"
 """What precedes a raw table's name in that of the table that Redshift locks instead."""
 _SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 # [PostgreSQL: System Columns; Redshift: Names and identifiers, "System column names"]
-# Before these are zero dates only. A constant outside a type's own range would not do: MySQL 8
-# takes such a comparison for false, zero TIMESTAMPs included. [MySQL: DATE, DATETIME, TIMESTAMP]
-_FIRST = {"date": "1000-01-01", "datetime": "1000-01-01", "timestamp": "1970-01-01 00:00:01"}
 _HASH = "char(64)"
 """The raw type of a hash. No other column has it, and it is no wider type of any other, so
 hashes never land beside values that were landed as they are."""
@@ -82,6 +80,7 @@ class ReadPlan:
             empty without a cursor.
         zone: the one that asks whether MySQL knows the time zone; empty if it need not.
         rows: the one that reads the rows, each as one string.
+        days: those that the cursor puts rows into; None without.
     """
 
     columns: tuple[RawColumn, ...]
@@ -94,6 +93,7 @@ class ReadPlan:
     count_future: str
     zone: str
     rows: str
+    days: Days | None
 
 
 def check_declaration(
@@ -119,7 +119,8 @@ def check_declaration(
             f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
         )
     _check_names(table, [column.name for column in read], dialect)
-    named = [*table.primary_key, *filter(None, (table.cursor, table.deleted))]
+    cursor = table.cursor.columns if table.cursor else ()
+    named = [*table.primary_key, *cursor, *([table.deleted] if table.deleted else [])]
     named += [name for name, policy in table.policies.items() if policy != Policy()]
     for name in named:
         if description.column(name) is None and not (
@@ -138,12 +139,8 @@ def check_declaration(
             "Declare the columns of its primary key, or `primary_key: []` without a cursor "
             "to copy the table whole.",
         )
-    cursor = description.column(table.cursor) if table.cursor else None
-    if cursor and cursor.data_type not in _FIRST:
-        raise SourceError(
-            f"{where}: the cursor column {cursor.name} is {cursor.column_type}.",
-            f"Use a column of one of the types {', '.join(_FIRST)}, or none.",
-        )
+    if days := days_of(table, description, parse_zone("UTC")):
+        check_types(where, days, description.unique_keys)
 
 
 def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
@@ -176,8 +173,28 @@ def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
         )
 
 
+def days_of(table: Table, description: Description, zone: Zone) -> Days | None:
+    """Say what days the cursor puts a table's rows into; None without one."""
+    if table.cursor is None:
+        return None
+    columns = tuple(filter(None, map(description.column, table.cursor.columns)))
+    return Days(cursor=table.cursor, columns=columns, zone=zone)
+
+
+def cost_of_windows(table: Table, description: Description) -> str:
+    """Say what each window costs for want of an index on the cursor; empty if none is wanting."""
+    columns = table.cursor.columns if table.cursor else ()
+    if not (bare := [each for each in columns if each.lower() not in description.leading]):
+        return ""
+    indexes = (f"create index {each} on {table.source} ({each})" for each in bare)
+    return (
+        f"no index of {table.place} that reads may use begins with {', '.join(bare)}, so every "
+        f"window reads the whole table, about {description.rows:,} rows; {'; '.join(indexes)}"
+    )
+
+
 def plan_read(
-    table: Table, description: Description, window: Window, zone: Zone, dialect: Dialect
+    table: Table, description: Description, window: Window, days: Days | None, dialect: Dialect
 ) -> ReadPlan:
     """Write the statements for a window.
 
@@ -189,7 +206,7 @@ def plan_read(
         SourceError: a column's type has no equal in the warehouse; names table and column.
     """
     read = read_columns(table, description)
-    columns = [_raw_column(table, column, dialect) for column in read]
+    columns = [_raw_column(table, column, dialect, days) for column in read]
     source = f"{quote_mysql(table.database)}.{quote_mysql(table.source)}"
     expressions = [
         f"if({quote_mysql(column.name)} is null, {marker(NULL)}, {lands.text})"
@@ -201,16 +218,16 @@ def plan_read(
     hashed = tuple(name for name in fields if table.policy(name).is_hashed)
     # A condition that is neither true nor false leaves no row out.
     kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
-    days, count_without_cursor, count_future = "", "", ""
-    if table.cursor and (cursor := description.column(table.cursor)):
-        quoted = quote_mysql(cursor.name)
-        expressions.append(day_of(cursor, zone))
+    inside, count_without_cursor, count_future = "", "", ""
+    if days:
+        # A row without a day is refused by its cursor's value.
+        expressions.append(f"coalesce({days.day}, '')" if days.is_digits else days.day)
         fields.append(RUN_DATE)
-        days = _within(cursor, window, zone)
-        no_day = f"({quoted} is null or {quoted} < '{_FIRST[cursor.data_type]}')"
-        count_without_cursor = f"select count(*) from {source}{where(no_day, kept)}"
-        later = _within(cursor, Window(zone.day(datetime.now(UTC)) + DAY), zone)
-        count_future = f"select count(*) from {source}{where(later, kept)}"
+        inside = "" if window.is_whole else days.within(window)
+        count_without_cursor = f"select count(*) from {source}{where(days.missing, kept)}"
+        if not days.is_increasing:
+            later = days.within(Window(days.zone.day(datetime.now(UTC)) + DAY))
+            count_future = f"select count(*) from {source}{where(later, kept)}"
     joined = _joined(expressions)
     return ReadPlan(
         columns=tuple(columns),
@@ -218,11 +235,12 @@ def plan_read(
         hashed=hashed,
         kept=kept,
         trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
-        count=f"select count(*) from {source}{where(days, kept)}",
+        count=f"select count(*) from {source}{where(inside, kept)}",
         count_without_cursor=count_without_cursor,
         count_future=count_future,
-        zone="select " + converted("'2026-01-01'", zone) if zone.changes else "",
-        rows=f"select {joined} from {source}{where(days, kept)}",
+        zone="select " + converted("'2026-01-01'", days.zone) if days and days.zone.changes else "",
+        rows=f"select {joined} from {source}{where(inside, kept)}",
+        days=days,
     )
 
 
@@ -242,7 +260,7 @@ def read_columns(table: Table, description: Description) -> list[Column]:
     return [each for each in description.columns if not table.policy(each.name).is_left_out]
 
 
-def _raw_column(table: Table, column: Column, dialect: Dialect) -> RawColumn:
+def _raw_column(table: Table, column: Column, dialect: Dialect, days: Days | None) -> RawColumn:
     policy = table.policy(column.name)
     if policy.is_hashed:
         return _hashed(column)
@@ -250,24 +268,23 @@ def _raw_column(table: Table, column: Column, dialect: Dialect) -> RawColumn:
         lands = raw_column(column, dialect, policy.on_unrepresentable)
     except SourceError as error:
         raise SourceError(f"{table.place}: {error.fact}", error.remedy) from None
+    if days and (refused := days.refused(column)):
+        return replace(lands, text=f"if({refused}, {_refusal(lands)}, {lands.text})")
     is_key = lands.name in {name.lower() for name in table.primary_key}
     if is_key and dialect == REDSHIFT and lands.type.startswith("varchar"):
         # Another key may differ by blanks at its end alone, and Redshift would take the two for
         # one. In MySQL a binary text has no such blanks. [Redshift: "Significance of trailing
         # blanks"; MySQL: The CHAR and VARCHAR Types]
-        text, refused = as_bytes(lands.text), f"concat({marker(REFUSED)}, {lands.text})"
-        return replace(lands, text=f"if(right({text}, 1) = 0x20, {refused}, {lands.text})")
+        text = as_bytes(lands.text)
+        return replace(lands, text=f"if(right({text}, 1) = 0x20, {_refusal(lands)}, {lands.text})")
     return lands
+
+
+def _refusal(lands: RawColumn) -> str:
+    return f"concat({marker(REFUSED)}, {lands.text})"
 
 
 def _hashed(column: Column) -> RawColumn:
     """Read a hash instead of the value."""
     text = as_bytes(f"sha2({hash_text(column)}, 256)")
     return RawColumn(name=column.name.lower(), type=_HASH, value=text, text=text)
-
-
-def _within(cursor: Column, window: Window, zone: Zone) -> str:
-    """Write the window as a condition; none for the whole table."""
-    if window.is_whole:
-        return ""
-    return within(quote_mysql(cursor.name), cursor.data_type == "date", window, zone)

@@ -1,7 +1,7 @@
 """One table, compared as the two sides hold it at one instant, and the repair of what differs."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -13,11 +13,12 @@ from loader.errors import LandingError, LoaderError, RepairError, SourceError
 from loader.load.job import Job, unexpected
 from loader.load.repair import Repair
 from loader.source import mysql
+from loader.source.days import rising
 from loader.source.keys import key_columns
-from loader.source.read_plan import ReadPlan, check_declaration, plan_read
+from loader.source.read_plan import Description, ReadPlan, check_declaration, days_of, plan_read
 from loader.source.types import RawColumn
 from loader.verify.differences import differences
-from loader.verify.digest import kind_of
+from loader.verify.digest import DIALECTS, kind_of, landed_version
 from loader.verify.finding import Finding
 from loader.verify.sides import Sides
 from loader.warehouse import Warehouse
@@ -74,7 +75,7 @@ def _compare(
         with mysql.snapshot(source, table):
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-            read = plan_read(table, description, WHOLE, settings.zone, warehouse.dialect)
+            read = _planned(table, description, settings, warehouse, landed_before)
             exact, left_out = _values(table, read, held)
             has_values = with_values or not table.cursor
             identifying = _identifying(table, read, warehouse, held)
@@ -82,12 +83,11 @@ def _compare(
                 source=source,
                 warehouse=warehouse,
                 table=table,
-                zone=settings.zone,
                 description=description,
                 read=read,
-                keys=key_columns(table, description, read, settings.zone),
+                keys=key_columns(table, description, read),
                 key=tuple(identifying[name.lower()] for name in table.primary_key),
-                cursor=identifying.get((table.cursor or "").lower()),
+                version=_version(read, identifying, warehouse),
                 values=exact if has_values else (),
                 due=due,
             )
@@ -104,6 +104,28 @@ def _compare(
         left_out=left_out if has_values else (),
         repair=Repair(versions=versions, landed_before=landed_before),
     )
+
+
+def _planned(
+    table: Table,
+    description: Description,
+    settings: Settings,
+    warehouse: Warehouse,
+    landed_before: date,
+) -> ReadPlan:
+    """Plan to read the whole table; what is above an increasing cursor's marks is pending."""
+    days = days_of(table, description, settings.zone)
+    if days and days.is_increasing:
+        days = replace(days, marks=rising(warehouse.marks(table)), open_day=landed_before)
+    return plan_read(table, description, WHOLE, days, warehouse.dialect)
+
+
+def _version(read: ReadPlan, columns: Mapping[str, RawColumn], warehouse: Warehouse) -> str:
+    """Write the expression of a landed row's version; empty without a cursor."""
+    if (days := read.days) is None:
+        return ""
+    cursor = [columns[each.name.lower()] for each in days.columns]
+    return landed_version(DIALECTS[warehouse.dialect.name], days, cursor)
 
 
 def _due(table: Table, window: Window | None, landed_before: date | None) -> Window | None:
@@ -124,8 +146,7 @@ def _values(
     Args:
         held: the columns that the raw table has.
     """
-    named = {name.lower() for name in (*table.primary_key, table.cursor or "")}
-    others = [column for column in read.columns if column.name not in named]
+    others = [column for column in read.columns if column.name not in table.identifying]
     # The salt of a hash is not MySQL's to know.
     exact = [each for each in others if each.name in held and not table.policy(each.name).is_hashed]
     return tuple(exact), tuple(column.name for column in others if column not in exact)
@@ -140,8 +161,7 @@ def _identifying(
         LandingError: the raw table does not have one yet.
         SourceError: the values of one are not the same on both sides.
     """
-    wanted = {name.lower() for name in (*table.primary_key, table.cursor or "")}
-    found = {column.name: column for column in read.columns if column.name in wanted}
+    found = {column.name: column for column in read.columns if column.name in table.identifying}
     for column in found.values():
         if column.name not in held:
             raise LandingError(

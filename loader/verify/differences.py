@@ -17,7 +17,6 @@ from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.days import where
 from loader.source.keys import Key
-from loader.source.types import quote_mysql
 from loader.verify.finding import EXTRA, KINDS, MISSING, STALE, Day
 from loader.verify.sides import Sides
 
@@ -34,7 +33,7 @@ With keys of MySQL's greatest length they are 6 GB; the smallest cluster keeps 8
 [Redshift: DECLARE, "Cursor constraints"]
 """
 
-_FIRST_DAY = date(1970, 1, 1)
+_FIRST_DAY, _DAY_MICROS = date(1970, 1, 1), 86_400_000_000
 
 Totals: TypeAlias = dict[int, tuple[int, int]]
 """The number of rows and the sum of their hashes, by bucket."""
@@ -44,7 +43,7 @@ class Row(NamedTuple):
     """A row as either side lists it."""
 
     row_hash: int
-    micros: int
+    number: int
     key: Key
 
 
@@ -75,12 +74,12 @@ def differences(sides: Sides, has_pending: bool) -> tuple[int, tuple[Day, ...], 
             perhaps.add(version)
         else:
             versions.add(version)
-            counts[sides.day(version.micros), kind] += 1
+            counts[sides.day(version.number), kind] += 1
     for chunk in perhaps.chunks():  # gone, or on days now that are not compared
         moved = sides.keys.days(sides.source, (version.key for version in chunk))
         for version in chunk:
             versions.add(version)
-            counts[sides.day(version.micros), STALE if version.key in moved else EXTRA] += 1
+            counts[sides.day(version.number), STALE if version.key in moved else EXTRA] += 1
     rows = [_by_day(sides, parts, totals) for totals in (here, there)]
     days = (
         Day(
@@ -96,13 +95,16 @@ def differences(sides: Sides, has_pending: bool) -> tuple[int, tuple[Day, ...], 
 
 def _parts(sides: Sides) -> int:
     """Into how many buckets each day is to be divided."""
-    days = 0
-    if sides.cursor:
-        name = quote_mysql(sides.table.cursor or "")
-        span = f"select to_days(max({name})) - to_days(min({name})) from {sides.keys.source}"
-        ((days,),) = mysql.fetch(sides.source, span + where(sides.in_source(sides.due)))
     wanted = min(sides.description.rows // _BUCKET_ROWS, _BUCKETS)
-    return max(1, wanted // (1 + int(days or 0)))
+    if (days := sides.read.days) is None:
+        return max(1, wanted)
+    if days.is_increasing:
+        return max(1, wanted // (1 + len(days.marks)))
+    queries = days.spans(sides.keys.source, sides.due)
+    ends = [mysql.fetch(sides.source, query)[0] for query in queries]
+    found = [int(end) for both in ends for end in both if end is not None]
+    span = (max(found) - min(found)) // _DAY_MICROS if found else 0
+    return max(1, wanted // (1 + span))
 
 
 def _bucket(parts: int) -> str:
@@ -124,10 +126,11 @@ def _totals(sides: Sides, ours: str, theirs: str, parts: int) -> tuple[Totals, T
 
 def _no_day(sides: Sides) -> SourceError:
     """The error of a cursor such as 2026-02-00; tells one of them."""
-    table, name = sides.table, quote_mysql(sides.table.cursor or "")
-    one = f"select left(min(cast({name} as char)), 10) from {sides.keys.source}"
-    no_day = where(f"to_days({name}) is null", sides.read.kept)
-    ((day,),) = mysql.fetch(sides.source, one + no_day)
+    table, days = sides.table, sides.read.days
+    value = f"cast({days.value if days else ''} as char)"
+    one = f"select min(left({value}, {14 if days and days.is_digits else 10})) "
+    no_day = where(f"to_days({sides.keys.day}) is null", sides.read.kept)
+    ((day,),) = mysql.fetch(sides.source, f"{one}from {sides.keys.source}{no_day}")
     return SourceError(
         f"{table.place}: the cursor column {table.cursor} holds {day}, which is no day.",
         "Mend the row in MySQL; nothing was compared.",
@@ -138,7 +141,7 @@ def _by_day(sides: Sides, parts: int, totals: Totals) -> Counter[date | None]:
     """Add up the rows of each day; of all, without a cursor."""
     rows = Counter[date | None]()
     for bucket, (count, _) in totals.items():
-        rows[_FIRST_DAY + bucket // parts * DAY if sides.cursor else None] += count
+        rows[_FIRST_DAY + bucket // parts * DAY if sides.read.days else None] += count
     return rows
 
 
@@ -151,7 +154,7 @@ def _listed(
         condition: tells the buckets.
         rows: how many there are, on the side that has more.
     """
-    names = ["key_hash", "row_hash", "micros", *(f"key{n}" for n in range(len(sides.key)))]
+    names = ["key_hash", "row_hash", "version", *(f"key{n}" for n in range(len(sides.key)))]
     parts = 1 + rows // _LISTED_ROWS
     for part in range(parts):
         also = f" and mod(abs(key_hash), {parts}) = {part}" if parts > 1 else ""
@@ -176,8 +179,8 @@ def _listed(
 
 
 def _row(sides: Sides, fields: Sequence[Any]) -> Row:
-    row_hash, micros, *texts = fields[1:]
-    return Row(int(row_hash), int(micros), sides.keys.key(texts))
+    row_hash, number, *texts = fields[1:]
+    return Row(int(row_hash), int(number), sides.keys.key(texts))
 
 
 def _tell_apart(listed: Iterable[tuple[list[Row], list[Row]]]) -> Iterator[tuple[str, Version]]:
@@ -186,7 +189,7 @@ def _tell_apart(listed: Iterable[tuple[list[Row], list[Row]]]) -> Iterator[tuple
         here, there = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
         of_ours, of_theirs = ({row.key for row in rows} for rows in (here, there))
         for row in here.elements():
-            yield STALE if row.key in of_theirs else MISSING, Version(row.key, row.micros)
+            yield STALE if row.key in of_theirs else MISSING, Version(row.key, row.number)
         for row in there.elements():
             if row.key not in of_ours:
-                yield EXTRA, Version(row.key, row.micros)
+                yield EXTRA, Version(row.key, row.number)

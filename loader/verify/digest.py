@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from loader.source.days import Days
 from loader.source.types import RawColumn, as_bytes
 from loader.warehouse.session import quote
 
@@ -37,6 +38,8 @@ class Dialect:
         value: writes a column's value.
         whole: a number as a BIGINT.
         micros: the microseconds from 1970 to a date or timestamp, as a BIGINT.
+        instant: fourteen digits, YYYYMMDDHHMMSS, as a timestamp.
+        decoded: bytes as the text that they are.
         bits: the bytes of a float as hexadecimal digits, the least significant one first.
         sha256: the hexadecimal digits of a text's SHA-256.
         number: hexadecimal digits as a BIGINT.
@@ -56,6 +59,8 @@ class Dialect:
     shown: str
     texts: Mapping[str, str]
     bytes_of: str = ""
+    instant: str = ""
+    decoded: str = ""
     null: str
     joined: Callable[[Sequence[str]], str]
 
@@ -92,6 +97,7 @@ def _warehouse(hexadecimal: str, **templates: str) -> Dialect:
             "date": "to_char({}, 'YYYY-MM-DD')",
             "timestamp": "to_char({}, 'YYYY-MM-DD HH24:MI:SS.US')",
         },
+        instant="(to_timestamp({}, 'YYYYMMDDHH24MISS') at time zone 'UTC')",
         null="chr(30)",
         joined=" || chr(31) || ".join,
         **templates,
@@ -101,6 +107,7 @@ def _warehouse(hexadecimal: str, **templates: str) -> Dialect:
 POSTGRES = _warehouse(
     "'\\x' || upper(encode({}, 'hex'))",
     bytes_of="cast({} as bytea)",
+    decoded="convert_from({}, 'UTF8')",
     # By day and time: EXTRACT(EPOCH) costs twice as much.
     micros="(cast({} as date) - date '1970-01-01') * 86400000000 "
     "+ cast(date_part('epoch', cast(cast({} as timestamp) as time)) * 1000000 as bigint)",
@@ -114,6 +121,7 @@ POSTGRES = _warehouse(
 REDSHIFT = _warehouse(
     "upper(from_varbyte({}, 'hex'))",
     bytes_of="from_hex({})",
+    decoded="from_varbyte({}, 'utf8')",
     micros="datediff(microsecond, timestamp '1970-01-01', cast({} as timestamp))",
     bits="substring(st_ashexwkb(st_makepoint(cast({} as double precision) + 0, 0)), 11, 16)",
     sha256="sha2({}, 256)",
@@ -123,31 +131,48 @@ DIALECTS = {"postgres": POSTGRES, "redshift": REDSHIFT}
 
 
 def digested(
-    dialect: Dialect,
-    key: Sequence[RawColumn],
-    cursor: RawColumn | None,
-    values: Sequence[RawColumn],
+    dialect: Dialect, key: Sequence[RawColumn], version: str, values: Sequence[RawColumn]
 ) -> str:
     """Write the columns that either side selects of a row.
 
-    `row_hash` tells rows apart and `key_hash` most keys; `micros` is the cursor in microseconds
-    from 1970, 0 without one; `key0` and so on are the texts of the key's columns.
+    `row_hash` tells rows apart and `key_hash` most keys; `version` is the cursor as a number, 0
+    without one; `key0` and so on are the texts of the key's columns.
 
     Args:
         key: what identifies a row; where nothing does, its values have to.
+        version: the expression of the row's version; empty without a cursor.
     """
-    micros = fill(dialect.micros, dialect.value(cursor)) if cursor else "0"
     texts = [_compared(dialect, column) for column in key]
-    versions = [_compared(dialect, cursor)] if cursor else []
+    versions = [fill(dialect.shown, version)] if version else []
     row = _hashed(dialect, [*texts, *versions, *(_nullable(dialect, each) for each in values)])
     number = _hashed(dialect, texts) if key else row
     if key and all(kind_of(column) == "whole" for column in key):
         wholes = [fill(dialect.whole, f"mod({dialect.value(each)}, {PRIME})") for each in key]
-        number, both = _folded(wholes), _folded([*wholes, micros])
+        number, both = _folded(wholes), _folded([*wholes, version or "0"])
         row = row if values else f"{both} * {both}"
-    named = {"key_hash": number, "row_hash": row, "micros": micros}
+    named = {"key_hash": number, "row_hash": row, "version": version or "0"}
     named |= {f"key{n}": _text(dialect, column) for n, column in enumerate(key)}
     return ", ".join(f"{expression} as {name}" for name, expression in named.items())
+
+
+def landed_version(dialect: Dialect, days: Days, columns: Sequence[RawColumn]) -> str:
+    """Write the version of a row that is landed, as `Days.version` is MySQL's.
+
+    Args:
+        columns: the cursor's, as they land.
+    """
+
+    def version(column: RawColumn) -> str:
+        value, kind = dialect.value(column), kind_of(column)
+        if days.unit:
+            return f"{fill(dialect.whole, value)} * {days.unit}"
+        if days.is_digits:
+            value = fill(dialect.decoded if kind == "bytes" else dialect.shown, value)
+            value = fill(dialect.instant, value)
+        return fill(dialect.micros, value)
+
+    versions = ", ".join(map(version, columns))
+    return f"coalesce({versions})" if len(columns) > 1 else versions
 
 
 def kind_of(column: RawColumn) -> Kind:

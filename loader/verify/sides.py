@@ -1,21 +1,20 @@
 """A table on both sides: the rows that are compared, as subqueries with the same columns."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 from loader.declared.tables import Table
-from loader.declared.windows import Window, Zone
+from loader.declared.windows import Window
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
-from loader.source.days import where, within
+from loader.source.days import where
 from loader.source.keys import Key, KeyColumns
 from loader.source.read_plan import DELETED_AT, LOAD_ID, RUN_DATE, Description, ReadPlan
-from loader.source.types import RawColumn, quote_mysql
+from loader.source.types import RawColumn
 from loader.verify.digest import DIALECTS, MYSQL, digested, fill, kind_of
 from loader.warehouse import Warehouse
 from loader.warehouse.session import quote
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PENDING = "_pending"
 
 
@@ -25,7 +24,7 @@ class Sides:
 
     Attributes:
         key: what identifies a row; empty if nothing does.
-        cursor: the column that says which version it is; None without.
+        version: the expression of its version in the warehouse; empty without a cursor.
         values: the columns whose values are compared as well.
         due: the days that are compared.
     """
@@ -33,27 +32,25 @@ class Sides:
     source: mysql.Source
     warehouse: Warehouse
     table: Table
-    zone: Zone
     description: Description
     read: ReadPlan
     keys: KeyColumns
     key: tuple[RawColumn, ...]
-    cursor: RawColumn | None
+    version: str
     values: tuple[RawColumn, ...]
     due: Window
 
-    def day(self, micros: int) -> date | None:
+    def day(self, version: int) -> date | None:
         """The day of a version, in the declared time zone; None without a cursor."""
-        if self.cursor is None:
-            return None
-        instant = _EPOCH + timedelta(microseconds=micros)
-        return instant.date() if self.cursor.type == "date" else self.zone.day(instant)
+        return self.read.days.day_at(version) if self.read.days else None
 
     def source_rows(self) -> str:
         """Write the query for MySQL's rows of the days that are due."""
-        day = f"to_days({self.keys.day}) - 719528" if self.cursor else "0"
+        days = self.read.days
+        day = f"to_days({days.day}) - 719528" if days else "0"
         return (
-            f"select {digested(MYSQL, self.key, self.cursor, self.values)}, {day} as day_number "
+            f"select {digested(MYSQL, self.key, days.version if days else '', self.values)}, "
+            f"{day} as day_number "
             f"from {self.keys.source}{where(self.in_source(self.due), self.read.kept)}"
         )
 
@@ -68,7 +65,7 @@ class Sides:
         """
         dialect = DIALECTS[self.warehouse.dialect.name]
         relation = self.warehouse.relation(self.table.name)
-        due = self._in_warehouse() if self.cursor and self.due.start else ""
+        due = self._in_warehouse() if self.read.days and self.due.start else ""
         conditions = [due, self._is_newest(relation, due) if self.key else ""]
         if has_pending:
             same = self._same_key("pending")
@@ -76,30 +73,27 @@ class Sides:
         if DELETED_AT in self.warehouse.raw_columns(self.table.name):
             conditions.append(f"landed.{DELETED_AT} is null")
         day = "0"
-        if self.cursor:
-            # A row that is no longer in its window counts on its cursor's day in UTC, which may be
-            # the next one: then both days differ, and its row is listed for both sides.
-            own = f"cast(landed.{quote(self.cursor.name)} as date)"
-            day = f"coalesce(landed.{RUN_DATE}, {own}) - date '1970-01-01'"
+        if self.read.days:
+            # A row that is no longer in its window counts on its version's day in UTC, which may be
+            # another one: then both days differ, and its row is listed for both sides.
+            own = "0" if self.read.days.is_increasing else f"floor({self.version} / 86400000000.0)"
+            day = f"cast(coalesce(landed.{RUN_DATE} - date '1970-01-01', {own}) as bigint)"
         return (
-            f"select {digested(dialect, self.key, self.cursor, self.values)}, {day} as day_number "
+            f"select {digested(dialect, self.key, self.version, self.values)}, {day} as day_number "
             f"from {relation} as landed{where(*conditions)}"
         )
 
     def in_source(self, window: Window) -> str:
         """Write that a row of MySQL's is in a window; empty without a cursor."""
-        name = quote_mysql(self.table.cursor or "")
-        return self._within(name, window) if self.cursor else ""
+        return self.read.days.within(window) if self.read.days else ""
 
     def _in_warehouse(self) -> str:
         """Write that a row is in its window, or would be if it had not been landed without it."""
-        cursor = self._within(f"landed.{quote(self.cursor.name if self.cursor else '')}", self.due)
-        day = within(f"landed.{RUN_DATE}", True, self.due, self.zone)
-        return f"({day} or (landed.{RUN_DATE} is null and {cursor}))"
-
-    def _within(self, cursor: str, window: Window) -> str:
-        is_date = self.cursor is not None and self.cursor.type == "date"
-        return within(cursor, is_date, window, self.zone)
+        edges = self.read.days.edges(self.due) if self.read.days else ()
+        own = "".join(f" and {self.version} {compares} {edge}" for compares, edge in edges)
+        days = [(">=", self.due.start), ("<", self.due.end)]
+        day = " and ".join(f"landed.{RUN_DATE} {how} '{each}'" for how, each in days if each)
+        return f"({day} or (landed.{RUN_DATE} is null{own}))"
 
     def _is_newest(self, relation: str, due: str) -> str:
         """Write that no later load has a row's key; nothing if there is none.
@@ -129,7 +123,7 @@ class Sides:
         Returns:
             How many there are.
         """
-        if self.cursor is None:
+        if self.read.days is None:
             return 0
         later = where(self.in_source(Window(landed_before, None)), self.read.kept)
         statement = f"select {self.keys.texts} from {self.keys.source}{later}"

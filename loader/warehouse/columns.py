@@ -3,6 +3,7 @@
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import ClassVar, TypeAlias
 
 from loader.declared.profile import Profile
@@ -89,6 +90,19 @@ class RawTables(Session, ABC):
         )
         return {name: type_name(kind) for name, kind in rows}
 
+    def marks(self, table: Table) -> list[tuple[date, int]]:
+        """Read the largest value of an increasing cursor that each day holds, in order."""
+        if not table.cursor or not self.raw_columns(table.name):
+            return []
+        largest = f"cast(max({quote(table.cursor.columns[0].lower())}) as bigint)"
+        return [
+            (day, int(most))
+            for day, most in self.execute(
+                f"select {RUN_DATE}, {largest} from {self.relation(table.name)} "
+                f"where {RUN_DATE} is not null group by 1 order by 1"
+            )
+        ]
+
     def column_changes(
         self, table: Table, columns: Sequence[RawColumn], earlier: Sequence[Load], is_whole: bool
     ) -> Changes:
@@ -156,8 +170,10 @@ class RawTables(Session, ABC):
         """Say what tells a table's rows apart and puts them into days, as the ledger keeps it."""
         key = ", ".join(name.lower() for name in table.primary_key) or "none"
         zone = self._settings.zone.name
-        days = f", days of {table.cursor.lower()} in {zone}" if table.cursor else ""
-        return f"key {key}{days}"
+        if (cursor := table.cursor) is None:
+            return f"key {key}"
+        kind = f" ({cursor.kind})" if cursor.kind else ""
+        return f"key {key}, days of {str(cursor).lower()}{kind} in {zone}"
 
     def _landed_otherwise(self, table: Table, earlier: Sequence[Load], is_whole: bool) -> Changes:
         """Compare what a raw table was landed by with the declaration.

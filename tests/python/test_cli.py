@@ -159,11 +159,6 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline):
 @pytest.mark.parametrize(
     ("statements", "changes", "finding", "remedy"),
     [
-        (["alter table t drop key updated_at"], {}, "no index of", "create index"),
-        (
-            ["alter table t alter index updated_at /*!80000 invisible */ /*M! ignored */"],
-            {}, "an invisible or ignored one", "create index",
-        ),
         (["alter table t drop primary key"], {}, "no primary or unique key", "primary_key: []"),
         (
             ["alter table t modify updated_at datetime", "insert into t values (9, null)"],
@@ -188,6 +183,24 @@ def test_check_names_what_is_wrong_and_its_remedy(pipeline, statements, changes,
     assert remedy in wrong
     assert re.search(r"\n\d checks passed, \d wrong: \w+ .+\.\n$", done.stdout)
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["drop key updated_at", "alter index updated_at /*!80000 invisible */ /*M! ignored */"],
+)
+def test_a_cursor_without_an_index_is_a_warning_with_its_cost(pipeline, change):
+    pipeline.mysql(f"alter table t {change}", "analyze table t")
+    warning = (
+        f"no index of {pipeline.database}.t that reads may use begins with updated_at, so every "
+        r"window reads the whole table, about \d rows; create index updated_at on t \(updated_at\)"
+    )
+    done = pipeline.loader("check")
+    assert done.returncode == 0, done.stdout
+    assert re.search(f"ok +table t: .*; warning: {warning}", done.stdout), done.stdout
+    done = pipeline.loader("load", "--run-date", "2026-07-01")
+    assert done.returncode == 0
+    assert re.search(f"t: {warning}", done.stdout + done.stderr), done.stdout + done.stderr
 
 
 def test_check_notices_a_user_without_rights(new_pipeline, superuser):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from loader.declared.tables import Table
+from loader.declared.tables import Cursor, Table
 from loader.declared.windows import (
     DAY,
     FIRST_CHANGE,
@@ -145,7 +145,7 @@ def test_a_catch_up_begins_at_the_first_day_that_no_landing_covers(landed, first
     settings = SimpleNamespace(zone=there)
     for lookback in (0, 1):
         table = Table(
-            name="t", database="d", source="t", primary_key=("id",), cursor="c",
+            name="t", database="d", source="t", primary_key=("id",), cursor=Cursor(columns=("c",)),
             lookback_days=lookback,
         )  # fmt: skip
         jobs = list(jobs_for([table], None, "catch_up", warehouse, settings))

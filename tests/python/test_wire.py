@@ -15,7 +15,7 @@ from loader.cli.session import open_session
 from loader.declared.windows import WHOLE
 from loader.errors import SourceError
 from loader.source import mysql, wire
-from loader.source.read_plan import plan_read
+from loader.source.read_plan import days_of, plan_read
 from loader.source.types import POSTGRES, REDSHIFT
 
 pytestmark = pytest.mark.only("postgres", because="no warehouse is asked")
@@ -41,7 +41,8 @@ def read_of(pipeline, source, name="t", dialect=POSTGRES):
         session = open_session(None)
     table = session.tables[name]
     description = mysql.describe(source, table)
-    return plan_read(table, description, WHOLE, session.settings.zone, dialect)
+    days = days_of(table, description, session.settings.zone)
+    return plan_read(table, description, WHOLE, days, dialect)
 
 
 def test_a_session_reads_as_long_as_it_takes_and_counts_what_is_there_now(pipeline):

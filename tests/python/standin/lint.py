@@ -95,7 +95,7 @@ def _loader_statements() -> Iterator[str]:
         window_end=date(2026, 7, 2), started_at=datetime(2026, 7, 2), manifest="s3://b/m.json",
     )  # fmt: skip
     for table in tables.values():
-        names = {*table.primary_key, *filter(None, (table.cursor, table.deleted))}
+        names = {*table.identifying, *filter(None, (table.deleted,))}
         columns = [
             raw_column(Column(name=name, data_type="int", column_type="int"), REDSHIFT)
             for name in sorted(names)
