@@ -3,14 +3,16 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 
 import pymysql
 
-from loader.declare.personal import personal, words_of
+from loader.declare.cursors import choose_cursor
+from loader.declare.personal import personal
 from loader.declare.survey import Found
 from loader.declared.policies import Policy
-from loader.declared.tables import Cursor, Table
+from loader.declared.tables import Table
 from loader.declared.windows import WHOLE, Zone
 from loader.errors import SourceError
 from loader.source import mysql
@@ -21,10 +23,6 @@ from loader.source.types import Dialect, as_bytes, quote_mysql, raw_column
 
 COUNTED_MOST = 1_000_000
 """Rows, by MySQL's estimate, up to which a table's values are looked at."""
-_CHANGED = re.compile(
-    r"(?:^|_)(?:last|time|date)?(?:upd|updated?|modif|modified|changed?|edited|written|mtime)(?:_|$)"
-)
-_NOT_YET = re.compile("next|check|expir|until")
 _FLAG, _FLAGS = re.compile(r"(is_?)?deleted"), {"tinyint", "bit"}
 
 
@@ -104,8 +102,9 @@ class Chooser:
             why = error.fact.removeprefix(f"{found.place}: ").rstrip(".")
             return Proposal(found=found, table=None, remarks=(why,))
         if found.key:
-            cursor, why_not = self._cursor(found, table)
-            remarks += why_not
+            plan = partial(self._plan, found=found)
+            cursor, told = choose_cursor(self.source, table, found, plan, COUNTED_MOST)
+            remarks += told
             if cursor:
                 table = replace(table, cursor=cursor, lookback_days=1)
         flags = (each for each in found.description.columns if each.data_type in _FLAGS)
@@ -128,35 +127,6 @@ class Chooser:
                     policies[name] = Policy(on_unrepresentable="text", pii=policy.pii)
                     remarks.append(f"{column.name} is {column.column_type} and lands as text")
         return policies, remarks
-
-    def _cursor(self, found: Found, table: Table) -> tuple[Cursor | None, list[str]]:
-        """Choose the column that tells when a row changed, if its days can be read."""
-        indexed, remarks = found.description.leading, list[str]()
-        named = [
-            column
-            for column in found.description.columns
-            if column.data_type in DATES and (column.is_touched or _tells_changes(column.name))
-        ]
-        for column in sorted(named, key=lambda each: not each.is_touched):
-            name = column.name
-            if column.nullable:
-                remarks.append(f"{name} may be NULL, so it is no cursor")
-            elif name.lower() not in indexed:
-                remarks.append(
-                    f"{name} would be its cursor if an index began with it: create index "
-                    f"{name} on {found.place} ({name})"
-                )
-            else:
-                cursor = Cursor(columns=(name,))
-                with_cursor = replace(table, cursor=cursor)
-                try:
-                    mysql.check_cursor(self.source, with_cursor, self._plan(with_cursor, found))
-                except SourceError as error:
-                    remarks.append(f"{name} is no cursor: {error.fact.rstrip('.')}")
-                else:
-                    by_name = f"{name} was chosen by its name: make sure that every change sets it"
-                    return cursor, [] if column.is_touched else [by_name]
-        return None, remarks
 
     def _plan(self, table: Table, found: Found) -> ReadPlan:
         days = days_of(table, found.description, self.zone)
@@ -188,11 +158,6 @@ class Chooser:
                     f"it, or declare on_unrepresentable: {policy}"
                 )
         return remarks
-
-
-def _tells_changes(name: str) -> bool:
-    words = words_of(name)
-    return bool(_CHANGED.search(words)) and not _NOT_YET.search(words)
 
 
 def raw_name(found: Found, dialect: Dialect, taken: Collection[str]) -> str:

@@ -24,7 +24,7 @@ def check_types(place: str, days: Days, unique_keys: Collection[tuple[str, ...]]
     cursor = days.cursor
     for column in days.columns:
         where = f"{place}: the cursor column {column.name} is {column.column_type}"
-        if cursor.kind not in (kinds := _kinds(column)):
+        if cursor.kind not in (kinds := kinds_of(column)):
             is_said = cursor.kind or not any(kinds)
             told = "" if is_said else ", and nothing says what its values are"
             named = " or ".join(filter(None, kinds))
@@ -47,7 +47,7 @@ def check_types(place: str, days: Days, unique_keys: Collection[tuple[str, ...]]
         )
 
 
-def _kinds(column: Column) -> tuple[str, ...]:
+def kinds_of(column: Column) -> tuple[str, ...]:
     """List the kinds of cursor that a column can be; the empty one where its type says it."""
     if column.data_type in DATES:
         return ("",)

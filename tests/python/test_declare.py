@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pipeline import mysql_administrator
 
 from loader.cli.session import open_session
-from loader.declare.choose import _tells_changes, raw_name
+from loader.declare.choose import raw_name
+from loader.declare.cursors import tells_changes
 from loader.declare.survey import Found
 from loader.declare.write import scalar
 from loader.source.types import POSTGRES
@@ -29,6 +30,17 @@ TABLES = """
     create table customer (id int primary key, email varchar(50), homePhone varchar(9),
         password_hash char(60), address_id int, is_deleted tinyint(1) not null default 0);
     create table old_days (id int primary key, paid_on date, note varchar(9));
+    create table moodle (id int primary key, timecreated bigint, timemodified bigint not null,
+        updated_by int not null, key (timemodified));
+    insert into moodle values (1, 0, 1782900000, 1), (2, null, 1782900060, 1);
+    create table mrs (id int primary key, date_created datetime not null, date_changed datetime,
+        key (date_created), key (date_changed));
+    insert into mrs values (1, '2026-07-01', null), (2, '2026-07-01', '2026-07-02');
+    create table wiki (page_id int primary key, page_touched binary(14) not null,
+        key (page_touched));
+    insert into wiki values (1, '20260701120000');
+    create table ids (id int primary key, updated int not null, changed int not null);
+    insert into ids values (1, 7, 0);
     create view all_orders as select * from orders;
     insert into orders values (1, 1.5, '2026-07-01'), (2, 2.5, '2026-07-01 23:00:00');
     insert into `Order Lines` values (1, 1, 'a'), (1, 2, null);
@@ -47,9 +59,25 @@ HOW = {
     "places: places, key id, copied whole": [
         "at is point and lands as text", "changed_on may be NULL, so it is no cursor",
     ],
-    "late: late, key id, copied whole": [
-        "modified would be its cursor if an index began with it: "
-        "create index modified on {}.late (modified)"
+    "late: late, key id, days of modified": [
+        "modified was chosen by its name: make sure that every change sets it",
+        "no index of {0}.late that reads may use begins with modified, so every window reads the "
+        "whole table, about 0 rows; create index modified on late (modified)"
+    ],
+    "moodle: moodle, key id, days of timemodified (seconds)": [
+        "timemodified was chosen by its name: make sure that every change sets it",
+        "timemodified counts seconds, as its values, 1782900000 to 1782900060, say",
+    ],
+    "mrs: mrs, key id, days of date_changed, date_created": [
+        "date_changed and date_created were chosen by their names: make sure that every change "
+        "sets date_changed",
+    ],
+    "wiki: wiki, key page_id, days of page_touched": [
+        "page_touched was chosen by its name: make sure that every change sets it",
+    ],
+    "ids: ids, key id, copied whole": [
+        "updated is no cursor: updated holds 7 to 7, which are no times",
+        "changed is no cursor: changed holds no time yet",
     ],
     "unset: unset, key id, copied whole": [
         "modified is no cursor: 1 rows of {0}.unset have no day in the cursor column modified "
@@ -111,12 +139,13 @@ def test_what_is_declared_lands_and_builds_as_it_was_written(shop):
     assert declare(shop, "--check")[1].splitlines()[-1].startswith("0 tables are not declared")
 
     written = "".join(after[name].decode() for name in after.keys() - before.keys())
-    assert written.count("\n") / 8 < 35
+    assert written.count("\n") / 12 < 35
     done = shop.loader("load", "--select", "customer")
     assert done.returncode == 1
     assert "marked `pii: true` without a policy: email, homephone" in done.stderr
     assert "column paid_on has no equal" in shop.fails("--select", "old_days")
     names = ["orders", "order_lines", "visits", f"{database}__nps_summary", "places", "late"]
+    names += ["moodle", "mrs", "wiki", "ids"]
     shop.load("--select", *names)
     shop.build("build", "--select", *names, *(f"source:raw_data.{name}" for name in names))
     rows = shop.query('select order_id, "from", note from analytics.order_lines order by 2')
@@ -256,7 +285,7 @@ def test_names_that_only_mysql_tells_apart_are_all_declared(new_pipeline):
     ],
 )  # fmt: skip
 def test_a_column_that_tells_when_a_row_changed_is_known_by_its_words(name, is_one):
-    assert _tells_changes(name) is is_one
+    assert tells_changes(name) is is_one
 
 
 @pytest.mark.reads("mariadb", because="MySQL has no sequences")
