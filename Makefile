@@ -8,20 +8,26 @@ LOCAL := .venv/bin/python -m loader.local
 INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up play down clean test test-everywhere test-rest test-mysql test-airflow soak bench smoke-redshift lint \
-	audit site docs lock
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' Makefile)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
+# sample
 demo: .venv/installed  ## from an empty folder to a checked NPS summary
 	@$(LOCAL) demo
+
+own: .venv/installed  ## take the sample out, so that a project for your own tables is left
+	@$(LOCAL) own
+# end of sample
 
 up: .venv/installed  ## start the embedded MySQL, PostgreSQL and S3
 	@$(LOCAL) up
 
+# sample
 play: .venv/installed  ## let one more day happen in the sample
 	@$(LOCAL) play
+# end of sample
 
 down:  ## stop the embedded services, and only those
 	@[ ! -x .venv/bin/python ] || $(LOCAL) down
@@ -29,6 +35,7 @@ down:  ## stop the embedded services, and only those
 test: .venv/installed-dev  ## run the tests on PostgreSQL, and Redshift's own on its stand-in
 	@.venv/bin/python -m pytest
 
+# sample
 test-everywhere: .venv/installed-dev  ## run every test on both warehouses
 	@.venv/bin/python -m pytest --everywhere
 
@@ -37,6 +44,7 @@ test-rest: .venv/installed-dev  ## run what `make test-everywhere` does and `mak
 
 test-mysql: .venv/installed-dev  ## run all of PostgreSQL's tests on Oracle's MySQL (LOADER_TEST_MYSQLD)
 	@.venv/bin/python -m pytest --mysql
+# end of sample
 
 # Airflow has an environment of its own: its pins and dbt's exclude each other.
 test-airflow: export AIRFLOW_HOME := $(CURDIR)/.local/airflow/home
@@ -45,6 +53,7 @@ test-airflow: export AIRFLOW__LOGGING__LOGGING_LEVEL := WARNING
 test-airflow: .local/airflow/installed  ## load the DAG of the docs with Airflow's own parser
 	@.local/airflow/bin/python tests/airflow/check_dag.py
 
+# sample
 soak: export SOAK_RUNS ?= 100
 soak: export SOAK_STEPS ?= 25
 soak: .venv/installed-dev  ## drive the pipeline at random, SOAK_RUNS times on each warehouse
@@ -55,17 +64,18 @@ bench: .venv/installed-dev  ## measure the loader beside the raw pipe, pandas an
 
 smoke-redshift: .venv/installed-dev  ## try every step on your own Redshift, and drop it all again
 	@PYTHONPATH=tests/python .venv/bin/python -m smoke
+# end of sample
 
 lint site docs: export DBT_TARGET := local
 lint site docs: export DBT_PROFILES_DIR := $(CURDIR)
 
 lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, how large it is, and what Redshift would refuse
 	@.venv/bin/python tests/python/bounds.py
-	@.venv/bin/ruff check bench docs loader report tests
-	@.venv/bin/ruff format --check bench docs loader report tests
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@$(LOCAL) up
-	@.venv/bin/sqlfluff lint --processes 1 models tests snapshots
+	@.venv/bin/sqlfluff lint --processes 1 $(wildcard models tests snapshots)
 	@PYTHONPATH=tests/python .venv/bin/python -m standin.lint
 
 audit: .venv/installed-dev  ## look every pinned package up among the known vulnerabilities (on the internet)
@@ -82,7 +92,7 @@ docs: site  ## write them and serve them
 clean:  ## stop the services and leave nothing behind
 	@[ ! -x .venv/bin/python ] || $(LOCAL) clean
 	@rm -rf .venv .local .hypothesis
-	@find loader report bench tests -name __pycache__ -prune -exec rm -rf {} +
+	@find $(wildcard loader report bench tests) -name __pycache__ -prune -exec rm -rf {} +
 
 lock: .venv/installed-dev  ## write requirements*.txt from pyproject.toml
 	@for set in "--all-extras -o requirements-dev.txt" \

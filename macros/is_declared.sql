@@ -10,6 +10,9 @@
             {%- do names.append(mysql_to_redshift.text_literal(source.identifier) | trim) -%}
         {%- endif -%}
     {%- endfor -%}
-    {{ return(column ~ ' in (' ~ names | join(', ') ~ ')' if names else '1 = 1') }}
+    {%- if not execute or not graph.get('sources') -%}
+        {{ return('1 = 1') }}
+    {%- endif -%}
+    {{ return(column ~ ' in (' ~ names | join(', ') ~ ')' if names else '1 = 0') }}
 
 {% endmacro %}

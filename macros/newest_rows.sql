@@ -95,7 +95,7 @@ select * from newest
 {% endmacro %}
 
 
-{#- The loader's own columns, which every staging view hands on; models/glossary.md describes them. -#}
+{#- The loader's own columns, which every staging view hands on; models/loader.md describes them. -#}
 {% macro loader_columns() %}
     {{- return('_run_date,\n    _load_id,\n    _loaded_at,\n    _deleted_at') -}}
 {% endmacro %}

@@ -62,26 +62,27 @@ def read_summaries(warehouse: Warehouse, target: str | None) -> Summaries:
 
     Returns:
         The rows by name, with every value as the driver gives it, and the table that they are of
-        as the attribute `table`.
+        as the attribute `table`; of a mart that the project does not have, none and "".
 
     Raises:
-        ReportError: the project cannot be read, or a mart is not in it or not built yet.
+        ReportError: the project cannot be read, has no mart of these, or one is not built yet.
         LandingError: the warehouse could not be reached, or refused.
     """
     schemas = _schemas(target)
     found = {}
     with warehouse.snapshot():
         for name, (columns, table, rest) in QUERIES.items():
-            schema = schemas[table]
-            try:
-                rows = warehouse.execute(
-                    f"select {', '.join(columns)} from {quote(schema)}.{quote(table)} {rest}"
-                )
-            except LandingError as error:
-                raise _explained(error, f"{schema}.{table}") from error
             names = [column.rpartition(" ")[2] for column in columns]
+            place, rows = "", []
+            if schema := schemas.get(table):
+                place = f"{schema}.{table}"
+                asked = f"{', '.join(columns)} from {quote(schema)}.{quote(table)} {rest}"
+                try:
+                    rows = warehouse.execute(f"select {asked}")
+                except LandingError as error:
+                    raise _explained(error, place) from error
             found[name] = pd.DataFrame(rows, columns=names, dtype=object)
-            found[name].attrs["table"] = f"{schema}.{table}"
+            found[name].attrs["table"] = place
     return found
 
 
@@ -95,15 +96,16 @@ def _schemas(target: str | None) -> dict[str, str]:
             "`dbt parse` shows it.",
         )
     nodes = parsed.result.nodes.values()
-    schemas = {node.alias: node.schema for node in nodes if node.resource_type == "model"}
-    schemas[_PUBLICATIONS] = schemas.get(QUERIES["nps"][1], "")
-    for _, table, _ in QUERIES.values():
-        if table not in schemas:
-            raise ReportError(
-                f"The dbt project has no model {table}, which the page shows; no page was written.",
-                "Put it back, or take it out of report/reading.py and report/page.py.",
-            )
-    return schemas
+    models = {node.alias: node.schema for node in nodes if node.resource_type == "model"}
+    shown = [table for _, table, _ in QUERIES.values() if table != _PUBLICATIONS]
+    schemas = {table: models[table] for table in shown if table in models}
+    if not schemas:
+        raise ReportError(
+            f"The dbt project has none of what the page shows: {', '.join(shown)}; no page was "
+            "written.",
+            "`loader status` shows what has landed; your own summaries need a page of their own.",
+        )
+    return {**schemas, _PUBLICATIONS: next(reversed(schemas.values()))}
 
 
 def _explained(error: LandingError, table: str) -> LandingError | ReportError:

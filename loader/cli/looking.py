@@ -105,7 +105,7 @@ def report(file: Path, target: str | None) -> None:
     The page holds all it needs and asks the network for nothing. Its numbers are those of the
     published tables at one instant.
     """
-    session = open_session(target)
+    session = open_session(target, may_be_empty=True)
     from loader.load.job import now
     from report.page import write_page
     from report.reading import read_summaries

@@ -2,14 +2,16 @@
 
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from loader.cli.session import open_session
 from loader.declared.windows import DAY
 from loader.errors import ConfigError, LoaderError
-from loader.local import demo, sample, services
+from loader.local import demo, own, sample, services
 
 FOLDER = Path(".local")
 CONSOLE = Console(highlight=False, soft_wrap=True)
@@ -78,6 +80,21 @@ def play(days: int) -> None:
 def demo_command() -> None:
     """Go the whole way, from an empty folder to a checked summary."""
     demo.run(CONSOLE, start())
+
+
+@local.command("own")
+def own_command() -> None:
+    """Take the sample out of a clone, so that what is left is a project of one's own."""
+    for sentence in own.take_out(Path()):
+        CONSOLE.print(sentence)
+    start()
+    with closing(open_session("local", may_be_empty=True).warehouse()) as warehouse:
+        warehouse.prepare()  # so that `dbt build` passes before anything was landed
+    CONSOLE.print(
+        "\nWhat is left passes make lint, make test and dbt build; git restore . undoes it.\n"
+        "Next: git commit -am 'Our own project'; the settings of docs/your-own.md; then\n"
+        "loader declare 'shop.*'; loader check; loader run"
+    )
 
 
 def start() -> services.Endpoints:

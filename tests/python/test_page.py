@@ -151,7 +151,7 @@ def test_without_summaries_one_sentence_says_what_to_do(project, new_pipeline, t
     assert "\n\nBuild the summaries first: `loader run`" in done.stderr
     other = new_pipeline([{"name": "t", "primary_key": ["id"]}])
     done = other.loader("report", "--output", str(file))
-    assert "The dbt project has no model nps_summary_monthly" in done.stderr
+    assert "The dbt project has none of what the page shows: nps_summary_monthly" in done.stderr
     (other.folder / "models" / "bad.sql").write_text("{{ oh(")
     done = other.loader("report", "--output", str(file))
     assert re.match("Error: dbt cannot read the project: .*; no page was written", done.stderr)

@@ -13,6 +13,7 @@ from browser import opened
 from pipeline import ROOT
 from test_cli import is_command
 from test_commands import COMMANDS, DEEP
+from test_project import BESIDE, LINEAGE, SEMANTIC
 
 TOP_LEVEL = {
     "loader", "models", "macros", "tests", "seeds", "snapshots", "docs", "dbt_project.yml",
@@ -107,13 +108,8 @@ def test_ci_may_only_read_and_publishes_the_site_and_the_report():
     assert upload["with"]["path"].split() == ["target/static_index.html", f"target/{BESIDE}"]
 
 
-def test_the_readme_is_short_and_its_links_lead_somewhere():
-    text = (ROOT / "README.md").read_text()
-    assert len(text.splitlines()) < 150
-    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
-            if "://" not in link:
-                assert (path.parent / link).exists(), f"{path.name}: {link}"
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
 
 
 def test_every_command_that_is_told_of_can_be_typed():
@@ -171,9 +167,6 @@ def manifest(landed_warehouse):
     )
 
 
-SEMANTIC = ("metrics", "semantic_models")
-
-
 def test_every_node_and_column_is_described(manifest):
     nodes, _ = manifest
     ours = [
@@ -227,21 +220,6 @@ def test_columns_of_one_name_say_the_same_everywhere(manifest):
     assert set(different) <= {"users"}  # of a month, or of an hour of any day
 
 
-def test_every_key_is_tested_and_every_model_has_an_owner(manifest):
-    nodes, _ = manifest
-    tests = [node for node in nodes["nodes"].values() if node["resource_type"] == "test"]
-    for node in nodes["nodes"].values():
-        if node["resource_type"] != "model" or node["name"].startswith("stg_"):
-            continue
-        kinds = {
-            test["test_metadata"]["name"]
-            for test in tests
-            if test.get("attached_node") == node["unique_id"]
-        }
-        assert kinds & {"unique", "unique_together"}, node["name"]
-        assert node["group"], node["name"]
-
-
 def test_every_mart_is_used_by_an_exposure_and_checked_before_it_is_published(manifest):
     nodes, _ = manifest
     used = {name for each in nodes["exposures"].values() for name in each["depends_on"]["nodes"]}
@@ -258,9 +236,6 @@ def test_every_mart_is_used_by_an_exposure_and_checked_before_it_is_published(ma
 
 # -- the docs site -------------------------------------------------------------------------------
 
-BESIDE = "report.html"  # `make site` writes it there
-ELSEWHERE = ("data:image/svg+xml;", "https://docs.getdbt.com/")
-LINEAGE = "#!/overview?g_v=1&g_i=%2Bexposure:*"
 MARTS = (
     "nps_summary", "nps_summary_monthly", "channel_summary", "channel_performance",
     "active_users_monthly", "sessions_by_hour", "pipeline_health", "pipeline_runs",
@@ -290,25 +265,6 @@ def test_the_static_page_opens_and_shows_landing_page_pictures_and_lineage(
     assert len(re.findall(r'<img src="data:image/svg\+xml;base64,[^"]+" alt=', shown)) == 2
     drawn = set(re.search('data-drawn="(.*?)"', shown)[1].split("|"))
     assert {*MARTS, "raw_data.nps", "stg_prod__nps", "nps", "The report"} <= drawn
-
-
-def test_no_link_of_the_site_is_broken(manifest):
-    nodes, _ = manifest
-    known = {
-        f"#!/{kind}/{name}"
-        for each in ("nodes", "sources", "exposures", *SEMANTIC)
-        for name, node in nodes[each].items()
-        for kind in (node["resource_type"],)
-    }
-    texts = [
-        doc["block_contents"] for doc in nodes["docs"].values() if doc["package_name"] != "dbt"
-    ]
-    texts += [node["description"] for each in ("nodes", "sources") for node in nodes[each].values()]
-    links = {link for text in texts for link in re.findall(r"\]\(([^)]+)\)", text)}
-    assert len(links) > 10
-    for link in links:
-        assert link in known | {BESIDE, LINEAGE} or link.startswith(ELSEWHERE), link
-    assert f"--output target/{BESIDE}" in (ROOT / "Makefile").read_text()
 
 
 def test_every_mart_gives_a_query_to_paste_and_says_what_to_mind(manifest, landed_warehouse):
@@ -342,11 +298,3 @@ def test_the_pictures_are_those_of_the_declarations(manifest):
 def _referred(test):
     arguments = test["test_metadata"]["kwargs"]
     return re.findall(r"'(\w+)'", arguments["to"])[0], arguments["field"]
-
-
-def test_the_declarations_of_schemas_agree():
-    sources = yaml.safe_load((ROOT / "models/sources/_raw_data__sources.yml").read_text())
-    macro = (ROOT / "macros/generate_schema_name.sql").read_text()
-    for text in (sources["sources"][0]["schema"], macro):
-        assert "target.schema == 'analytics'" in text
-        assert "target.schema ~ '_'" in text

@@ -86,7 +86,7 @@ def _standin(endpoints: Endpoints) -> Iterator[Standin]:
 def _loader_statements() -> Iterator[str]:
     """Write what the loader sends for every declared table; also makes the tables, empty."""
     env = environment(ROOT, "redshift")
-    schema, tables = read_tables(ROOT)
+    schema, tables = read_tables(ROOT, may_be_empty=True)
     profile = load_profile(ROOT, "redshift", env)
     warehouse = open_warehouse(profile, schema, load_settings(env, "redshift"))
     warehouse.prepare()

@@ -1,0 +1,101 @@
+"""What holds for any project of this kind, the repository's and one that `make own` has left."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from pipeline import BIN, ROOT
+
+from loader.declared.tables import read_tables
+
+SEMANTIC = ("metrics", "semantic_models")
+BESIDE = "report.html"  # `make site` writes it there
+LINEAGE = "#!/overview?g_v=1&g_i=%2Bexposure:*"
+ELSEWHERE = ("data:image/svg+xml;", "https://docs.getdbt.com/")
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    """What dbt knows of the project without asking a warehouse."""
+    folder = tmp_path_factory.mktemp("dbt")
+    shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
+    asked = re.findall(r"env_var\('(PG\w+)'\)", (folder / "profiles.yml").read_text())
+    env = {
+        "PATH": os.environ["PATH"], "HOME": str(folder), "DBT_TARGET": "postgres",
+        "DBT_PROFILES_DIR": str(folder), "DBT_TARGET_PATH": str(folder),
+        "DBT_LOG_LEVEL_FILE": "none", **dict.fromkeys(asked, "none"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [BIN / "dbt", "--no-use-colors", "parse"],
+        cwd=ROOT, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "[WARNING]" not in done.stdout, done.stdout
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def test_every_link_of_readme_and_docs_leads_somewhere():
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+            if "://" not in link:
+                assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_no_link_of_the_site_is_broken(nodes):
+    known = {
+        f"#!/{kind}/{name}"
+        for each in ("nodes", "sources", "exposures", *SEMANTIC)
+        for name, node in nodes[each].items()
+        for kind in (node["resource_type"],)
+    }
+    texts = [
+        doc["block_contents"] for doc in nodes["docs"].values() if doc["package_name"] != "dbt"
+    ]
+    texts += [node["description"] for each in ("nodes", "sources") for node in nodes[each].values()]
+    links = {link for text in texts for link in re.findall(r"\]\(([^)]+)\)", text)}
+    assert links
+    for link in links:
+        assert link in known | {BESIDE, LINEAGE} or link.startswith(ELSEWHERE), link
+    assert f"--output target/{BESIDE}" in (ROOT / "Makefile").read_text()
+    assert not [text for text in texts if "{#" in text]
+
+
+def test_every_key_is_tested_and_every_model_has_an_owner(nodes):
+    """A copy of a table without a key has none."""
+    tests = [node for node in nodes["nodes"].values() if node["resource_type"] == "test"]
+    keyless = "macro.mysql_to_redshift.whole_copy"
+    for node in nodes["nodes"].values():
+        if node["resource_type"] != "model" or node["name"].startswith("stg_"):
+            continue
+        kinds = {
+            test["test_metadata"]["name"]
+            for test in tests
+            if test.get("attached_node") == node["unique_id"]
+        }
+        has_key = keyless not in node["depends_on"]["macros"]
+        assert bool(kinds & {"unique", "unique_together"}) == has_key, node["name"]
+        assert node["group"], node["name"]
+
+
+def test_loader_and_dbt_know_the_same_tables(nodes):
+    _, tables = read_tables(ROOT, may_be_empty=True)
+    known = {
+        node["name"]
+        for node in nodes["sources"].values()
+        if (node["config"]["meta"] or {}).get("loader")
+    }
+    assert known == set(tables)
+
+
+def test_the_declarations_of_schemas_agree():
+    texts = [(ROOT / "macros/generate_schema_name.sql").read_text()]
+    for file in (ROOT / "models" / "sources").glob("*.yml"):
+        texts += [each["schema"] for each in yaml.safe_load(file.read_text())["sources"]]
+    assert len(texts) > 1
+    for text in texts:
+        assert "target.schema == 'analytics'" in text
+        assert "target.schema ~ '_'" in text
