@@ -18,8 +18,8 @@ from test_project import BESIDE, LINEAGE, SEMANTIC
 TOP_LEVEL = {
     "loader", "models", "macros", "tests", "seeds", "snapshots", "docs", "dbt_project.yml",
     "profiles.yml.example", "README.md", "Makefile", "pyproject.toml", "requirements.txt",
-    "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".dbtignore", ".gitattributes", ".gitignore",
-    ".github", ".ci", "bench", "report",
+    "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".dbtignore", ".gitattributes",
+    ".gitignore", ".github", ".ci", "bench", "report",
 }  # fmt: skip
 
 
