@@ -185,6 +185,10 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
             "no leading _, which is the loader's own tables'.",
         )
     check_keys(where, loader, _KNOWN)
+    if loader.get("cursor_kind") and not loader.get("cursor"):
+        raise ConfigError(
+            f"{where}: cursor is missing, and cursor_kind is there.", _KNOWN["cursor"][1]
+        )
     keyless = loader.get("cursor") and not loader.get("primary_key")
     for key in ("source", "primary_key"):
         if key not in loader or (key == "primary_key" and keyless):

@@ -92,9 +92,10 @@ class RawTables(Session, ABC):
 
     def marks(self, table: Table) -> list[tuple[date, int]]:
         """Read the largest value of an increasing cursor that each day holds, in order."""
-        if not table.cursor or not self.raw_columns(table.name):
+        name = table.cursor.columns[0].lower() if table.cursor else ""
+        if name not in self.raw_columns(table.name):
             return []
-        largest = f"cast(max({quote(table.cursor.columns[0].lower())}) as bigint)"
+        largest = f"cast(max({quote(name)}) as bigint)"
         return [
             (day, int(most))
             for day, most in self.execute(

@@ -353,6 +353,7 @@ def test_what_is_only_added_is_known_by_a_number_that_no_other_row_has(new_pipel
         ("at datetime, a char(14)", {"cursor": ["at", "a"]}, "List columns of one kind"),
         ("at date", {"cursor": ["at", "b"]}, "has no column b"),
         ("at date", {"cursor": []}, "cursor is"),
+        ("at int", {"cursor_kind": "seconds"}, "cursor is missing, and cursor_kind is there"),
         ("at date", {"cursor": "at", "cursor_kind": "days"}, "Use one of: seconds, milli"),
     ],
 )
