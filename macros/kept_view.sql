@@ -42,6 +42,8 @@
     {%- do run_query(get_create_table_as_sql(true, empty, get_empty_subquery_sql(sql))) -%}
     {%- set old, new = mysql_to_redshift.column_types(view).items() | list, mysql_to_redshift.column_types(empty).items() | list -%}
     {%- do run_query('drop table ' ~ empty) -%}
+    {%- set known = old | map('first') | list -%}
+    {%- do mysql_to_redshift.say_new_columns(view, new | map('first') | reject('in', known)) -%}
     {{ return(new == old if target.type == 'redshift' else new[:old | length] == old) }}
 
 {% endmacro %}

@@ -12,6 +12,7 @@
     {%- set added = schema_changes_dict.source_not_in_target -%}
     {%- if added -%}
         {%- do alter_relation_add_remove_columns(target_relation, added, none) -%}
+        {%- do mysql_to_redshift.say_new_columns(target_relation, added | map(attribute='name')) -%}
     {%- endif -%}
     {%- set built = mysql_to_redshift.column_types(target_relation) -%}
     {%- for change in schema_changes_dict.new_target_types -%}
@@ -29,6 +30,15 @@
             ) }}
         {%- endif -%}
         {%- do alter_column_type(target_relation, change.column_name, new) -%}
+    {%- endfor -%}
+
+{% endmacro %}
+
+
+{% macro say_new_columns(relation, names) %}
+
+    {%- for name in names -%}
+        {%- do log(relation ~ ' has a new column: ' ~ name, info=true) -%}
     {%- endfor -%}
 
 {% endmacro %}

@@ -376,6 +376,51 @@ def edit(pipeline, file, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
+NEW = "alter table {} add column note varchar(20) default 'old'"
+
+
+def test_a_new_column_reaches_core_by_itself_and_the_run_says_which_came(new_project):
+    """Of each kind of table without a staging view; one that lists its columns keeps its list."""
+    pipeline = new_project()
+    pipeline.start_anew()
+    dated = "(id int primary key, v int, updated_at datetime not null, key (updated_at))"
+    tables = {
+        "by_day": dated, "listed": dated, "whole": "(id int primary key, v int)",
+        "keyless": "(id int, v int)",
+    }  # fmt: skip
+    for name, columns in tables.items():
+        rows = f"1, 10, '{DAY_1}'" if columns is dated else "1, 10"
+        pipeline.mysql(f"create table {name} {columns}", f"insert into {name} values ({rows})")
+    done = pipeline.loader("declare", f"{pipeline.database}.*")
+    assert done.returncode == 0, done.stderr
+    models = pipeline.folder / "models"
+    (models / "staging" / "stg_shop__listed.sql").write_text(
+        "select id, v, {{ loader_columns() }} from {{ source('raw_data', 'listed') }}"
+    )
+    edit(pipeline, "core/listed.sql", "source('raw_data', 'listed')", "ref('stg_shop__listed')")
+    edit(pipeline, "core/listed.sql", "sort='updated_at'", "sort='id'")
+    names = ("--select", *tables)
+    done = pipeline.run("loader", "run", *names)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    for name, columns in tables.items():
+        pipeline.mysql(NEW.format(name))
+        when = ", updated_at = utc_date() - interval 1 day" if columns is dated else ""
+        pipeline.mysql(f"update {name} set note = 'new'{when}")
+    done = pipeline.run("loader", "run", *names)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    for name in tables:
+        assert re.search(
+            rf"{name}: column note \(\S+\) is new; rows landed earlier hold NULL", said
+        )
+    for name in ("by_day", "whole", "keyless"):
+        assert pipeline.query(f"select v, note from analytics.{name}") == [(10, "new")]
+        assert re.search(rf'analytics"\."{name}" has a new column: note', said)
+    there = "select column_name from information_schema.columns where table_schema = 'analytics'"
+    assert ("note",) not in pipeline.query(f"{there} and table_name = 'listed'")
+
+
 @pytest.mark.deep(because="`make soak` changes columns too")
 def test_changed_columns_reach_the_core_tables_and_lose_nothing(changing):
     """A number that grew digits was rounded in silence, a changed cast stopped the view."""
