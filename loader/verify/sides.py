@@ -76,7 +76,9 @@ class Sides:
         if self.read.days:
             # A row that is no longer in its window counts on its version's day in UTC, which may be
             # another one: then both days differ, and its row is listed for both sides.
-            own = "0" if self.read.days.is_increasing else f"floor({self.version} / 86400000000.0)"
+            own = (
+                "0" if self.read.days.is_increasing else f"floor(({self.version}) / 86400000000.0)"
+            )
             day = f"cast(coalesce(landed.{RUN_DATE} - date '1970-01-01', {own}) as bigint)"
         return (
             f"select {digested(dialect, self.key, self.version, self.values)}, {day} as day_number "
