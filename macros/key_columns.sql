@@ -29,7 +29,7 @@
 
     {#- The key that the source YAML declares for a raw table; none while dbt parses. -#}
     {%- for source in (graph.sources.values() if execute else []) if source.identifier == table -%}
-        {{ return(source.config.meta.loader.primary_key) }}
+        {{ return(source.config.meta.get('loader', {}).get('primary_key', [])) }}
     {%- endfor -%}
     {{ return([]) }}
 

@@ -12,3 +12,25 @@
     {%- endif -%}
 
 {% endmacro %}
+
+
+{% macro taken_in_up_to() %}
+
+    {#-
+        The newest load up to which a build of one window takes in all that no build has: none where
+        a load of other days is waiting, or a whole landing or a repair, which may take rows away.
+        What lands after this was asked waits for the next build.
+    -#}
+    {%- set window = mysql_to_redshift.build_window() -%}
+    {%- if execute -%}
+        {{ return(run_query(
+            'select max(load_id) from ' ~ mysql_to_redshift.ledger_relation()
+            ~ ' where table_name = ' ~ mysql_to_redshift.text_literal(this.identifier) ~ " and outcome = 'landed'"
+            ~ " and load_id > coalesce((select max(_watermark) from " ~ this ~ "), '')"
+            ~ " having sum(case when mode <> 'repair'"
+            ~ " and window_start >= cast('" ~ window.start ~ "' as date)"
+            ~ " and window_end <= cast('" ~ window.end ~ "' as date) then 0 else 1 end) = 0"
+        ).rows | map(attribute=0) | first | default('', true)) }}
+    {%- endif -%}
+
+{% endmacro %}

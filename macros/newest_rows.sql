@@ -13,8 +13,8 @@
         drop_vanished_rows takes away what was built before.
 
         `_watermark` is the newest load of those that a build took in together with all that were
-        landed before. A build of one window does not move it, because older loads of other windows
-        may still be waiting.
+        landed before. A build of one window does not move it while loads of other windows are
+        waiting.
 
         landed: what ref() or source() gives.
         key: the column that identifies a row, or a list of those that do together.
@@ -30,6 +30,8 @@
     ) -}}
     {%- do mysql_to_redshift.check_settings() -%}
     {%- set built = this if is_incremental() else none -%}
+    {%- set window = mysql_to_redshift.build_window() -%}
+    {%- set taken_in = mysql_to_redshift.taken_in_up_to() if built and window -%}
     {%- set columns = [] -%}
     {#- A unit test's rows are no relation; it compares only the columns that it names. -#}
     {%- for column in (adapter.get_columns_in_relation(landed) if execute and not landed.is_cte else []) -%}
@@ -68,8 +70,13 @@ newest as (
 
     select
         {{ columns | join(',\n        ') or 'ranked.*' }},
-        {% if not mysql_to_redshift.build_window() %}
+        {% if not window %}
             ranked._load_id as _watermark
+        {% elif taken_in %}
+            case
+                when ranked._load_id <= '{{ taken_in }}' then ranked._load_id
+                else built._watermark
+            end as _watermark
         {% elif built %}
             built._watermark
         {% else %}
@@ -86,6 +93,17 @@ newest as (
         and ranked._deleted_at is null
         {% if built %}
             and (built._load_id is null or built._load_id <= ranked._load_id)
+        {% endif %}
+        {% if window %}
+            -- Found deleted by a repair, whose rows may be of other days.
+            and not exists (
+                select 1
+                from {{ landed }} as gone
+                where
+                    gone._deleted_at is not null
+                    and gone._load_id > ranked._load_id
+                    and {{ mysql_to_redshift.same_key('gone', 'ranked', key) }}
+            )
         {% endif %}
 
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     epilog=options.examples(
         "loader run                               the daily job; also what cron calls",
         "loader run --run-date 2026-07-01         one day again",
+        "loader run --thorough                    weekly: checks look at old rows, too",
         "loader run --start-date 2026-07-01 --end-date 2026-08-01 --step day --resume",
     ),
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--wait", type=click.IntRange(0), default=0, help="Seconds to wait for another run to end."
 )
+@click.option("--thorough", is_flag=True, help="Have dbt's tests look at all rows, not the new.")
 @options.target
 @options.threads
 @options.rate
@@ -47,6 +49,7 @@ def run(
     step: str | None,
     resume: bool,
     wait: int,
+    thorough: bool,
     target: str | None,
     threads: int,
     rate: int | None,
@@ -86,6 +89,7 @@ def run(
         step=step,
         resume=resume,
         wait=wait,
+        checks="all" if thorough else "new",
         log=folder / f"{run_id}.dbt.log" if as_json else None,
         route=route_of(session, rate),
         show=lambda jobs: unwatched() if as_json else console.progress(jobs),

@@ -36,6 +36,7 @@ class Run:
         step: land a range by `day` or `month`, one after the other; None lands it as one window.
         resume: leave out what an unfinished backfill of the same range has landed.
         wait: how many seconds to wait for another run to end.
+        checks: what dbt's tests look at: `all` rows, or the `new` ones and what these touch.
         log: the file that dbt's output goes to; None for the terminal.
         show: shows how some jobs go on.
         tell: called with a sentence, or with a command as a person would type it.
@@ -59,6 +60,7 @@ class Run:
     step: str | None
     resume: bool
     wait: int
+    checks: str
     log: Path | None
     route: Route
     show: Callable[[Sequence[Job]], AbstractContextManager[Watcher]]
@@ -74,7 +76,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.stop = self.route.stop
-        self.dbt = Dbt(self.dbt_target, self.stop, self.log, self.run_id)
+        self.dbt = Dbt(self.dbt_target, self.stop, self.log, self.run_id, self.checks)
         self._any_warehouse = self.route.new_warehouse
         self.route = replace(self.route, new_warehouse=self._new_warehouse)
 

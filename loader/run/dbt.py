@@ -63,7 +63,12 @@ class Dbt:
     """
 
     def __init__(
-        self, target: str | None, stop: Stop, log: Path | None = None, run_id: str = ""
+        self,
+        target: str | None,
+        stop: Stop,
+        log: Path | None = None,
+        run_id: str = "",
+        checks: str = "all",
     ) -> None:
         """Prepare it; nothing is started.
 
@@ -71,12 +76,13 @@ class Dbt:
             target: of the profile, if not its own default.
             log: the file that dbt's output goes to; None for where the loader's goes.
             run_id: the run whose lease every publish looks at; empty for none.
+            checks: what tests look at: `all` rows, or the `new` ones and what these touch.
         """
         # As a person types it: dbt parses the project anew when --target comes and goes.
         self._options = ["--target", target] if target else []
         self._stop = stop
         self._log = log
-        self._run_id = run_id
+        self._own = {"LOADER_RUN_ID": run_id, "LOADER_CHECKS": checks}
         # Not dbt's own folder, into which another dbt may write its results meanwhile.
         self._folder = Path(os.environ.get("DBT_TARGET_PATH", "target"), "loader_run").absolute()
         self.nodes: dict[str, Node] = {}
@@ -165,11 +171,7 @@ class Dbt:
                 stdout=output,
                 stderr=errors,
                 umask=0o077,  # its log and target tell of rows
-                env={
-                    **os.environ,
-                    "LOADER_RUN_ID": self._run_id,
-                    "DBT_TARGET_PATH": str(self._folder),
-                },
+                env={**os.environ, **self._own, "DBT_TARGET_PATH": str(self._folder)},
                 start_new_session=True,  # a terminal's Ctrl-C is the loader's to pass on
             )
             if output is not None:

@@ -1,5 +1,7 @@
 {% test between(model, column_name, minimum, maximum) %}
 
+    {{ config(meta={'looks_at': 'rows'}) }}
+
     select {{ column_name }}
 
     from {{ model }}

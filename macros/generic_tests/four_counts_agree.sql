@@ -1,5 +1,7 @@
 {% test four_counts_agree(model) %}
 
+    {{ config(meta={'looks_at': 'all', 'because': 'the ledger has a row per load'}) }}
+
     {#- What MySQL held, what was staged, what COPY reported and what is in the window after it. -#}
     select *
 

@@ -1,5 +1,7 @@
 {% test unique_together(model, columns) %}
 
+    {{ config(meta={'looks_at': 'key'}) }}
+
     {%- set listed = mysql_to_redshift.key_columns(columns) | join(', ') %}
 
     select

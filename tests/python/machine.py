@@ -15,6 +15,7 @@ from typing import Any
 import independent
 import psycopg2
 from cutting import Cutting
+from history import assert_histories_equal
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -55,6 +56,7 @@ CORE = {
 }  # fmt: skip
 Rule = Callable[..., None]
 RUN = ("dbt", "run", "--no-version-check")
+SNAPSHOT = ("dbt", "snapshot", "--no-version-check")
 REPAIR = ("loader", "verify", "--repair", "--yes")
 
 days = st.integers(0, DAYS - 1).map(lambda n: FIRST + timedelta(days=n))
@@ -367,6 +369,16 @@ class Pipelines(RuleBasedStateMachine):
             self.may_fail({"command": [*RUN], "env": env})
         self.count("cuts of warehouse")
 
+    @command()
+    def take_snapshots(self) -> None:
+        """Note what is new in the histories, each kept narrowly and by comparing whole tables."""
+        if not self.pipeline.value("select to_regclass('analytics.nps')"):
+            self.land_what_never_was()
+            self.succeeds(*RUN)
+        self.succeeds(*SNAPSHOT)
+        assert_histories_equal(self.pipeline)
+        self.count("snapshots")
+
     # -- what compares, and what does it all ---------------------------------------------------
 
     @command(tables=tables, values=st.booleans())
@@ -394,6 +406,7 @@ class Pipelines(RuleBasedStateMachine):
         assert status in (0, -9), "".join(self.forked.said)
         if status:
             self.let_leases_expire()
+            self.take_snapshots()  # of each history's two only one may have been
         self.count("kills of the daily job" if status else "daily jobs")
 
     def let_leases_expire(self) -> None:
@@ -428,6 +441,7 @@ class Pipelines(RuleBasedStateMachine):
                 "dbt", "build", "--no-version-check", "--exclude-resource-type", "unit_test"
             )
             assert_core_equals_source(self.pipeline)
+            assert_histories_equal(self.pipeline)
             independent.assert_marts_equal(self.pipeline)
             assert_ledger_is_true(self.pipeline)
             assert self.pipeline.staged() == []

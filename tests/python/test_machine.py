@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+from history import keep_whole_histories
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from machine import Pipelines
@@ -17,6 +18,7 @@ STEPS = int(os.environ.get("SOAK_STEPS", "8"))
 def machine(new_project):
     """A machine's class for a pipeline of this test's own; every run starts it empty."""
     pipeline = new_project()
+    keep_whole_histories(pipeline.folder)
     for file in (pipeline.folder / "models").rglob("*.yml"):
         # Bounds that a few rows do not meet.
         text = re.sub(r"arguments: {minimum: \d\d+}", "arguments: {minimum: 0}", file.read_text())

@@ -63,14 +63,18 @@ def test_systemd_takes_the_units(tmp_path):
 
 
 def test_the_cron_line_has_its_parts():
-    (line,) = blocks("cron")
-    minute, hour, *days, command = line.strip().split(maxsplit=5)
-    assert (0 <= int(minute) <= 59, 0 <= int(hour) <= 23, days) == (True, True, ["*", "*", "*"])
-    folder, *_, job = command.split(" && ")
-    assert folder == "cd /opt/mysql_to_redshift"
-    assert job == ".venv/bin/loader run --wait 3600"
-    assert "%" not in command  # cron ends a command there
-    subprocess.run(["sh", "-n", "-c", command], check=True)
+    (lines,) = blocks("cron")
+    jobs = {"1-6": ".venv/bin/loader run --wait 3600"}
+    jobs["0"] = f"{jobs['1-6']} --thorough"
+    for line in lines.strip().splitlines():
+        minute, hour, *days, command = line.split(maxsplit=5)
+        assert (0 <= int(minute) <= 59, 0 <= int(hour) <= 23, days[:2]) == (True, True, ["*", "*"])
+        folder, *_, job = command.split(" && ")
+        assert folder == "cd /opt/mysql_to_redshift"
+        assert job == jobs.pop(days[2])
+        assert "%" not in command  # cron ends a command there
+        subprocess.run(["sh", "-n", "-c", command], check=True)
+    assert not jobs
 
 
 def test_the_workflow_runs_the_job_and_keeps_the_report():

@@ -378,6 +378,14 @@ def test_what_dbt_is_asked_to_build():
     assert build_arguments(Dates(full_refresh=True)) == [*plain, "--full-refresh"]
 
 
+@pytest.mark.parametrize(("option", "checks"), [(("--wait", "1"), "new"), (("--thorough",), "all")])
+def test_how_much_the_checks_look_at_is_told_to_dbt(pipeline, monkeypatch, option, checks):
+    told = []
+    monkeypatch.setattr(Dbt, "build", lambda self, *_: told.append(self._own["LOADER_CHECKS"]))
+    assert run(pipeline, *RANGE, *option)[0] == 0
+    assert told == [checks]
+
+
 def test_reports_are_found_by_target_and_age(tmp_path):
     ids = [written.new_run_id(datetime(2026, 7, day, tzinfo=UTC)) for day in (1, 2, 3, 4)]
     reports = [

@@ -1,0 +1,166 @@
+{#-
+    Under `loader run` a test of a core or a raw table, or of a snapshot of one, looks at the rows
+    that were landed since it passed last, and at what these touch; under `dbt build`, `dbt test`
+    and `loader run --thorough` at everything. One that has failed has seen nothing, and fails again
+    until what it found is mended.
+
+    This is where dbt narrows what a generic test looks at by its `where`; its own version (read in
+    dbt-adapters 1.24.5) is the default one, which goes on to do so.
+-#}
+{% macro postgres__get_where_subquery(relation) %}
+
+    {%- set kind = mysql_to_redshift.depth_of_test() -%}
+    {%- set look = mysql_to_redshift.look_at(relation) if kind in ['rows', 'key'] -%}
+    {%- if not look -%}
+        {{ return(dbt.default__get_where_subquery(relation)) }}
+    {%- endif -%}
+    {%- set conditions = [] -%}
+    {%- if config.get('where') -%}
+        {%- do conditions.append('(' ~ config.get('where') ~ ')') -%}
+    {%- endif -%}
+    {%- if look.since -%}
+        {%- do conditions.append(
+            mysql_to_redshift.brought_by('looked', look) if kind == 'rows' else mysql_to_redshift.met_by(relation, look)
+        ) -%}
+    {%- endif -%}
+    {{ return(
+        '(select looked.* from ' ~ relation ~ ' as looked where '
+        ~ (conditions | join(' and ') or '1 = 1') ~ ') narrowed_rows ' ~ look.mark
+    ) }}
+
+{% endmacro %}
+
+
+{% macro depth_of_test() %}
+
+    {#-
+        What a test has to see of new rows: `rows` - they themselves; `key` - all rows that share
+        the tested columns with one of them; `all` - the whole table, as any test of which this is
+        not known. The test says so itself, by its meta; dbt's own four cannot.
+    -#}
+    {%- set known = {
+        'not_null': 'rows', 'accepted_values': 'rows', 'relationships': 'rows', 'unique': 'key'
+    } -%}
+    {%- if execute and model.resource_type == 'test' and model.test_metadata -%}
+        {{ return(
+            (model.config.meta or {}).get('looks_at') or known.get(model.test_metadata.name, 'all')
+        ) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro look_at(relation) %}
+
+    {#-
+        What the present test has to look at of a relation; none for everything.
+
+        returns: {node, key, since, mark}: the load that it has seen last, none at first; and a
+        comment by which the end of the run knows up to which load the test has looked.
+    -#}
+    {%- if not execute or env_var('LOADER_CHECKS', '') != 'new' or model.resource_type != 'test'
+        or not load_relation(mysql_to_redshift.seen_relation()) -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set tested = mysql_to_redshift.tested_node() -%}
+    {%- if not tested or mysql_to_redshift.node_relation(tested) | string != relation | string -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set core = tested -%}
+    {%- if tested.resource_type == 'source' -%}
+        {%- set state = mysql_to_redshift.state_of(tested) if mysql_to_redshift.declared_key(tested.identifier) -%}
+    {%- elif tested.resource_type == 'snapshot' -%}
+        {%- set core = graph.nodes.get(tested.depends_on.nodes[0]) -%}
+        {%- set state = mysql_to_redshift.last_seen(tested.unique_id) -%}
+        {%- if state -%}
+            {%- do state.update({'table_id': state.table_id ~ ' ' ~ mysql_to_redshift.table_id(relation)}) -%}
+        {%- endif -%}
+    {%- elif tested.resource_type == 'model' and mysql_to_redshift.is_narrowable(tested) -%}
+        {%- set state = mysql_to_redshift.state_of(tested) -%}
+    {%- endif -%}
+    {%- if not state or not state.load_id -%}
+        {{ return(none) }}
+    {%- endif -%}
+
+    {%- set seen = mysql_to_redshift.last_seen(model.unique_id, state) -%}
+    {%- set is_known = seen and not (
+        tested.resource_type == 'snapshot' and mysql_to_redshift.is_landed_whole(core, seen.load_id)
+    ) -%}
+    {{ return({
+        'node': tested,
+        'core': core,
+        'since': seen.load_id if is_known,
+        'mark': '/* looked at ' ~ state.table_id ~ ' up to ' ~ state.load_id ~ ' */'
+    }) }}
+
+{% endmacro %}
+
+
+{% macro tested_node() %}
+
+    {#- The source, model or snapshot that the present test is declared for. -#}
+    {%- set unique_id = model.attached_node or (model.depends_on.nodes | first) -%}
+    {{ return(graph.nodes.get(unique_id) or graph.sources.get(unique_id)) }}
+
+{% endmacro %}
+
+
+{% macro brought_by(rows, look) %}
+
+    {#- The condition that a row is new; of a history, that its key is. -#}
+    {%- if look.node.resource_type == 'snapshot' -%}
+        exists (
+            select 1
+            from ({{ mysql_to_redshift.touched_keys(look.core, look.since) }}) as touched
+            where {{ mysql_to_redshift.same_key('touched', rows, look.core.config.unique_key) }}
+        )
+    {%- else -%}
+        {{ rows }}._load_id > {{ mysql_to_redshift.text_literal(look.since) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro met_by(relation, look) %}
+
+    {#- The condition that a row shares the columns that are tested together with a new one. -#}
+    {%- set arguments = model.test_metadata.kwargs -%}
+    {%- if arguments.columns -%}
+        exists (
+            select 1
+            from {{ relation }} as brought
+            where {{ mysql_to_redshift.same_key('brought', 'looked', arguments.columns) }}
+            and {{ mysql_to_redshift.brought_by('brought', look) }}
+        )
+    {%- else -%}
+        {{ arguments.column_name }} in (
+            select {{ arguments.column_name }}
+            from {{ relation }} as brought
+            where {{ mysql_to_redshift.brought_by('brought', look) }}
+        )
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro note_passed_tests(results) %}
+
+    {#- A test that only warns has told of the rows that it saw, too. -#}
+    {%- set looks = [] -%}
+    {%- for result in results if execute and result.status in ['pass', 'warn'] -%}
+        {%- set mark = modules.re.search(
+            '/\\* looked at (.+?) up to (.+?) \\*/', result.node.compiled_code or ''
+        ) -%}
+        {%- if mark -%}
+            {%- do looks.append({
+                'reader': result.node.unique_id,
+                'state': {'table_id': mark.group(1), 'load_id': mark.group(2)}
+            }) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if looks -%}
+        {%- do mysql_to_redshift.note_seen(looks) -%}
+        {%- do adapter.commit() -%}
+    {%- endif -%}
+
+{% endmacro %}

@@ -1,0 +1,47 @@
+"""Histories kept twice: narrowly, as the project does, and by comparing whole tables."""
+
+from pathlib import Path
+
+from pipeline import Pipeline
+
+HISTORIES = {
+    # core table: its key, what a version consists of, what becomes of deleted rows
+    "nps": ("response_id", "user_id, score, is_deleted, answered_at, updated_at", "new_record"),
+    "session_transaction": ("session_id", "amount, is_refunded, updated_at", "invalidate"),
+    "channel": ("channel_name", "channel_name", "new_record"),
+}
+_CONFIG = "{{unique_key: {}, strategy: check, check_cols: [{}], updated_at: {}, hard_deletes: {}}}"
+
+
+def keep_whole_histories(folder: Path) -> None:
+    """Add a snapshot beside each one of the project that asks otherwise, and so for all."""
+    declared = ["snapshots:"]
+    for table, (key, columns, deletes) in HISTORIES.items():
+        updated_at = "null" if table == "channel" else "_loaded_at"
+        config = _CONFIG.format(key, columns, updated_at, deletes)
+        declared.append(f"  - {{name: {table}_whole, config: {config}}}")
+        if not any(table in file.read_text() for file in (folder / "snapshots").glob("_*.yml")):
+            declared.append(
+                f"  - {{name: {table}_history, relation: ref('{table}'), config: {config}}}"
+            )
+        (folder / "snapshots" / f"{table}_whole.sql").write_text(
+            f"{{% snapshot {table}_whole %}}\n"
+            f"select * from {{{{ ref('{table}') }}}} where 1 = 1\n{{% endsnapshot %}}\n"
+        )
+    (folder / "snapshots" / "whole.yml").write_text("\n".join(declared))
+
+
+def assert_histories_equal(pipeline: Pipeline) -> None:
+    """Compare each with its whole one; a deletion's time is when each was taken."""
+    for table, (key, columns, deletes) in HISTORIES.items():
+        if not pipeline.value(f"select to_regclass('analytics.{table}_history')"):
+            continue
+        deleted = "dbt_is_deleted" if deletes == "new_record" else "'False'"
+        dated = "null" if table == "channel" else "dbt_valid_from"
+        read = (
+            f"select {key}, {columns}, {deleted}, dbt_valid_to is null, "
+            f"case when {deleted} = 'False' then {dated} end from analytics.{table}_{{}} "
+            "order by {key}, dbt_valid_from, dbt_valid_to, 1"
+        )
+        read = read.replace("{key}", key)
+        assert pipeline.query(read.format("history")) == pipeline.query(read.format("whole")), table

@@ -1,0 +1,134 @@
+"""Tests have two depths: a new row that breaks one is found in both, an old one in the whole."""
+
+import json
+import re
+
+import pytest
+
+DAY = "2026-07-01"
+SCALE = ("--vars", "minimum_rows_scale: 0.000001")
+ALL = ("build", "--exclude", "source:raw_data._runs", "pipeline_runs", "--exclude-resource-type")
+BUILD = (*ALL, "unit_test", *SCALE)
+NEW = {"LOADER_CHECKS": "new"}
+NARROWED = ("rows", "key")
+NEWER = "99991231T000000000000-aaaaaa"
+
+
+@pytest.fixture(scope="module")
+def passed(new_project):
+    """A project whose tests have all passed on a few rows."""
+    pipeline = new_project()
+    pipeline.start_anew()
+    session = "repeat('a', 32)"
+    pipeline.mysql(
+        "insert into channel values ('Google')",
+        f"insert into user_session_channel values (1, {session}, 'Google', '{DAY}')",
+        f"insert into session_timestamp values ({session}, '{DAY}')",
+        f"insert into session_transaction values ({session}, 0, 1, '{DAY}')",
+        "insert into nps (id, user_id, score, created_at, updated_at) "
+        f"select seq, 1, 5, '{DAY}', '{DAY}' from seq_1_to_9",
+    )
+    pipeline.load("--start-date", DAY, "--end-date", "2026-07-03")
+    for _ in range(3):  # the second snapshot notes what it has seen, then its tests do
+        pipeline.build(*BUILD, **NEW)
+    if not pipeline.standin:
+        pipeline.query(
+            "do $$ declare i record; begin for i in select indexrelid::regclass as name "
+            "from pg_index where indisunique and indrelid::regclass::text like 'analytics.%' "
+            "loop execute 'drop index ' || i.name; end loop; end $$"
+        )
+    pipeline.build("parse")
+    pipeline.query("create schema good")
+    for relation in {relation for _, relation, *_ in narrowed(pipeline).values()}:
+        first = "response_id = 1" if relation == "analytics.nps_history" else "1 = 1"
+        first = "id = 1" if relation == "raw_data.nps" else first
+        name = relation.replace(".", "_")
+        pipeline.query(
+            f"create table good.{name} as select * from {relation} where {first} limit 1"
+        )
+    return pipeline
+
+
+def narrowed(pipeline):
+    """The tests that look at new rows alone, by name, with the relation that each is of."""
+    manifest = json.loads((pipeline.target_folder / "target" / "manifest.json").read_text())
+    nodes = {**manifest["nodes"], **manifest["sources"]}
+    found = {}
+    for test in manifest["nodes"].values():
+        if test["resource_type"] != "test" or not test.get("test_metadata"):
+            continue
+        of = nodes[test["attached_node"] or test["depends_on"]["nodes"][0]]
+        kind = test["test_metadata"]["name"]
+        depth = test["config"]["meta"].get("looks_at", "rows")
+        is_core = of["config"].get("materialized") in ("incremental", "snapshot")
+        is_raw = of["resource_type"] == "source" and "loader" in of["config"]["meta"]
+        if (is_core or is_raw) and (depth in NARROWED or kind == "row_count_matches_ledger"):
+            relation = f"{of['schema']}.{of.get('alias') or of['identifier']}"
+            arguments = test["test_metadata"]["kwargs"]
+            found[test["name"]] = (kind, relation, arguments, of["resource_type"])
+    return found
+
+
+BAD = {
+    "not_null": lambda _: "null",
+    "accepted_values": lambda _: "99",
+    "between": lambda arguments: f"{arguments['maximum']} + 1",
+    "relationships": lambda arguments: f"'of no {arguments['to'][5:-2]}'",
+}
+
+
+def break_rules(pipeline, tests, load_id):
+    """Add a row that breaks each rule, as that load would have brought it; None: as an old one."""
+    for kind, relation, arguments, of in tests.values():
+        schema, table = relation.split(".")
+        if kind == "row_count_matches_ledger":
+            pipeline.query(
+                f"update raw_data._loads set source_rows = 99 where table_name = '{table}'"
+                if load_id is None
+                else "insert into raw_data._loads (load_id, table_name, mode, window_start, "
+                "window_end, source_rows, outcome, started_at, ended_at) values "
+                f"('{load_id}', '{table}', 'range', '2026-07-05', '2026-07-06', 7, 'landed', "
+                "now(), now())"
+            )
+            continue
+        changed = {"_load_id": f"'{load_id}'"} if load_id else {}
+        if kind in BAD:
+            changed[arguments["column_name"].strip('"')] = BAD[kind](arguments)
+        names = [name for (name,) in pipeline.query(
+            "select column_name from information_schema.columns "
+            f"where table_schema = '{schema}' and table_name = '{table}'"
+        )]  # fmt: skip
+        listed = ", ".join(f'"{name}"' for name in names)
+        values = ", ".join(changed.get(name, f'"{name}"') for name in names)
+        copies = 2 if kind == "key_of_newest_version" else 1
+        pipeline.query(
+            f"insert into {relation} ({listed}) select {values} from good.{schema}_{table}, "
+            f"generate_series(1, {copies})"
+        )
+        if of == "snapshot" and load_id:  # what its key was landed by
+            name = table.removesuffix("_history")
+            pipeline.query(
+                f"create temp table landed as select * from good.raw_data_{name}; "
+                f"update landed set _load_id = '{load_id}'; "
+                f"insert into raw_data.{name} select * from landed"
+            )
+
+
+def found_by(pipeline, tests, **changes):
+    said = pipeline.build_fails("test", "--select", *tests, *SCALE, **changes)
+    return set(re.findall(r"(?:FAIL|WARN) \d+ (\w+)", said)) & set(tests)
+
+
+def test_a_new_row_that_breaks_a_rule_is_found_in_both_depths_and_an_old_one_in_one(passed):
+    tests = narrowed(passed)
+    kinds = {kind for kind, *_ in tests.values()}
+    assert kinds >= {"unique", "key_of_newest_version", "row_count_matches_ledger", *BAD}
+    break_rules(passed, tests, None)
+    assert set(tests) - found_by(passed, tests) == set()
+    said = passed.build("test", "--select", *tests, *SCALE, **NEW)
+    assert "WARN 1" not in said
+    break_rules(passed, tests, NEWER)
+    assert set(tests) - found_by(passed, tests, **NEW) == set()
+    # What has failed has seen nothing: it is found until it is mended.
+    assert set(tests) - found_by(passed, tests, **NEW) == set()
+    assert set(tests) - found_by(passed, tests) == set()
