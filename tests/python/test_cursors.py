@@ -1,6 +1,7 @@
 """Whatever says when a row was written: its days land, are compared and repaired alike."""
 
 import json
+import random
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -189,6 +190,32 @@ def test_a_verify_finds_what_no_window_has_seen_and_a_repair_lands_just_that(tab
     pipeline.load()
     assert newest(pipeline) == source(pipeline)
     assert agrees(pipeline, "--values")
+
+
+@pytest.mark.deep(because="the rules that it draws from have a test each")
+@pytest.mark.parametrize("kind", ["list", "list of days", "binary", "milliseconds"])
+def test_whatever_the_order_of_changes_windows_and_repairs_all_days_together_are_the_source(
+    table, kind
+):
+    pipeline, draw = table(kind), random.Random(kind)
+    env = {"LOADER_TIMEZONE": draw.choice(["UTC", "+09:00"])}
+    for number in range(14):
+        at = f"{day(draw.randrange(12))} {draw.randrange(24):02}:30:00"
+        match draw.randrange(6):
+            case 0:
+                add(pipeline, kind, 100 + number, at)
+            case 1 | 2:
+                change(pipeline, kind, f"id % 9 = {draw.randrange(9)}", at)
+            case 3:
+                pipeline.load("--run-date", str(day(draw.randrange(12))), **env)
+            case 4:
+                pipeline.load("--full-refresh", **env)
+            case 5:
+                done = pipeline.loader("verify", "--json", "--repair", "--yes", **env)
+                assert [each["error"] for each in json.loads(done.stdout)["tables"]] == [None]
+    pipeline.load("--start-date", str(day(-1)), "--end-date", str(day(14)), **env)
+    assert newest(pipeline) == source(pipeline)
+    assert agrees(pipeline, "--values", **env)
 
 
 @EVERY
