@@ -212,8 +212,8 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
     """Refuse what no window of a table could be read with.
 
     Raises:
-        SourceError: MySQL refuses `exclude_rows`, or does not know the time zone; or the table
-            has rows that every window would miss: says how many.
+        SourceError: MySQL refuses `exclude_rows`, or does not know the time zone; the table
+            has rows that every window would miss: says how many; or a view has a key twice.
     """
     try:
         _scalar(connection, read.trial or "select 1")
@@ -231,6 +231,13 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
             "are empty.",
             "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
             "LOADER_TIMEZONE to an offset such as +09:00.",
+        )
+    if shown := _scalar(connection, read.repeated or "select ''"):
+        raise SourceError(
+            f"{table.place} is a view, and its declared key ({', '.join(table.primary_key)}) is no "
+            f"key: {shown} is there more than once, or is NULL. No row was read.",
+            f"Declare for table {table.name} the columns that tell its rows apart, or "
+            "`primary_key: []` without a cursor to copy the view whole.",
         )
     missed = int(_scalar(connection, read.count_without_cursor or "select 0"))
     if missed and read.days:

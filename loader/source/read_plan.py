@@ -22,6 +22,7 @@ from loader.source.types import (
     quote_mysql,
     raw_column,
 )
+from loader.source.views import repeated_key
 
 LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
 RUN_DATE, LOAD_ID, LOADED_AT, DELETED_AT = LOADER_NAMES
@@ -45,7 +46,7 @@ class Description:
         columns: in the table's order, invisible and generated ones included.
         unique_keys: the columns of each key without a NULL, the primary one's first.
         leading: the columns that an index begins with.
-        engine: the storage engine; only InnoDB reads from a snapshot.
+        engine: the storage engine; only InnoDB reads from a snapshot. A view has none.
         rows: the engine's estimate.
         row_bytes: the engine's estimate of one row.
     """
@@ -61,6 +62,11 @@ class Description:
         """Look a column up; MySQL's column names do not differ by case."""
         return next((each for each in self.columns if each.name.lower() == name.lower()), None)
 
+    @property
+    def is_view(self) -> bool:
+        """Whether it is a view, whose keys and indexes MySQL does not tell."""
+        return not self.engine
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadPlan:
@@ -72,6 +78,7 @@ class ReadPlan:
         hashed: those of them that MySQL answers a hash of, which wants the salt yet.
         kept: the condition of a row that the declaration does not leave out, for every statement
             on the table; empty where none is.
+        repeated: the one that shows a key which is none; empty for a table, which has an index.
         trial: the statement that MySQL refuses if that condition is wrong; empty without.
         count: the one that counts the window's rows.
         count_without_cursor: the one that counts the rows without a day in the cursor column, which
@@ -87,6 +94,7 @@ class ReadPlan:
     fields: tuple[str, ...]
     hashed: tuple[str, ...]
     kept: str
+    repeated: str
     trial: str
     count: str
     count_without_cursor: str
@@ -132,7 +140,8 @@ def check_declaration(
                 f"Correct the declaration of table {table.name} in the dbt source YAML.",
             )
     key = frozenset(name.lower() for name in table.primary_key)
-    if key and not any(key.issuperset(unique) for unique in description.unique_keys):
+    keys = (key,) if description.is_view else description.unique_keys
+    if key and not any(key.issuperset(unique) for unique in keys):
         raise SourceError(
             f"{where} has no primary or unique key on ({', '.join(table.primary_key)}), "
             "so two rows could share it.",
@@ -183,7 +192,7 @@ def days_of(table: Table, description: Description, zone: Zone) -> Days | None:
 
 def cost_of_windows(table: Table, description: Description) -> str:
     """Say what each window costs for want of an index on the cursor; empty if none is wanting."""
-    columns = table.cursor.columns if table.cursor else ()
+    columns = table.cursor.columns if table.cursor and not description.is_view else ()
     if not (bare := [each for each in columns if each.lower() not in description.leading]):
         return ""
     indexes = (f"create index {each} on {table.source} ({each})" for each in bare)
@@ -234,6 +243,7 @@ def plan_read(
         fields=tuple(fields),
         hashed=hashed,
         kept=kept,
+        repeated=repeated_key(table, columns, source, kept) if description.is_view else "",
         trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
         count=f"select count(*) from {source}{where(inside, kept)}",
         count_without_cursor=count_without_cursor,
