@@ -24,8 +24,20 @@ def keep(connection: Any) -> None:
         _opened[connection] = time.monotonic()
 
 
+def forget(connection: Any) -> None:
+    """Note that a connection is of no use any more."""
+    with _lock:
+        _opened.pop(connection, None)
+
+
+def is_kept(connection: Any) -> bool:
+    """Whether a connection is remembered, and so may serve once more."""
+    return connection is not None and connection in _opened
+
+
 def end(connection: Any) -> None:
     """Shut a connection's socket: whoever waits on it gets an error, and the server rolls back."""
+    forget(connection)
     with suppress(Exception):
         line = getattr(connection, "_usock", None) or getattr(connection, "_sock", connection)
         with socket.socket(fileno=os.dup(line.fileno())) as shared:

@@ -1,6 +1,7 @@
 """One connection to the warehouse: statements, transactions, and what a driver's error says."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar
@@ -13,6 +14,11 @@ from loader.warehouse.connecting import connect
 from loader.warehouse.transience import is_conflict
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_IDLE_SECONDS = 30
+_idle = list[tuple[Profile, float, Any, int]]()
+"""Connections that have served: the next table's load takes one on. Connecting to a cluster takes
+longer than landing a small table.
+"""
 _FETCHED = 1_000  # rows at a time: a cluster of one node gives out no more [Redshift: FETCH]
 QUERY_CANCELED = "57014"
 
@@ -36,16 +42,21 @@ class Session:
     @property
     def _connection(self) -> Any:
         if self._opened is None:
-            self._opened, self._process = connect(self.profile, self.answer_seconds)
+            opened = _idle_connection(self.profile)
+            self._opened, self._process = opened or connect(self.profile, self.answer_seconds)
             lines.keep(self._opened)
         return self._opened
 
     def close(self) -> None:
-        """End the connection, and with it the transaction and the lock that it holds."""
-        if self._opened is not None:
-            with suppress(Exception):
-                self._opened.close()
-            self._opened = None
+        """End the transaction, with the lock that it holds, and keep the connection for a while."""
+        if lines.is_kept(self._opened):
+            self.release()
+        if lines.is_kept(self._opened):
+            _idle.append((self.profile, time.monotonic(), self._opened, self._process))
+        elif self._opened is not None:
+            _close(self._opened)
+            _idle_connection(None)  # what broke this one may have broken them
+        self._opened = None
 
     def terminate(self) -> None:
         """End the connection from another thread, and with it the statement that runs on it.
@@ -54,6 +65,7 @@ class Session:
         Functions; Redshift: PG_TERMINATE_BACKEND, PG_CANCEL_BACKEND]
         """
         if self._opened is not None:
+            lines.forget(self._opened)
             with suppress(LandingError), closing(Session(self.profile)) as other:
                 other.execute("select pg_terminate_backend(%s)", (self._process,))
 
@@ -74,6 +86,7 @@ class Session:
                 cursor.execute(statement, *([tuple(parameters)] if parameters else []))
                 return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         except Exception as error:
+            lines.forget(connection)
             if deadline.has_passed:
                 raise self._unanswered() from error
             raise LandingError(
@@ -108,6 +121,7 @@ class Session:
             with Deadline(self._connection, self.answer_seconds):
                 self._connection.commit()
         except Exception as error:
+            lines.forget(self._opened)
             raise LandingError(
                 f"{self.profile.place}: COMMIT failed ({one_line(error)}); the tables hold either "
                 "the old rows or the new ones, never a mix.",
@@ -141,8 +155,28 @@ class Session:
     def release(self) -> None:
         """End the open transaction without a trace; the table's lock stays."""
         if self._opened is not None:
-            with suppress(Exception), Deadline(self._opened, self.answer_seconds):
-                self._opened.rollback()
+            try:
+                with Deadline(self._opened, self.answer_seconds):
+                    self._opened.rollback()
+            except Exception:
+                lines.forget(self._opened)
+
+
+def _idle_connection(profile: Profile | None) -> tuple[Any, int] | None:
+    """Take on a connection that is still good, and close the rest; all, without a profile."""
+    while _idle:
+        with suppress(IndexError):  # another thread may have taken the last
+            kept, since, connection, process = _idle.pop()
+            is_fresh = kept == profile and time.monotonic() - since < _IDLE_SECONDS
+            if is_fresh and lines.is_kept(connection):
+                return connection, process
+            _close(connection)
+    return None
+
+
+def _close(connection: Any) -> None:
+    with suppress(Exception):
+        connection.close()
 
 
 def quote(name: str) -> str:

@@ -15,7 +15,7 @@ from loader.errors import LandingError, StoppedError
 from loader.load import job as load
 from loader.load import jobs, window
 from loader.stage import staging
-from loader.warehouse import base
+from loader.warehouse import base, session
 
 DAY_1, DAY_2, _ = DAYS
 FIRST, THIRD = date(2026, 7, 1), date(2026, 7, 4)
@@ -29,13 +29,13 @@ def pipeline(new_pipeline):
 def land_by_day(pipeline, end=THIRD):
     """Land the days of July 2026 from the first on, each a window of its own."""
     with pipeline.inside():
-        session = open_session(None)
-        with closing(session.warehouse()) as warehouse:
+        opened = open_session(None)
+        with closing(opened.warehouse()) as warehouse:
             warehouse.prepare()
-        whole = load.Job(table=session.tables["t"], window=Window(FIRST, end), mode="range")
+        whole = load.Job(table=opened.tables["t"], window=Window(FIRST, end), mode="range")
         days = list(jobs.in_steps(whole, "day"))
         with load.unwatched() as watcher:
-            return list(jobs.run_jobs(days, route_of(session), 1, watcher))
+            return list(jobs.run_jobs(days, route_of(opened), 1, watcher))
 
 
 def refuse(pipeline, monkeypatch, wait_for=lambda: True):
@@ -143,6 +143,33 @@ def test_a_load_whose_connection_is_gone_is_in_the_ledger(pipeline, monkeypatch)
     (failed,) = land_by_day(pipeline)
     assert failed.error.fact == "It broke."
     assert pipeline.query("select outcome, error from raw_data._loads") == [("failed", "It broke.")]
+
+
+def test_how_often_the_warehouse_is_connected_to_does_not_grow_with_the_tables(
+    new_pipeline, monkeypatch
+):
+    """A cluster takes half a second for each connection, and has a few hundred for everybody."""
+    names = [f"t{number}" for number in range(9)]
+    pipeline = new_pipeline([{"name": name, "primary_key": ["id"]} for name in names])
+    for name in names:
+        pipeline.mysql(f"create table {name} (id int primary key, v varchar(9))")
+    processes, connect = set(), session.connect
+
+    def connecting(*arguments):
+        processes.add(opened := connect(*arguments))
+        return opened
+
+    monkeypatch.setattr(session, "connect", connecting)
+    assert len(pipeline.load("--parallel", "2")) == len(names)
+    assert len(processes) <= 5
+
+    # One that is gone costs the table that has it, and nobody takes another one on after that.
+    pipeline.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where pid <> pg_backend_pid() and datname = current_database()"
+    )
+    assert pipeline.loader("load").returncode == 1
+    assert len(pipeline.load()) == len(names)
 
 
 @pytest.mark.parametrize(
