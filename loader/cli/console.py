@@ -63,7 +63,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
     width = max([len(job.table.name) for job in jobs], default=0)
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(),
-        TextColumn("rows"), _Rate(), TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        _Rate(), TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )  # fmt: skip
     with Progress(*columns, console=OUT, transient=True, disable=not OUT.is_terminal) as bars:
         tasks = dict[str, TaskID]()

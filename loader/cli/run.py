@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @options.target
 @options.threads
 @options.rate
+@click.option("--verbose", is_flag=True, help="Show all that dbt says, not what failed alone.")
 @options.as_json
 def run(
     names: tuple[str, ...],
@@ -53,6 +54,7 @@ def run(
     target: str | None,
     threads: int,
     rate: int | None,
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Do the day's work: land, build, verify; without dates, every day that is missing.
@@ -91,6 +93,7 @@ def run(
         wait=wait,
         checks="all" if thorough else "new",
         log=folder / f"{run_id}.dbt.log" if as_json else None,
+        verbose=verbose,
         route=route_of(session, rate),
         show=lambda jobs: unwatched() if as_json else console.progress(jobs),
         tell=(lambda _: None) if as_json else console.tell,

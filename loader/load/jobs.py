@@ -16,6 +16,7 @@ from loader.errors import StoppedError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now
 from loader.load.window import load_window
 from loader.warehouse import Warehouse
+from loader.warehouse.idle import connections_kept
 from loader.warehouse.ledger import Load, covered_end, day_in, missing_days
 
 GIVE_UP_SECONDS = 5
@@ -84,6 +85,7 @@ def today_in(settings: Settings) -> date:
     return day_in(settings.zone, now())
 
 
+@connections_kept()
 def run_jobs(jobs: Sequence[Job], route: Route, threads: int, watcher: Watcher) -> list[Outcome]:
     """Land every job, several tables at a time; a table that fails does not stop the others.
 

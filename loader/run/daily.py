@@ -19,6 +19,7 @@ from loader.run.lease import Lease
 from loader.verify.compare import compare
 from loader.verify.finding import Finding
 from loader.warehouse import Warehouse
+from loader.warehouse.idle import connections_kept
 from loader.warehouse.session import is_transient
 
 _WAIT_SECONDS = 2
@@ -38,6 +39,7 @@ class Run:
         wait: how many seconds to wait for another run to end.
         checks: what dbt's tests look at: `all` rows, or the `new` ones and what these touch.
         log: the file that dbt's output goes to; None for the terminal.
+        verbose: whether all of it goes there, or what failed and what it warns of.
         show: shows how some jobs go on.
         tell: called with a sentence, or with a command as a person would type it.
         outcome: `succeeded`, `failed`, `interrupted`, or `refused` because another run goes on.
@@ -62,6 +64,7 @@ class Run:
     wait: int
     checks: str
     log: Path | None
+    verbose: bool
     route: Route
     show: Callable[[Sequence[Job]], AbstractContextManager[Watcher]]
     tell: Callable[[str], None]
@@ -204,30 +207,37 @@ class Run:
     def _build(self, lease: Lease, arguments: Sequence[str]) -> None:
         """Build, with the lease confirmed: a run that lost it publishes nothing more."""
         lease.renew()
-        self.dbt.build(arguments, self.tell)
+        with self.show(()) as watcher:
+            self.dbt.build(arguments, watcher, self.verbose)
 
+    @connections_kept()
     def _verify(self) -> None:
         """Compare what was landed with the source; what differs is said, and fails no run.
 
         A row that was deleted in MySQL differs until somebody says what is to become of it.
         """
         self.findings = []
+        with self.show(()) as watcher:
+            for number, table in enumerate(self.tables, 1):
+                watcher.rows("verify", number, len(self.tables))
+                self._compare(table)
+
+    def _compare(self, table: Table) -> None:
         settings, new_warehouse = self.route.settings, self.route.new_warehouse
-        for table in self.tables:
-            landed = [each for each in self.outcomes.values() if each.job.table == table]
-            windows = [each.job.window for each in landed if each.load]
-            if not windows:
-                continue
-            finding = compare(table, settings, new_warehouse, span(windows))
-            self.findings.append(finding)
-            if error := finding.error:
-                if is_transient(error):
-                    raise error
-                self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
-            elif finding.differing:
-                found = "{missing:,} rows missing, {extra:,} too many, {stale:,} stale"
-                look = f"Look: loader verify --select {table.name}"
-                self.say(f"{table.name}: {found.format(**finding.counts)}. {look}")
+        landed = [each for each in self.outcomes.values() if each.job.table == table]
+        windows = [each.job.window for each in landed if each.load]
+        if not windows:
+            return
+        finding = compare(table, settings, new_warehouse, span(windows))
+        self.findings.append(finding)
+        if error := finding.error:
+            if is_transient(error):
+                raise error
+            self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
+        elif finding.differing:
+            found = "{missing:,} rows missing, {extra:,} too many, {stale:,} stale"
+            look = f"Look: loader verify --select {table.name}"
+            self.say(f"{table.name}: {found.format(**finding.counts)}. {look}")
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Thread
@@ -22,6 +23,7 @@ from typing import Any, TypeAlias
 from loader.declared.tables import SOURCE
 from loader.declared.windows import Dates
 from loader.errors import RunError
+from loader.load.job import Watcher
 from loader.warehouse.stop import Stop
 from loader.warehouse.transience import is_transient_text
 
@@ -31,6 +33,11 @@ _LOOK_SECONDS = 0.2
 _FAILED = ("error", "fail", "runtime error", "partial success")
 _NOT_RUN = 2  # the exit status of a dbt that did nothing, such as for a project that is wrong
 _NAMED = 5
+_LOGGED_BY_A_MACRO = "JinjaLogInfo"
+_BEGINNINGS = ("LogStartLine", "LogHookStartLine")
+"""The events of a node that begins; each other that says `total` is of one that is through.
+[dbt-core 1.11: dbt/events/types.py]
+"""
 Node: TypeAlias = Mapping[str, Any]
 
 
@@ -87,11 +94,13 @@ class Dbt:
         self._folder = Path(os.environ.get("DBT_TARGET_PATH", "target"), "loader_run").absolute()
         self.nodes: dict[str, Node] = {}
 
-    def build(self, arguments: Sequence[str], tell: Callable[[str], None]) -> None:
+    def build(self, arguments: Sequence[str], watcher: Watcher, verbose: bool) -> None:
         """Build; a further time, only what failed and what was left out because of it.
 
         Args:
-            tell: called with the command as a person would type it.
+            watcher: told the command as a person would type it, how many nodes are built of how
+                many, and what dbt says of those that failed or that it warns of.
+            verbose: have dbt say everything, itself.
 
         Raises:
             RunError: something failed; transient if the warehouse was in the way.
@@ -103,10 +112,11 @@ class Dbt:
             if node["status"] in (*_FAILED, "skipped") and not name.startswith("operation.")
         ]
         command = [*(["retry"] if left else arguments), *self._options]
-        tell(f"$ dbt {shlex.join(command)}")
+        watcher.say(f"$ dbt {shlex.join(command)}")
         if not left:  # dbt retry reads what the attempt before has written
             (self._folder / "run_results.json").unlink(missing_ok=True)
-        status, said = self._run(command)
+        follow = None if verbose or self._log else partial(_follow, watcher)
+        status, said = self._run(command, follow)
         if status not in (0, 1):
             why = said.strip() or f"its process ended with status {status}"
             raise RunError(
@@ -122,6 +132,8 @@ class Dbt:
             raise _failed(failed, len(self.nodes))
         if status or results is None:
             raise RunError("dbt failed and names no node.", "See its output; then run again.")
+        warned = f"; {len(self.warnings):,} warned" if self.warnings else ""
+        watcher.say(f"built and tested: {len(self.nodes):,} nodes{warned}")
 
     @property
     def failures(self) -> list[Node]:
@@ -159,16 +171,23 @@ class Dbt:
             return found
         return {}
 
-    def _run(self, command: Sequence[str]) -> tuple[int, str]:
-        """Run a command to its end; returns its exit status and what it said of a failure."""
+    def _run(
+        self, command: Sequence[str], follow: Callable[[Iterable[bytes]], None] | None
+    ) -> tuple[int, str]:
+        """Run a command to its end; returns its exit status and what it said of a failure.
+
+        Args:
+            follow: given dbt's events, a line of JSON each; without, it writes text itself.
+        """
         colours = [] if sys.stdout.isatty() and not self._log else ["--no-use-colors"]
+        form = ["--log-format", "json"] if follow else colours
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         output = os.open(self._log, flags, 0o600) if self._log else None
         with TemporaryFile("w+") as errors:
             process = subprocess.Popen(  # noqa: S603 - nothing of anybody's is in it
-                [sys.executable, "-P", "-m", "loader.run.dbt", *colours, "--write-json", *command],
+                [sys.executable, "-P", "-m", "loader.run.dbt", *form, "--write-json", *command],
                 stdin=subprocess.PIPE,
-                stdout=output,
+                stdout=subprocess.PIPE if follow else output,
                 stderr=errors,
                 umask=0o077,  # its log and target tell of rows
                 env={**os.environ, **self._own, "DBT_TARGET_PATH": str(self._folder)},
@@ -176,6 +195,8 @@ class Dbt:
             )
             if output is not None:
                 os.close(output)
+            if follow:
+                Thread(target=follow, args=(process.stdout,), daemon=True).start()
             try:
                 while process.poll() is None:
                     self._stop.sleep(_LOOK_SECONDS)
@@ -192,6 +213,23 @@ class Dbt:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _follow(watcher: Watcher, lines: Iterable[bytes]) -> None:
+    """Tell of each node that is through, and what dbt warns of or could not do."""
+    done = 0
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            watcher.say(line.decode(errors="replace").rstrip())
+            continue
+        info, data = event["info"], event["data"]
+        if info["level"] in ("warn", "error") or info["name"] == _LOGGED_BY_A_MACRO:
+            watcher.say(info["msg"])
+        if data.get("total") and info["name"] not in _BEGINNINGS:
+            done += 1
+            watcher.rows("build", done, data["total"])
 
 
 def _failed(failed: Sequence[Node], count: int) -> RunError:

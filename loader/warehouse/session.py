@@ -1,7 +1,6 @@
 """One connection to the warehouse: statements, transactions, and what a driver's error says."""
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar
@@ -10,15 +9,12 @@ from loader import lines
 from loader.declared.profile import Profile
 from loader.errors import LandingError
 from loader.lines import Deadline
+from loader.warehouse import idle
 from loader.warehouse.connecting import connect
 from loader.warehouse.transience import is_conflict
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_IDLE_SECONDS = 30
-_idle = list[tuple[Profile, float, Any, int]]()
-"""Connections that have served: the next table's load takes one on. Connecting to a cluster takes
-longer than landing a small table.
-"""
+_CLOSE_SECONDS = 2
 _FETCHED = 1_000  # rows at a time: a cluster of one node gives out no more [Redshift: FETCH]
 QUERY_CANCELED = "57014"
 
@@ -42,20 +38,23 @@ class Session:
     @property
     def _connection(self) -> Any:
         if self._opened is None:
-            opened = _idle_connection(self.profile)
-            self._opened, self._process = opened or connect(self.profile, self.answer_seconds)
+            opened = idle.take_on() or connect(self.profile, self.answer_seconds)
+            self._opened, self._process = opened
             lines.keep(self._opened)
         return self._opened
 
     def close(self) -> None:
-        """End the transaction, with the lock that it holds, and keep the connection for a while."""
+        """End the transaction, with the lock that it holds, and the connection if nobody keeps it.
+
+        A server that does not answer at once gets its connection ended.
+        """
         if lines.is_kept(self._opened):
+            self.answer_seconds = min(self.answer_seconds, _CLOSE_SECONDS)
             self.release()
         if lines.is_kept(self._opened):
-            _idle.append((self.profile, time.monotonic(), self._opened, self._process))
+            idle.keep(self._opened, self._process)
         elif self._opened is not None:
-            _close(self._opened)
-            _idle_connection(None)  # what broke this one may have broken them
+            idle.give_up(self._opened)
         self._opened = None
 
     def terminate(self) -> None:
@@ -160,23 +159,6 @@ class Session:
                     self._opened.rollback()
             except Exception:
                 lines.forget(self._opened)
-
-
-def _idle_connection(profile: Profile | None) -> tuple[Any, int] | None:
-    """Take on a connection that is still good, and close the rest; all, without a profile."""
-    while _idle:
-        with suppress(IndexError):  # another thread may have taken the last
-            kept, since, connection, process = _idle.pop()
-            is_fresh = kept == profile and time.monotonic() - since < _IDLE_SECONDS
-            if is_fresh and lines.is_kept(connection):
-                return connection, process
-            _close(connection)
-    return None
-
-
-def _close(connection: Any) -> None:
-    with suppress(Exception):
-        connection.close()
 
 
 def quote(name: str) -> str:

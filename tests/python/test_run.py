@@ -782,7 +782,7 @@ def new_run(session):
     return daily.Run(
         run_id="mine", target="local", dbt_target=None, tables=[], selected=False,
         dates=Dates(), requested=None, threads=1, step=None, resume=False, wait=0, log=None,
-        route=route_of(session), show=unwatched, tell=print,
+        verbose=False, route=route_of(session), show=unwatched, tell=print,
     )  # fmt: skip
 
 
@@ -811,8 +811,11 @@ def test_a_step_that_takes_too_long_is_ended(pipeline, monkeypatch):
         this = new_run(open_session(None))
         stopping = threading.Thread(target=lambda: until(lambda: [c.suspend() for c in dbts()]))
         stopping.start()
-        with pytest.raises(StoppedError, match="build took longer than 2 seconds"):
-            this._step("build", lambda: this.dbt.build(["build"], print))
+        with (
+            unwatched() as watcher,
+            pytest.raises(StoppedError, match="build took longer than 2 seconds"),
+        ):
+            this._step("build", lambda: this.dbt.build(["build"], watcher, verbose=False))
         stopping.join()
         assert not dbts()
     assert [(step["name"], step["ok"]) for step in this.steps] == [("build", False)]
