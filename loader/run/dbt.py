@@ -195,13 +195,17 @@ class Dbt:
             )
             if output is not None:
                 os.close(output)
+            reader = Thread(target=follow, args=(process.stdout,), daemon=True)
             if follow:
-                Thread(target=follow, args=(process.stdout,), daemon=True).start()
+                reader.start()
             try:
                 while process.poll() is None:
                     self._stop.sleep(_LOOK_SECONDS)
             finally:
                 self._end(process)
+                if follow and process.stdout:
+                    reader.join(GRACE_SECONDS)
+                    process.stdout.close()
             errors.seek(0)
             return process.returncode, errors.read()
 

@@ -310,12 +310,15 @@ def test_a_dbt_that_is_killed_is_told_and_no_word_of_leaks(pipeline, tmp_path, m
     monkeypatch.setattr(dbt, "_LOOK_SECONDS", 0.01)
     with pipeline.inside():
         asked = Dbt(None, Stop(), tmp_path / "log")
-        status, said = asked._run(["parse"])
+        status, said = asked._run(["parse"], None)
         assert (status, said) == (0, "")
         killer = threading.Thread(target=lambda: until(lambda: [c.kill() for c in dbts()]))
         killer.start()
-        with pytest.raises(RunError, match="dbt: its process ended with status -9"):
-            asked.build(["build"], print)
+        with (
+            unwatched() as watcher,
+            pytest.raises(RunError, match="dbt: its process ended with status -9"),
+        ):
+            asked.build(["build"], watcher, verbose=False)
         killer.join()
 
 
@@ -326,9 +329,9 @@ def test_results_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path, monkeyp
     (tmp_path / "loader_run").mkdir()
     earlier = {"unique_id": "model.p.a", "status": "success", "message": "", "failures": None}
     (tmp_path / "loader_run/run_results.json").write_text(json.dumps({"results": [earlier]}))
-    monkeypatch.setattr(asked, "_run", lambda _: (status, ""))
-    with pytest.raises(RunError, match="names no node"):
-        asked.build(["build"], print)
+    monkeypatch.setattr(asked, "_run", lambda *_: (status, ""))
+    with unwatched() as watcher, pytest.raises(RunError, match="names no node"):
+        asked.build(["build"], watcher, verbose=False)
     assert asked.nodes == {}
 
 
