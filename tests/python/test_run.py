@@ -785,7 +785,7 @@ def new_run(session):
     return daily.Run(
         run_id="mine", target="local", dbt_target=None, tables=[], selected=False,
         dates=Dates(), requested=None, threads=1, step=None, resume=False, wait=0, log=None,
-        verbose=False, route=route_of(session), show=unwatched, tell=print,
+        checks="all", verbose=False, route=route_of(session), show=unwatched, tell=print,
     )  # fmt: skip
 
 
