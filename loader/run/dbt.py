@@ -222,6 +222,7 @@ class Dbt:
 def _follow(watcher: Watcher, lines: Iterable[bytes]) -> None:
     """Tell of each node that is through, and what dbt warns of or could not do."""
     done = 0
+    watcher.rows("build", done, 1)  # dbt takes a while to say how many there are
     for line in lines:
         try:
             event = json.loads(line)
