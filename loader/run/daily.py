@@ -223,21 +223,21 @@ class Run:
                 self._compare(table)
 
     def _compare(self, table: Table) -> None:
-        settings, new_warehouse = self.route.settings, self.route.new_warehouse
         landed = [each for each in self.outcomes.values() if each.job.table == table]
         windows = [each.job.window for each in landed if each.load]
         if not windows:
             return
-        finding = compare(table, settings, new_warehouse, span(windows))
+        finding = compare(table, self.route.settings, self.route.new_warehouse, span(windows))
         self.findings.append(finding)
         if error := finding.error:
             if is_transient(error):
                 raise error
             self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
         elif finding.differing:
-            found = "{missing:,} rows missing, {extra:,} too many, {stale:,} stale"
-            look = f"Look: loader verify --select {table.name}"
-            self.say(f"{table.name}: {found.format(**finding.counts)}. {look}")
+            found = (
+                "{missing:,} rows missing, {extra:,} too many, {stale:,} stale. Look: loader verify"
+            )
+            self.say(f"{table.name}: {found.format(**finding.counts)} --select {table.name}")
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.
