@@ -234,10 +234,8 @@ class Run:
                 raise error
             self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
         elif finding.differing:
-            found = (
-                "{missing:,} rows missing, {extra:,} too many, {stale:,} stale. Look: loader verify"
-            )
-            self.say(f"{table.name}: {found.format(**finding.counts)} --select {table.name}")
+            look = f"Look: loader verify --select {table.name}"
+            self.say(f"{table.name}: {finding.in_words}. {look}")
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

@@ -61,6 +61,12 @@ class Finding:
         return {kind: sum(getattr(day, kind) for day in self.days) for kind in KINDS}
 
     @property
+    def in_words(self) -> str:
+        """The rows that differ, by kind, as a person reads it."""
+        words = "{missing:,} rows missing, {extra:,} too many, {stale:,} stale"
+        return words.format(**self.counts)
+
+    @property
     def differing(self) -> int:
         """All rows that differ."""
         return sum(self.counts.values())
