@@ -6,9 +6,12 @@
         With a landing of the whole table: every row that the source still had then carries that
         load's id or a later one, so whatever carries an older one has vanished. A landing of
         windows never removes a row. It counts only once this build has taken it in, which the
-        watermark shows; one that found the source empty has no rows to take in.
+        watermark shows; one that found the source empty has no rows to take in. One that the
+        watermark does not show was landed during this build, or nothing of it was left to take in,
+        because all its rows have been deleted since: then a row has vanished if no version of it
+        is landed.
 
-        With a repair, as rows that hold the time they were found deleted at: of the same key,
+        With a repair or a comparison, as rows that hold the time they were found deleted at: of the same key,
         whatever carries an older id has vanished. A row that came back has a later one.
 
         A core model has the name of its raw table, and reads it or one staging view.
@@ -25,15 +28,29 @@
                 table_name = {{ mysql_to_redshift.text_literal(this.identifier) }}
                 and outcome = 'landed'
                 and window_start is null
-                and (
-                    landed_rows = 0
-                    or load_id <= (select max(_watermark) from {{ this }})
-                )
+                and mode not in ('repair', 'compare')
+        {%- endset -%}
+        {%- set taken_in -%}
+            and (
+                landed_rows = 0
+                or load_id <= (select max(_watermark) from {{ this }})
+            )
         {%- endset -%}
         {#- A literal, or PostgreSQL would take a third of the rows for older and read them all. -#}
         {%- set newest = run_query(landed_whole).rows[0][0] if execute -%}
-        {%- if newest %}
-        delete from {{ this }} where _load_id < '{{ newest }}';
+        {%- set newest_taken_in = run_query(landed_whole ~ ' ' ~ taken_in).rows[0][0] if execute -%}
+        {%- if newest_taken_in %}
+        delete from {{ this }} where _load_id < '{{ newest_taken_in }}';
+        {%- endif %}
+        {%- if key and newest and newest != newest_taken_in %}
+        delete from {{ this }}
+        where
+            _load_id < '{{ newest }}'
+            and not exists (
+                select 1
+                from {{ staging }} as landed
+                where {{ mysql_to_redshift.same_key('landed', core, key) }}
+            );
         {%- endif %}
         {%- if key %}
         delete from {{ this }}
@@ -43,7 +60,7 @@
             and vanished._load_id in (
                 select load_id
                 from {{ source('raw_data', '_loads') }}
-                where table_name = {{ mysql_to_redshift.text_literal(this.identifier) }} and mode = 'repair'
+                where table_name = {{ mysql_to_redshift.text_literal(this.identifier) }} and mode in ('repair', 'compare')
             )
             and {{ mysql_to_redshift.same_key('vanished', core, key) }}
             and vanished._load_id > {{ core }}._load_id

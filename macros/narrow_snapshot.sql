@@ -87,7 +87,7 @@
     {#- Whether the whole table has been landed: rows may have vanished, and the landing names none. -#}
     {%- set found = run_query(
         'select count(*) from ' ~ mysql_to_redshift.ledger_relation() ~ ' where table_name = ' ~ mysql_to_redshift.text_literal(core.name)
-        ~ " and outcome = 'landed' and window_start is null and load_id > " ~ mysql_to_redshift.text_literal(since)
+        ~ " and outcome = 'landed' and window_start is null and mode <> 'compare' and load_id > " ~ mysql_to_redshift.text_literal(since)
     ) -%}
     {{ return(found.rows[0][0] > 0) }}
 

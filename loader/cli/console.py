@@ -30,7 +30,7 @@ from loader.load.job import Job, Outcome, Watcher
 from loader.load.plan import Preview
 from loader.load.status import TableStatus
 from loader.verify.finding import Finding
-from loader.warehouse.ledger import REPAIR, Load
+from loader.warehouse.ledger import Load
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
 
@@ -130,7 +130,7 @@ def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
 def load_line(load: Load, width: int) -> str:
     """One landed load as a line that a person can read."""
     changed = f"  values changed: {_changes(load)}" if load.changed_values else ""
-    landed = REPAIR if load.mode == REPAIR else str(load.window)
+    landed = load.mode if load.is_of_keys else str(load.window)
     return (
         f"{load.table_name:{width}}  {landed:24}  {load.landed_rows or 0:>12,} rows"
         f"  {decimal(load.staged_bytes or 0):>9}  {load.seconds:6.1f} s{changed}"

@@ -80,6 +80,7 @@ def _show(proposal: "Proposal") -> None:
         click.echo(printable(f"{place}: left out: {'; '.join(proposal.remarks)}"))
         return
     how = f"days of {table.cursor}" if table.cursor else "copied whole"
+    how = "compared" if table.is_compared else how
     how += f" ({table.cursor.kind})" if table.cursor and table.cursor.kind else ""
     key = f"key {', '.join(table.primary_key)}" if table.primary_key else "no key"
     click.echo(printable(f"{place}: {table.name}, {key}, {how}"))

@@ -162,6 +162,7 @@ def route_of(session: Session, rate: int | None = None) -> "Route":
     from loader.load.job import Route
     from loader.source.rate_limit import RateLimit
     from loader.stage import s3
+    from loader.verify.compare import differing
     from loader.warehouse.stop import Stop
 
     stop = Stop()
@@ -169,6 +170,7 @@ def route_of(session: Session, rate: int | None = None) -> "Route":
         settings=session.settings,
         stage=s3.shared(session.settings.stage),
         new_warehouse=session.warehouse,
+        differing=differing,
         stop=stop,
         rate_limit=RateLimit(rate, stop.event) if rate else None,
     )

@@ -17,12 +17,15 @@ from loader.declared.windows import WHOLE, Zone
 from loader.errors import SourceError
 from loader.source import mysql
 from loader.source.copytext import REFUSED
-from loader.source.read_plan import ReadPlan, check_declaration, days_of, plan_read
+from loader.source.declaration import check_declaration
+from loader.source.read_plan import ReadPlan, days_of, plan_read
 from loader.source.texts import DATES, TEXTS
 from loader.source.types import Dialect, as_bytes, quote_mysql, raw_column
 
 COUNTED_MOST = 1_000_000
 """Rows, by MySQL's estimate, up to which a table's values are looked at."""
+COMPARED_LEAST = 100_000
+"""Rows, by MySQL's estimate, from which a table without a cursor is compared, not copied whole."""
 _FLAG, _FLAGS = re.compile(r"(is_?)?deleted"), {"tinyint", "bit"}
 
 
@@ -107,11 +110,23 @@ class Chooser:
             remarks += told
             if cursor:
                 table = replace(table, cursor=cursor, lookback_days=1)
+            elif found.description.rows >= COMPARED_LEAST:
+                table, told = self._compared(table, found)
+                remarks += told
         flags = (each for each in found.description.columns if each.data_type in _FLAGS)
         deleted = next((each.name for each in flags if _FLAG.fullmatch(each.name.lower())), None)
         table = replace(table, deleted=deleted)
         remarks += self._refused_values(table, found)
         return Proposal(found=found, table=table, remarks=tuple(remarks))
+
+    def _compared(self, table: Table, found: Found) -> tuple[Table, list[str]]:
+        """Have a load compare a table, unless one of its columns forbids it."""
+        compared = replace(table, is_compared=True)
+        try:
+            check_declaration(_decided(compared), found.description, self.dialect, lambda _: ())
+        except SourceError as error:
+            return table, [error.fact.removeprefix(f"{found.place}: ").rstrip(".")]
+        return compared, ["a load reads all of it on both sides, and lands what differs"]
 
     def _policies(self, found: Found) -> tuple[dict[str, Policy], list[str]]:
         """Say of every column that cannot land as it is how it lands, and why."""

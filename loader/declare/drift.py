@@ -8,7 +8,7 @@ from loader.declare.personal import personal
 from loader.declare.survey import Found
 from loader.declared.tables import Table
 from loader.errors import LoaderError
-from loader.source.read_plan import check_declaration
+from loader.source.declaration import check_declaration
 from loader.source.types import Dialect
 
 

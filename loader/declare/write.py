@@ -155,9 +155,12 @@ def _source(proposal: Proposal, table: Table, package: str) -> Iterator[str]:
     optional = {**_cursor(table.cursor), "deleted": table.deleted}
     loader |= {key: value for key, value in optional.items() if value}
     loader |= {"lookback_days": table.lookback_days} if table.cursor else {}
+    loader |= {"mode": "compare"} if table.is_compared else {}
     yield f"      - name: {scalar(table.name)}"
     yield f"        description: {scalar(_sentence(proposal) + _rows(table))}"
     yield "        config:"
+    if table.is_compared:
+        yield "          freshness: null  # a load that finds no difference lands no row"
     yield "          meta:"
     yield f"            loader: {_flow(loader)}"
     tests = ["key_of_newest_version"] if table.primary_key else []
@@ -202,6 +205,7 @@ def _rows(table: Table) -> str:
     if not key:
         return " Copied whole with every load."
     way = " and window that it was landed in" if table.cursor else ". Copied whole with every load"
+    way = " and load that found it changed" if table.is_compared else way
     return _prose(f" One row per {key}{way}.")
 
 

@@ -44,6 +44,7 @@ _KNOWN: Known = {
         "Write one column's name, or a list of which the first counts that is not NULL.",
     ),
     "cursor_kind": one_of(*CURSOR_KINDS),
+    "mode": one_of("compare"),
     "deleted": _NAME,
     "lookback_days": (
         lambda value: isinstance(value, int) and value >= 0,
@@ -82,6 +83,7 @@ class Table:
         database, source: where MySQL has it.
         primary_key: its key columns; empty for a table that has none and is copied whole.
         cursor: what says when a row was last written; None means always copied whole.
+        is_compared: whether a load lands only the rows that differ from what is landed.
         deleted: the column that says a row was deleted softly.
         lookback_days: how many landed days a catch-up lands again, for late commits.
         exclude_rows: a MySQL condition; the rows that it holds for are left out. Empty for none.
@@ -95,6 +97,7 @@ class Table:
     source: str
     primary_key: tuple[str, ...]
     cursor: Cursor | None = None
+    is_compared: bool = False
     deleted: str | None = None
     lookback_days: int = 0
     exclude_rows: str = ""
@@ -193,6 +196,12 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
     for key in ("source", "primary_key"):
         if key not in loader or (key == "primary_key" and keyless):
             raise ConfigError(f"{where}: {key} is missing.", _KNOWN[key][1])
+    if "mode" in loader and (loader.get("cursor") or not loader["primary_key"]):
+        raise ConfigError(
+            f"{where}: `mode: compare` is for a table that has a key and no cursor.",
+            "Take out `mode`: a cursor tells what changed, and a table without a key is copied "
+            "whole.",
+        )
     database, _, source = loader["source"].partition(".")
     return Table(
         name=raw,
@@ -200,6 +209,7 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         source=source,
         primary_key=tuple(loader["primary_key"]),
         cursor=_cursor(loader),
+        is_compared="mode" in loader,
         deleted=loader.get("deleted"),
         lookback_days=loader.get("lookback_days", 0),
         exclude_rows=loader.get("exclude_rows", "").strip(),

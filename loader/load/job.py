@@ -66,6 +66,8 @@ class Route:
     Attributes:
         stage: gives the client of S3.
         new_warehouse: makes a warehouse with a connection of its own.
+        differing: compares a table with what is landed of it, and says what would repair it; None
+            if it has to be landed whole.
         stop: asks the loads to end before their time.
         rate_limit: keeps reading the source below a rate; None for no limit.
     """
@@ -73,6 +75,7 @@ class Route:
     settings: Settings
     stage: "Callable[[], S3Client]"
     new_warehouse: Callable[[], Warehouse]
+    differing: Callable[[Table, Settings, Callable[[], Warehouse]], Repair | None]
     stop: Stop = field(default_factory=Stop)
     rate_limit: RateLimit | None = None
 

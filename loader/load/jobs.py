@@ -17,7 +17,7 @@ from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now
 from loader.load.window import load_window
 from loader.warehouse import Warehouse
 from loader.warehouse.idle import connections_kept
-from loader.warehouse.ledger import Load, covered_end, day_in, missing_days
+from loader.warehouse.ledger import COMPARE, Load, covered_end, day_in, missing_days
 
 GIVE_UP_SECONDS = 5
 """How long loads that are to stop are waited for."""
@@ -35,19 +35,23 @@ def jobs_for(
 ) -> Iterator[Job]:
     """Decide each table's window: the requested one, or what a catch-up has to do.
 
-    A table without a cursor is always copied whole; so is one that was never landed when no
-    window was requested. A catch-up lands every day from the first that no landing covers up to
-    yesterday, and the look-back before it, for late commits; a table with none has no job.
+    A table without a cursor is always copied whole, unless it is declared to be compared and was
+    landed; so is one that was never landed when no window was requested. A catch-up lands every
+    day from the first that no landing covers up to yesterday, and the look-back before it, for
+    late commits; a table with none has no job.
     """
-    loads = [] if requested else warehouse.loads()
+    is_asked = requested is None or any(table.is_compared for table in tables)
+    loads = warehouse.loads() if is_asked else []
     today = today_in(settings)
     for table in tables:
+        own = [load for load in loads if load.table_name == table.name]
         if table.cursor is None or requested == WHOLE:
-            yield Job(table=table, window=WHOLE, mode=mode)
+            is_compared = table.is_compared and requested != WHOLE
+            is_compared = is_compared and any(load.covers for load in own)
+            yield Job(table=table, window=WHOLE, mode=COMPARE if is_compared else mode)
         elif requested:
             yield Job(table=table, window=requested, mode=mode)
         else:
-            own = [load for load in loads if load.table_name == table.name]
             covered = covered_end(own, settings.zone)
             if covered is None:
                 yield Job(table=table, window=WHOLE, mode="full_refresh")

@@ -17,6 +17,7 @@ from loader.load.salt import check_salt
 from loader.source import mysql
 from loader.source.copytext import to_copy_text
 from loader.source.days import Days, rising
+from loader.source.declaration import check_declaration
 from loader.source.keys import key_columns
 from loader.source.masking import masking, salt_id
 from loader.source.read_plan import (
@@ -26,7 +27,6 @@ from loader.source.read_plan import (
     RUN_DATE,
     Description,
     ReadPlan,
-    check_declaration,
     cost_of_windows,
     days_of,
     plan_read,
@@ -34,7 +34,7 @@ from loader.source.read_plan import (
 from loader.stage.s3 import folder_of
 from loader.stage.staging import Staging
 from loader.warehouse import Landing, Warehouse
-from loader.warehouse.ledger import Load, changed_columns, day_in, next_load_id
+from loader.warehouse.ledger import COMPARE, Load, changed_columns, day_in, next_load_id
 from loader.warehouse.session import is_transient
 
 RETRY_SECONDS = (1, 5, 15)
@@ -98,6 +98,10 @@ def _attempt(job: Job, route: Route, watcher: Watcher, begin: Callable[[Load], N
             newest = warehouse.lock(job.table)
             load = new_load(job, next_load_id(newest, datetime.now(UTC), warehouse.owner))
             begin(load)
+            if job.mode == COMPARE and not job.repair:
+                found = route.differing(job.table, route.settings, route.new_warehouse)
+                job = replace(job, repair=found, mode=COMPARE if found else "full_refresh")
+                load = replace(load, mode=job.mode)
             return _load(job, load, route, warehouse, watcher)
         finally:
             route.stop.landing.discard(warehouse)
@@ -140,14 +144,14 @@ def plan_load(
         salt_id=salt_id(read, settings.mask_salt),
         manifest=f"s3://{settings.stage.bucket}/{folder}/manifest.json",
     )
-    earlier = warehouse.loads(table.name)
+    earlier, replaces_all = warehouse.loads(table.name), job.window.is_whole and not job.repair
     check_salt(load, earlier)
     landing = Landing(
         table=table,
         load=load,
         line=warehouse.line(table, read.fields),
         form=warehouse.form(read.columns, load.load_id),
-        changes=warehouse.column_changes(table, read.columns, earlier, job.window.is_whole),
+        changes=warehouse.column_changes(table, read.columns, earlier, replaces_all),
         is_new=not warehouse.raw_columns(table.name),
     )
     warehouse.release()

@@ -20,6 +20,7 @@ from loader.verify.compare import compare
 from loader.verify.finding import Finding
 from loader.warehouse import Warehouse
 from loader.warehouse.idle import connections_kept
+from loader.warehouse.ledger import COMPARE
 from loader.warehouse.session import is_transient
 
 _WAIT_SECONDS = 2
@@ -214,7 +215,7 @@ class Run:
     def _verify(self) -> None:
         """Compare what was landed with the source; what differs is said, and fails no run.
 
-        A row that was deleted in MySQL differs until somebody says what is to become of it.
+        A row that was deleted in MySQL differs until somebody says so; a comparing load has done it.
         """
         self.findings = []
         with self.show(()) as watcher:
@@ -224,7 +225,7 @@ class Run:
 
     def _compare(self, table: Table) -> None:
         landed = [each for each in self.outcomes.values() if each.job.table == table]
-        windows = [each.job.window for each in landed if each.load]
+        windows = [each.job.window for each in landed if each.load and each.load.mode != COMPARE]
         if not windows:
             return
         finding = compare(table, self.route.settings, self.route.new_warehouse, span(windows))
@@ -234,8 +235,7 @@ class Run:
                 raise error
             self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
         elif finding.differing:
-            look = f"Look: loader verify --select {table.name}"
-            self.say(f"{table.name}: {finding.in_words}. {look}")
+            self.say(finding.in_words)
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

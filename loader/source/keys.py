@@ -24,7 +24,7 @@ class KeyColumns:
     Attributes:
         source: the table, quoted.
         kept: the condition of a row that the declaration does not leave out; empty without.
-        day: the expression of the day that a row belongs to; empty without a cursor.
+        day: the expression of the day that a row belongs to; without a cursor, of an early one.
     """
 
     columns: tuple[tuple[Column, RawColumn], ...]
@@ -89,7 +89,7 @@ def key_columns(table: Table, description: Description, read: ReadPlan) -> KeyCo
         columns=tuple(by_name[name.lower()] for name in table.primary_key),
         source=f"{quote_mysql(table.database)}.{quote_mysql(table.source)}",
         kept=read.kept,
-        day=read.days.day if read.days else "",
+        day=read.days.day if read.days else "date '1970-01-01'",
     )
 
 

@@ -1,15 +1,13 @@
 """What MySQL says of a table, and the statements that count and read one window of it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from loader.declared.policies import Policy, check_consent
 from loader.declared.tables import Table
-from loader.declared.windows import DAY, Window, Zone, parse_zone
+from loader.declared.windows import DAY, Window, Zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
-from loader.source.cursors import check_types
 from loader.source.days import Days, converted, where
 from loader.source.texts import hash_text
 from loader.source.types import (
@@ -31,8 +29,6 @@ WIDER = "_wider"
 """What Redshift calls a column while it is being widened."""
 LOCK = "_lock_"
 """What precedes a raw table's name in that of the table that Redshift locks instead."""
-_SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
-# [PostgreSQL: System Columns; Redshift: Names and identifiers, "System column names"]
 _HASH = "char(64)"
 """The raw type of a hash. No other column has it, and it is no wider type of any other, so
 hashes never land beside values that were landed as they are."""
@@ -102,84 +98,6 @@ class ReadPlan:
     zone: str
     rows: str
     days: Days | None
-
-
-def check_declaration(
-    table: Table,
-    description: Description,
-    dialect: Dialect,
-    held: Callable[[str], Collection[str]],
-) -> None:
-    """Compare a declaration with what MySQL has, and its names with what the warehouse takes.
-
-    Args:
-        held: asks the warehouse for a raw table's columns: one that is left out may be gone.
-
-    Raises:
-        ConfigError: a column is personal, and nothing says how its values may land.
-        SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
-            a name is none that the warehouse takes, or no column is left to read.
-    """
-    where = table.place
-    check_consent(where, table.policies)
-    if not (read := read_columns(table, description)):
-        raise SourceError(
-            f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
-        )
-    _check_names(table, [column.name for column in read], dialect)
-    cursor = table.cursor.columns if table.cursor else ()
-    named = [*table.primary_key, *cursor, *([table.deleted] if table.deleted else [])]
-    named += [name for name, policy in table.policies.items() if policy != Policy()]
-    for name in named:
-        if description.column(name) is None and not (
-            table.policy(name).is_left_out and name in held(table.name)
-        ):
-            raise SourceError(
-                f"{where} has no column {name}; it has "
-                f"{', '.join(column.name for column in description.columns)}.",
-                f"Correct the declaration of table {table.name} in the dbt source YAML.",
-            )
-    key = frozenset(name.lower() for name in table.primary_key)
-    keys = (key,) if description.is_view else description.unique_keys
-    if key and not any(key.issuperset(unique) for unique in keys):
-        raise SourceError(
-            f"{where} has no primary or unique key on ({', '.join(table.primary_key)}), "
-            "so two rows could share it.",
-            "Declare the columns of its primary key, or `primary_key: []` without a cursor "
-            "to copy the table whole.",
-        )
-    if days := days_of(table, description, parse_zone("UTC")):
-        check_types(where, days, description.unique_keys)
-
-
-def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
-    """See whether the warehouse takes the names that the table and its columns have.
-
-    [Redshift: Names and identifiers: "only UTF-8 printable characters"]
-    """
-    if len(table.name.encode()) > dialect.name_bytes:
-        raise SourceError(
-            f"The name of table {table.name} is longer than {dialect.name_bytes} bytes.",
-            "Give it a shorter one in the dbt source YAML; `source` says what MySQL calls it.",
-        )
-    lower = [name.lower() for name in columns]
-    for name, folded in zip(columns, lower, strict=True):
-        if folded in (*LOADER_NAMES, WIDER):
-            why = "is the loader's own"
-        elif folded in _SYSTEM_COLUMNS or (folded == "oid" and dialect == REDSHIFT):
-            why = f"is a system column's of {dialect.name}"
-        elif len(folded.encode()) > dialect.name_bytes:
-            why = f"is longer than the {dialect.name_bytes} bytes that {dialect.name} takes"
-        elif not name.isprintable():
-            why = "holds a character that cannot be printed"
-        elif lower.count(folded) > 1:
-            why = "is another one's in lower case"
-        else:
-            continue
-        raise SourceError(
-            f"{table.place}: the name of column {name} {why}.",
-            "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
-        )
 
 
 def days_of(table: Table, description: Description, zone: Zone) -> Days | None:

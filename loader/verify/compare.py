@@ -14,8 +14,9 @@ from loader.load.job import Job, unexpected
 from loader.load.repair import Repair
 from loader.source import mysql
 from loader.source.days import rising
+from loader.source.declaration import check_declaration
 from loader.source.keys import key_columns
-from loader.source.read_plan import Description, ReadPlan, check_declaration, days_of, plan_read
+from loader.source.read_plan import Description, ReadPlan, days_of, plan_read
 from loader.source.types import RawColumn
 from loader.verify.differences import differences
 from loader.verify.digest import DIALECTS, kind_of, landed_version
@@ -23,7 +24,7 @@ from loader.verify.finding import Finding
 from loader.verify.sides import Sides
 from loader.warehouse import Warehouse
 from loader.warehouse.columns import land_anew
-from loader.warehouse.ledger import REPAIR, covered_end
+from loader.warehouse.ledger import COMPARE, REPAIR, covered_end
 
 FREE_ROWS = 100
 """So many rows are repaired whatever share of a table they are."""
@@ -62,6 +63,22 @@ def compare(
     return replace(found, seconds=time.monotonic() - began)
 
 
+def differing(
+    table: Table, settings: Settings, new_warehouse: Callable[[], Warehouse]
+) -> Repair | None:
+    """Compare all of a table's rows, and say what would repair those that differ.
+
+    Returns:
+        None if the table has to be landed whole: it never was, or has a column that is new.
+
+    Raises:
+        SourceError, LandingError: it could not be compared.
+    """
+    with closing(new_warehouse()) as warehouse:
+        found = _compare(table, settings, warehouse, None, with_values=True)
+    return None if found.left_out else found.repair
+
+
 def _compare(
     table: Table, settings: Settings, warehouse: Warehouse, window: Window | None, with_values: bool
 ) -> Finding:
@@ -76,6 +93,8 @@ def _compare(
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
             read = _planned(table, description, settings, warehouse, landed_before)
+            if table.is_compared:  # refused, if a value of it could not be cast
+                warehouse.column_changes(table, read.columns, (), is_whole=True)
             exact, left_out = _values(table, read, held)
             has_values = with_values or not table.cursor
             identifying = _identifying(table, read, warehouse, held)
@@ -181,7 +200,8 @@ def _identifying(
 def repair_jobs(findings: Sequence[Finding], settings: Settings, confirmed: bool) -> list[Job]:
     """Turn what differs into jobs.
 
-    A table without a cursor is landed whole, as every load of it is.
+    A table without a cursor is landed as every load of it is: whole, unless it is declared to be
+    compared.
 
     Args:
         confirmed: whether a repair of any size is wanted.
@@ -205,6 +225,8 @@ def repair_jobs(findings: Sequence[Finding], settings: Settings, confirmed: bool
 
 def _job(finding: Finding) -> Job:
     days = [each.day for each in finding.days if each.day]
+    if not days and finding.table.is_compared and not finding.left_out:
+        return Job(table=finding.table, window=WHOLE, mode=COMPARE, repair=finding.repair)
     if not days:
         return Job(table=finding.table, window=WHOLE, mode="full_refresh")
     end = max(days) + DAY if max(days) < date.max else None  # the calendar's last has no next

@@ -62,9 +62,10 @@ class Finding:
 
     @property
     def in_words(self) -> str:
-        """The rows that differ, by kind, as a person reads it."""
+        """How many rows differ, by kind, and the command that shows them."""
         words = "{missing:,} rows missing, {extra:,} too many, {stale:,} stale"
-        return words.format(**self.counts)
+        look = f"Look: loader verify --select {self.table.name}"
+        return f"{self.table.name}: {words.format(**self.counts)}. {look}"
 
     @property
     def differing(self) -> int:

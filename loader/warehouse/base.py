@@ -13,7 +13,7 @@ from loader.source.copytext import Form
 from loader.source.read_plan import LOCK
 from loader.source.types import RawColumn
 from loader.warehouse.landing import Landing
-from loader.warehouse.ledger import LEASES, REPAIR, Load, compare_counts
+from loader.warehouse.ledger import LEASES, Load, compare_counts
 from loader.warehouse.ledgers import Ledgers
 from loader.warehouse.replacing import keys_replaced, window_replaced
 from loader.warehouse.session import QUERY_CANCELED, Session, sqlstate
@@ -178,6 +178,6 @@ class Warehouse(Ledgers):
 
     def landing_statements(self, landing: Landing) -> list[str]:
         """Write what a landing runs between BEGIN and the ledger: COPY first, the count last."""
-        replaces = keys_replaced if landing.load.mode == REPAIR else window_replaced
+        replaces = keys_replaced if landing.load.is_of_keys else window_replaced
         relation = self.relation(landing.table.name)
         return [self._copy_statement(landing), *replaces(relation, landing.table, landing.load)]

@@ -11,8 +11,9 @@ from loader.errors import LandingError
 
 LEDGER = "_loads"
 _MOST_COLUMNS = 35  # names of 64 letters that UTF-8 writes with three bytes just fit
-REPAIR = "repair"
-"""The mode of a load that lands some keys of any days, and so covers no day."""
+REPAIR, COMPARE = "repair", "compare"
+"""The modes of loads that land some keys: those of any days, which covers no day, and all that
+differ of a table without a cursor, which covers the whole of it."""
 
 RUNS = "_runs"
 RUN_COLUMNS = {
@@ -66,6 +67,11 @@ class Load:
     def covers(self) -> bool:
         """Whether the window's days are landed with it."""
         return self.outcome == "landed" and self.mode != REPAIR
+
+    @property
+    def is_of_keys(self) -> bool:
+        """Whether it replaces the versions of some keys, and not a window."""
+        return self.mode in (REPAIR, COMPARE)
 
     @property
     def seconds(self) -> float:

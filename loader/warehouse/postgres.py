@@ -14,7 +14,7 @@ from loader.source.types import POSTGRES, RawColumn
 from loader.warehouse.base import Warehouse
 from loader.warehouse.columns import LOADER_COLUMNS
 from loader.warehouse.landing import MEND_THE_REST, MEND_THE_ROW, Landing, refused
-from loader.warehouse.ledger import LEDGERS, REPAIR
+from loader.warehouse.ledger import LEDGERS
 from loader.warehouse.session import one_line, quote, sqlstate
 
 _SET_TYPE = "_set_type"
@@ -128,7 +128,7 @@ class Postgres(Warehouse):
         been copied, takes it for a single row, and 30,000 rows a day would take 30 s instead of
         0.1. [PostgreSQL: Query Planning, "enable_nestloop"]
         """
-        if landing.load.window.is_whole and landing.load.mode != REPAIR:
+        if landing.load.window.is_whole and not landing.load.is_of_keys:
             return []
         apart = self._connection.server_version < _SKIP_SCAN_SINCE
         looked_up = ([LOAD_ID], [RUN_DATE]) if apart else ([LOAD_ID, RUN_DATE],)

@@ -275,3 +275,74 @@ def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
         made.mysql(f"delete from {name} where `{key[-1]}` in (2, 6)")
     made.load("--full-refresh", "--select", *KEYS)
     converges(versions=4)
+
+
+COMPARED = {"one": ["id"], "two": ["a", "b"]}
+
+
+def declare_compared(folder):
+    """Declare a table of `mode: compare` for each of COMPARED."""
+    raw = ""
+    for name, key in COMPARED.items():
+        loader = {"source": f"{folder.name}.{name}", "primary_key": key, "mode": "compare"}
+        raw += (
+            f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
+            " data_tests: [key_of_newest_version, row_count_matches_ledger]}\n"
+        )
+        (folder / "models/core" / f"{name}.sql").write_text(
+            f"{{{{ newest_rows(source('raw_data', '{name}'), key={key}) }}}}"
+        )
+    append(folder / "models/sources/_raw_data__sources.yml", raw)
+
+
+@pytest.mark.parametrize("seed", [17, pytest.param(18, marks=AN_ORDER)])
+def test_a_table_that_is_compared_converges_whatever_came_before(project, tmp_path, seed):
+    """Whole copies, comparisons, repairs and failures, with builds between them or not."""
+    folder = tmp_path / project.database
+    folder.mkdir()
+    copy_project(folder, project.database)
+    declare_compared(folder)
+    shutil.copytree(project.target_folder, tmp_path / "dbt")
+    made = replace(project, folder=folder, target_folder=tmp_path / "dbt")
+    dice, names = random.Random(seed), list(COMPARED)
+    for name, key in COMPARED.items():
+        columns = ", ".join(f"{column} int not null" for column in key)
+        made.mysql(
+            f"drop table if exists {name}",
+            f"create table {name} ({columns}, v double, primary key ({', '.join(key)}))",
+        )
+
+    def change():
+        for name, key in COMPARED.items():
+            ids = dice.sample(range(40), 8)
+            rows = (", ".join([str(n)] * len(key)) + f", {dice.random()}" for n in ids)
+            gone = (
+                "" if dice.random() < 0.15 else f" where {key[0]} in (1, 2, {dice.randrange(40)})"
+            )
+            made.mysql(
+                f"replace into {name} values {', '.join(f'({row})' for row in rows)}",
+                f"delete from {name}{gone}",
+            )
+
+    steps = {
+        "compare": lambda: made.load("--select", *names),
+        "whole": lambda: made.load("--full-refresh", "--select", *names),
+        "repair": lambda: made.loader("verify", "--select", *names, "--repair", "--yes"),
+        "fails": lambda: made.loader("load", "--select", *names, LOADER_S3_BUCKET="no-such-bucket"),
+        "nothing": lambda: None,
+    }
+    for build in ([], [], [], ["--full-refresh"], []):
+        for step in [*dice.choices(list(steps), k=3), "compare"]:
+            change()
+            if dice.random() < 0.3:
+                made.mysql("delete from one", "delete from two")
+            steps[step]()
+        made.build(
+            "build", "--select", *names, *(f"source:raw_data.{each}" for each in names), *build
+        )
+        for name, key in COMPARED.items():
+            columns = f"{', '.join(key)}, v"
+            built = made.query(f"select {columns} from analytics.{name} order by 1")
+            assert built == list(made.mysql(f"select {columns} from {name} order by 1")), name
+    done = made.loader("verify", "--select", *names, "--values")
+    assert done.returncode == 0, done.stdout

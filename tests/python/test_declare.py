@@ -313,3 +313,27 @@ def test_a_sequence_is_no_table(new_pipeline):
 @given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))
 def test_any_text_is_yaml_as_it_is(text):
     assert yaml.safe_load(scalar(text)) == text
+
+
+def test_a_large_table_without_a_cursor_is_compared_unless_a_column_forbids_it(
+    new_pipeline, monkeypatch
+):
+    monkeypatch.setattr("loader.declare.choose.COMPARED_LEAST", 2)
+    pipeline = new_pipeline([{"name": "other", "primary_key": []}])
+    pipeline.mysql(
+        "create table large (id int primary key, v varchar(9), x double)",
+        "create table floats (x double primary key)",
+        "create table small (id int primary key)",
+        "insert into large (id) select seq from seq_1_to_9",
+        "insert into floats select seq from seq_1_to_9",
+        "analyze table large, floats, small",
+    )
+    said = declare(pipeline)[1]
+    assert "large: large, key id, compared" in said
+    assert "lands what differs" in said
+    assert "floats: floats, key x, copied whole\n    column x is a key of floats" in said
+    assert "small: small, key id, copied whole" in said
+    assert pipeline.load("--select", "large")["large"]["landed_rows"] == 9
+    pipeline.mysql("update large set x = 0.3 where id = 1")
+    load = pipeline.load("--select", "large")["large"]
+    assert (load["mode"], load["landed_rows"]) == ("compare", 1)

@@ -10,7 +10,7 @@ import pytest
 from pipeline import ROOT, copy_project, write_sources
 
 from loader.load import window as loading
-from loader.source.read_plan import check_declaration
+from loader.source.declaration import check_declaration
 
 DAY_1, DAY_2 = "2026-07-01", "2026-07-02"
 TABLE = {"primary_key": ["id"], "cursor": "updated_at"}

@@ -12,7 +12,8 @@ from pipeline import mysql_administrator, write_sources
 
 from loader.declared.tables import Table, read_tables
 from loader.errors import ConfigError, SourceError
-from loader.source.read_plan import Description, check_declaration
+from loader.source.declaration import check_declaration
+from loader.source.read_plan import Description
 from loader.source.types import POSTGRES, REDSHIFT, Column
 
 DAY = "2026-07-01"

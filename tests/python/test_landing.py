@@ -385,7 +385,7 @@ def test_a_terminal_that_is_gone_stops_the_loads_that_go_on(monkeypatch):
     endless, short, after = job_of("endless"), job_of("short"), job_of("endless")
     started, begun, ended = threading.Event(), [], []
     monkeypatch.setattr(jobs, "load_window", load_window)
-    route = load.Route(settings=None, stage=None, new_warehouse=None)
+    route = load.Route(settings=None, stage=None, new_warehouse=None, differing=None)
 
     def gone(outcome):
         shown.append(outcome.job)

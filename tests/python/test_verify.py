@@ -19,6 +19,7 @@ from loader.source import mysql, types
 from loader.stage import s3
 from loader.verify import differences
 from loader.verify.compare import compare, repair_jobs
+from loader.verify.compare import differing as differing_rows
 from loader.warehouse import postgres, redshift, session
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
@@ -475,6 +476,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
             settings=session.settings,
             stage=s3.shared(session.settings.stage),
             new_warehouse=session.warehouse,
+            differing=differing_rows,
         )
         with unwatched() as watcher:
             (outcome,) = run_jobs([job], route, 1, watcher)

@@ -1,0 +1,113 @@
+"""A declaration compared with what MySQL has, and its names with what the warehouse takes."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from loader.declared.policies import Policy, check_consent
+from loader.declared.tables import Table
+from loader.declared.windows import parse_zone
+from loader.errors import SourceError
+from loader.source.cursors import check_types
+from loader.source.read_plan import LOADER_NAMES, WIDER, Description, days_of, read_columns
+from loader.source.types import REDSHIFT, Column, Dialect
+
+_SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
+# [PostgreSQL: System Columns; Redshift: Names and identifiers, "System column names"]
+
+
+def check_declaration(
+    table: Table,
+    description: Description,
+    dialect: Dialect,
+    held: Callable[[str], Collection[str]],
+) -> None:
+    """Compare a declaration with what MySQL has, and its names with what the warehouse takes.
+
+    Args:
+        held: asks the warehouse for a raw table's columns: one that is left out may be gone.
+
+    Raises:
+        ConfigError: a column is personal, and nothing says how its values may land.
+        SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
+            a name is none that the warehouse takes, or no column is left to read.
+    """
+    where = table.place
+    check_consent(where, table.policies)
+    if not (read := read_columns(table, description)):
+        raise SourceError(
+            f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
+        )
+    _check_names(table, [column.name for column in read], dialect)
+    cursor = table.cursor.columns if table.cursor else ()
+    named = [*table.primary_key, *cursor, *([table.deleted] if table.deleted else [])]
+    named += [name for name, policy in table.policies.items() if policy != Policy()]
+    for name in named:
+        if description.column(name) is None and not (
+            table.policy(name).is_left_out and name in held(table.name)
+        ):
+            raise SourceError(
+                f"{where} has no column {name}; it has "
+                f"{', '.join(column.name for column in description.columns)}.",
+                f"Correct the declaration of table {table.name} in the dbt source YAML.",
+            )
+    key = frozenset(name.lower() for name in table.primary_key)
+    keys = (key,) if description.is_view else description.unique_keys
+    if key and not any(key.issuperset(unique) for unique in keys):
+        raise SourceError(
+            f"{where} has no primary or unique key on ({', '.join(table.primary_key)}), "
+            "so two rows could share it.",
+            "Declare the columns of its primary key, or `primary_key: []` without a cursor "
+            "to copy the table whole.",
+        )
+    if table.is_compared:
+        _check_comparable(table, read)
+    if days := days_of(table, description, parse_zone("UTC")):
+        check_types(where, days, description.unique_keys)
+
+
+def _check_comparable(table: Table, columns: Sequence[Column]) -> None:
+    """Refuse `mode: compare` where a change would not be seen.
+
+    The salt of a hash is not MySQL's to know, and two floats that are equal may be written
+    otherwise.
+    """
+    key = {name.lower() for name in table.primary_key}
+    for column in columns:
+        is_float = column.data_type in ("float", "double") and column.name.lower() in key
+        if is_float or table.policy(column.name).is_hashed:
+            why = "a key of floats" if is_float else "declared `mask: hash`"
+            raise SourceError(
+                f"{table.place}: column {column.name} is {why}, which is not the same text on "
+                "both sides, so `mode: compare` would not see what changed.",
+                "Leave the column out (`exclude: true`), or take out `mode` in the dbt source "
+                f"YAML: table {table.name} is then copied whole.",
+            )
+
+
+def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
+    """See whether the warehouse takes the names that the table and its columns have.
+
+    [Redshift: Names and identifiers: "only UTF-8 printable characters"]
+    """
+    if len(table.name.encode()) > dialect.name_bytes:
+        raise SourceError(
+            f"The name of table {table.name} is longer than {dialect.name_bytes} bytes.",
+            "Give it a shorter one in the dbt source YAML; `source` says what MySQL calls it.",
+        )
+    lower = [name.lower() for name in columns]
+    for name, folded in zip(columns, lower, strict=True):
+        if folded in (*LOADER_NAMES, WIDER):
+            why = "is the loader's own"
+        elif folded in _SYSTEM_COLUMNS or (folded == "oid" and dialect == REDSHIFT):
+            why = f"is a system column's of {dialect.name}"
+        elif len(folded.encode()) > dialect.name_bytes:
+            why = f"is longer than the {dialect.name_bytes} bytes that {dialect.name} takes"
+        elif not name.isprintable():
+            why = "holds a character that cannot be printed"
+        elif lower.count(folded) > 1:
+            why = "is another one's in lower case"
+        else:
+            continue
+        raise SourceError(
+            f"{table.place}: the name of column {name} {why}.",
+            "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
+        )
