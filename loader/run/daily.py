@@ -215,7 +215,7 @@ class Run:
     def _verify(self) -> None:
         """Compare what was landed with the source; what differs is said, and fails no run.
 
-        A row that was deleted in MySQL differs until somebody says so; a comparing load has done it.
+        A row that was deleted in MySQL differs until somebody says so. `mode: compare` has done it.
         """
         self.findings = []
         with self.show(()) as watcher:

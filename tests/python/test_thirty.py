@@ -58,6 +58,7 @@ TABLES = {
     "n" * 40: ("id int", "id", ""),
 }  # fmt: skip
 INCREASING, VIEW = "only_added", "seen"
+COMPARED = {"pair", "texts", "moments"}  # `loader declare` says so of large tables
 EVERY = (*TABLES, VIEW)
 DELETED = (2, 22)
 DAY_1, DAY_2, DAY_3 = DAYS
@@ -109,6 +110,8 @@ def decide(pipeline):
             loader["on_unrepresentable"] = "null"
         if table["name"] == INCREASING:
             loader |= {"cursor": "id", "cursor_kind": "increasing"}
+        if table["name"] in COMPARED:
+            loader["mode"] = "compare"
         if table["name"] == VIEW:
             loader["primary_key"] = ["id", "shop"]
     file.write_text(yaml.safe_dump(declared, sort_keys=False))
