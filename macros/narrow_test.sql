@@ -71,7 +71,7 @@
         {%- set state = mysql_to_redshift.state_of(tested) if mysql_to_redshift.declared_key(tested.identifier) -%}
     {%- elif tested.resource_type == 'snapshot' -%}
         {%- set core = graph.nodes.get(tested.depends_on.nodes[0]) -%}
-        {%- set state = mysql_to_redshift.last_seen(tested.unique_id) -%}
+        {%- set state = (tested.get('_looked_at') or mysql_to_redshift.last_seen(tested.unique_id) or {}).copy() -%}
         {%- if state -%}
             {%- do state.update({'table_id': state.table_id ~ ' ' ~ mysql_to_redshift.table_id(relation)}) -%}
         {%- endif -%}
@@ -80,6 +80,9 @@
     {%- endif -%}
     {%- if not state or not state.load_id -%}
         {{ return(none) }}
+    {%- endif -%}
+    {%- if config.get('where') -%}
+        {%- do state.update({'table_id': state.table_id ~ ' ' ~ local_md5(config.get('where'))[:8]}) -%}
     {%- endif -%}
 
     {%- set seen = mysql_to_redshift.last_seen(model.unique_id, state) -%}
@@ -143,9 +146,12 @@
 {% endmacro %}
 
 
-{% macro note_passed_tests(results) %}
+{% macro note_looks(results) %}
 
-    {#- A test that only warns has told of the rows that it saw, too. -#}
+    {#-
+        Note up to where snapshots and tests have looked. A test that only warns has told of the
+        rows that it saw, too.
+    -#}
     {%- set looks = [] -%}
     {%- for result in results if execute and result.status in ['pass', 'warn'] -%}
         {%- set mark = modules.re.search(
@@ -158,7 +164,16 @@
             }) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- for result in results if execute and result.status == 'success' -%}
+        {%- set state = graph.nodes.get(result.node.unique_id, {}).get('_looked_at') -%}
+        {%- if state -%}
+            {%- do looks.append({'reader': result.node.unique_id, 'state': state}) -%}
+        {%- endif -%}
+    {%- endfor -%}
     {%- if looks -%}
+        {%- call statement('hold') -%}
+            {{ mysql_to_redshift.hold(mysql_to_redshift.publications_relation()) }}
+        {%- endcall -%}
         {%- do mysql_to_redshift.note_seen(looks) -%}
         {%- do adapter.commit() -%}
     {%- endif -%}

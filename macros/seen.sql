@@ -89,6 +89,7 @@
     -#}
     {%- for row in run_query(
         'select table_id, load_id from ' ~ mysql_to_redshift.seen_relation() ~ ' where reader = ' ~ mysql_to_redshift.text_literal(reader)
+        ~ ' order by load_id'
     ).rows -%}
         {%- set seen = {'table_id': row[0], 'load_id': row[1]} -%}
         {%- if row[1] and (

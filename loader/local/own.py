@@ -38,18 +38,19 @@ def take_out(project_dir: Path) -> Iterator[str]:
         )
     # All is asked before the file that answers is removed.
     whole, parts = (
-        [project_dir / name for name in _git(project_dir, "ls-files", f":(attr:{attribute})")]
+        [project_dir / name for name in _git(project_dir, "ls-files", "-z", f":(attr:{attribute})")]
         for attribute in ("sample", "sample=cut")
     )
     if not whole:
         raise ConfigError("The sample is not here any more. Nothing was touched.")
+    kept = {file: without_parts(file.read_text("utf-8")) for file in parts}
     for file in whole:
         file.unlink()
         with suppress(OSError):  # others are in it
             for folder in file.relative_to(project_dir).parents:
                 (project_dir / folder).rmdir()
-    for file in parts:
-        file.write_text(without_parts(file.read_text()))
+    for file, text in kept.items():
+        file.write_text(text, "utf-8")
     counts = Counter(file.relative_to(project_dir).parts[0] for file in whole)
     counted = ", ".join(f"{name} ({count})" for name, count in counts.items() if count > 1)
     yield f"Took out the sample, {len(whole)} files: {counted} and others."
@@ -78,7 +79,7 @@ def _git(project_dir: Path, *arguments: str) -> list[str]:
     try:
         done = subprocess.run(  # noqa: S603
             ["git", "-C", str(project_dir), *arguments],  # noqa: S607 - the caller's own git
-            capture_output=True, text=True, check=True,
+            capture_output=True, encoding="utf-8", check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
@@ -86,4 +87,4 @@ def _git(project_dir: Path, *arguments: str) -> list[str]:
             f"git does not answer: {said}. Nothing was touched.",
             "`make own` works in a clone, where git can undo it.",
         ) from None
-    return done.stdout.splitlines()
+    return [line for line in re.split("[\0\n]", done.stdout) if line]

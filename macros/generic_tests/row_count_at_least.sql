@@ -6,16 +6,17 @@
         The var is 1 but for a trial on a few rows; --empty is one on none. It counts no further
         than the minimum, whatever the table has.
     -#}
+    {%- set scaled = minimum * (0 if flags.EMPTY else var('minimum_rows_scale', 1)) %}
     select counted.row_count
 
     from (
 
         select count(*) as row_count
 
-        from (select 1 as present from {{ model }} limit {{ minimum }}) as first_rows
+        from (select 1 as present from {{ model }} limit {{ scaled | round(0, 'ceil') | int }}) as first_rows
 
     ) as counted
 
-    where counted.row_count < {{ minimum }} * {{ 0 if flags.EMPTY else var('minimum_rows_scale', 1) }}
+    where counted.row_count < {{ scaled }}
 
 {% endtest %}

@@ -4,7 +4,8 @@
 
     {#-
         Every load that no later one has overlapped still has all the rows that the source had,
-        in raw_data or, where newer versions came, in the archive. A repair covers no window.
+        in raw_data or, where newer versions came, in the archive. A repair and a comparison bring some
+        keys and take no row away.
         Under `loader run`: every load since this was true last.
     -#}
     {%- set look = mysql_to_redshift.look_at(model) -%}
@@ -25,7 +26,7 @@
         where
             table_name = {{ mysql_to_redshift.text_literal(model.identifier) }}
             and outcome = 'landed'
-            and mode <> 'repair'
+            and mode not in ('repair', 'compare')
 
     ),
 

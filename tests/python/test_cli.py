@@ -240,7 +240,7 @@ def test_a_terminal_shows_how_fast_rows_come_and_how_long_they_will_take(monkeyp
     with console.progress([]) as watcher:
         for rows in range(0, 900, 100):
             watcher.rows("t", rows, 1000)
-    assert re.search(r"rows +[1-9]\d*/s \S*\d\d:\d\d", shown.getvalue())
+    assert re.search(r" [1-9]\d*/s \S*\d\d:\d\d", shown.getvalue())
 
 
 def test_work_goes_on_when_whoever_reads_is_gone():

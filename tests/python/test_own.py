@@ -66,6 +66,21 @@ def clone(tmp_path):
         yield Clone(folder)
 
 
+def test_what_somebody_has_added_beside_the_sample_stays(clone):
+    """And nothing of the sample's does: each of its files is named."""
+    own = ["models/core/orders.sql", "models/core/é.yml", "tests/mine.sql", "seeds/own.csv"]
+    for name in own:
+        (clone.folder / name).write_text("")
+    clone.commit()
+    assert clone.own().returncode == 0
+    folders = ("models/core", "models/staging", "models/semantic", "tests", "seeds", "snapshots")
+    left = [file for name in folders for file in (clone.folder / name).glob("*.*")]
+    assert sorted(str(file.relative_to(clone.folder)) for file in left) == sorted(own)
+    assert [file.name for file in (clone.folder / "tests/python").glob("test_*")] == [
+        "test_project.py"
+    ]
+
+
 def test_what_is_not_committed_is_not_at_risk(clone):
     (clone.folder / "README.md").write_text("mine")
     (clone.folder / "new.txt").write_text("mine")
