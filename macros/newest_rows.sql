@@ -31,10 +31,9 @@
     {%- do mysql_to_redshift.check_settings() -%}
     {%- set built = this if is_incremental() else none -%}
     {%- set window = mysql_to_redshift.build_window() -%}
-    {#- A unit test's rows are no relation, and it knows no ledger. -#}
-    {%- set taken_in = mysql_to_redshift.taken_in_up_to() if built and window and not landed.is_cte -%}
+    {%- set taken_in = mysql_to_redshift.taken_in_up_to() if built and window -%}
     {%- set columns = [] -%}
-    {#- It compares only the columns that it names. -#}
+    {#- A unit test's rows are no relation; it compares only the columns that it names. -#}
     {%- for column in (adapter.get_columns_in_relation(landed) if execute and not landed.is_cte else []) -%}
         {%- if column.name != '_deleted_at' -%}
             {%- do columns.append('ranked.' ~ mysql_to_redshift.quoted(column.name)) -%}
