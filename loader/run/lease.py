@@ -122,7 +122,7 @@ class Lease:
         asked_at = time.time()
         with closing(self._new_warehouse()) as warehouse, warehouse.transaction():
             warehouse.answer_seconds = min(warehouse.answer_seconds, BEAT_SECONDS)
-            warehouse.execute(f"set statement_timeout to {BEAT_SECONDS * 1000}")
+            warehouse.execute(f"set local statement_timeout to {BEAT_SECONDS * 1000}")
             relation = warehouse.relation(LEASES)
             expires = f"expires_at = {_expiry(warehouse)}"
             warehouse.execute(f"update {relation} set {expires} {_OURS}", (self._run_id,))
@@ -174,7 +174,7 @@ def _keep_others_out(warehouse: Warehouse) -> None:
     Raises:
         LeaseHeldError: one goes on for long.
     """
-    warehouse.execute(f"set statement_timeout to {BEAT_SECONDS * 1000}")
+    warehouse.execute(f"set local statement_timeout to {BEAT_SECONDS * 1000}")
     try:
         for table in (LOCK + LEASES, LEASES):
             relation = warehouse.relation(table)

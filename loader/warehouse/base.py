@@ -78,7 +78,8 @@ class Warehouse(Ledgers):
         lock = self.dialect.fitted(LOCK + table.name)
         Warehouse.prepare(self, {lock: {"held": "integer"}})
         self._holder = Session(self.profile, LOCK_SECONDS + 30)
-        self._holder.execute(f"set statement_timeout to {LOCK_SECONDS * 1000}")
+        # LOCAL: the connection serves others after this. [Redshift: SET]
+        self._holder.execute(f"set local statement_timeout to {LOCK_SECONDS * 1000}")
         try:
             self._holder.execute(self.keep_writers_out.format(relation=self.relation(lock)))
         except LandingError as error:

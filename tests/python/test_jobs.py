@@ -14,8 +14,10 @@ from loader.declared.windows import DAY, Window
 from loader.errors import LandingError, StoppedError
 from loader.load import job as load
 from loader.load import jobs, window
+from loader.run.lease import Lease
 from loader.stage import staging
-from loader.warehouse import base, session
+from loader.warehouse import base, idle, session
+from loader.warehouse.stop import Stop
 
 DAY_1, DAY_2, _ = DAYS
 FIRST, THIRD = date(2026, 7, 1), date(2026, 7, 4)
@@ -162,6 +164,28 @@ def test_how_often_the_warehouse_is_connected_to_does_not_grow_with_the_tables(
     monkeypatch.setattr(session, "connect", connecting)
     assert len(pipeline.load("--parallel", "2")) == len(names)
     assert len(processes) <= 5
+
+
+def test_a_connection_is_taken_on_as_it_was_made(pipeline):
+    """What the lease allows its statements would end a long COPY."""
+    setting = "select current_setting('statement_timeout')"
+    with pipeline.inside():
+        opened = open_session(None)
+        with closing(opened.warehouse()) as warehouse:
+            before = warehouse.execute(setting)
+        with idle.connections_kept():
+            lease = Lease("mine", opened.warehouse, Stop())
+            lease.take(print)
+            lease.renew()
+            with closing(opened.warehouse()) as warehouse:
+                warehouse.prepare()
+                warehouse.lock(opened.tables["t"])
+            taken = [idle.take_on() for _ in range(2)]
+            assert all(taken)
+            for connection, process in taken:
+                idle.keep(connection, process)
+            with closing(opened.warehouse()) as one, closing(opened.warehouse()) as other:
+                assert [each.execute(setting) for each in (one, other)] == [before] * 2
 
 
 @pytest.mark.parametrize(
