@@ -179,6 +179,7 @@ def write_project(folder: Path) -> None:
         }
         for table in (*TABLES, HEAVY)
     ]
+    declared.append({"name": "_loads", "config": {}})  # the ledger, which core models read
     (folder / "models" / "sources.yml").write_text(
         json.dumps({"sources": [{"name": SCHEMA, "tables": declared}]}, indent=1)
     )
