@@ -28,7 +28,7 @@
                 table_name = {{ mysql_to_redshift.text_literal(this.identifier) }}
                 and outcome = 'landed'
                 and window_start is null
-                and mode not in ('repair', 'compare')
+                and mode not in {{ mysql_to_redshift.modes_of_keys() }}
         {%- endset -%}
         {%- set taken_in -%}
             and (
@@ -60,7 +60,7 @@
             and vanished._load_id in (
                 select load_id
                 from {{ source('raw_data', '_loads') }}
-                where table_name = {{ mysql_to_redshift.text_literal(this.identifier) }} and mode in ('repair', 'compare')
+                where table_name = {{ mysql_to_redshift.text_literal(this.identifier) }} and mode in {{ mysql_to_redshift.modes_of_keys() }}
             )
             and {{ mysql_to_redshift.same_key('vanished', core, key) }}
             and vanished._load_id > {{ core }}._load_id

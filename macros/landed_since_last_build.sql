@@ -27,7 +27,7 @@
             'select max(load_id) from ' ~ mysql_to_redshift.ledger_relation()
             ~ ' where table_name = ' ~ mysql_to_redshift.text_literal(this.identifier) ~ " and outcome = 'landed'"
             ~ " and load_id > coalesce((select max(_watermark) from " ~ this ~ "), '')"
-            ~ " having sum(case when mode not in ('repair', 'compare')"
+            ~ " having sum(case when mode not in " ~ mysql_to_redshift.modes_of_keys()
             ~ " and window_start >= cast('" ~ window.start ~ "' as date)"
             ~ " and window_end <= cast('" ~ window.end ~ "' as date) then 0 else 1 end) = 0"
         ).rows | map(attribute=0) | first | default('', true)) }}

@@ -100,7 +100,8 @@
     {#- Whether the whole table has been landed: rows may have vanished, and the landing names none. -#}
     {%- set found = run_query(
         'select count(*) from ' ~ mysql_to_redshift.ledger_relation() ~ ' where table_name = ' ~ mysql_to_redshift.text_literal(core.name)
-        ~ " and outcome = 'landed' and window_start is null and mode not in ('repair', 'compare') and load_id > " ~ mysql_to_redshift.text_literal(since)
+        ~ " and outcome = 'landed' and window_start is null and mode not in " ~ mysql_to_redshift.modes_of_keys()
+        ~ " and load_id > " ~ mysql_to_redshift.text_literal(since)
     ) -%}
     {{ return(found.rows[0][0] > 0) }}
 

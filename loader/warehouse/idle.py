@@ -1,6 +1,6 @@
 """Connections that have served one table's load, and wait for the next one's.
 
-A cluster takes longer to connect to than to land a small table.
+A cluster takes longer to connect to than to land a small table. A process has one target only.
 """
 
 import time
@@ -26,9 +26,9 @@ def connections_kept() -> Iterator[None]:
 
 def keep(connection: Any, process: int) -> None:
     """Keep a connection that is at rest, or end it where nobody wants another one."""
-    if _waiting:
+    try:
         _waiting[-1].append((time.monotonic(), connection, process))
-    else:
+    except IndexError:
         _end([(0, connection, process)])
 
 

@@ -26,7 +26,7 @@
         where
             table_name = {{ mysql_to_redshift.text_literal(model.identifier) }}
             and outcome = 'landed'
-            and mode not in ('repair', 'compare')
+            and mode not in {{ mysql_to_redshift.modes_of_keys() }}
 
     ),
 

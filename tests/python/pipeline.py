@@ -241,6 +241,16 @@ class Pipeline:
                 f"drop table if exists {table}", f"create table {table} ({columns}) engine=InnoDB"
             )
 
+    def one_session(self, day: str) -> None:
+        """Write a session of the sample, paid and of one channel, into MySQL."""
+        session = "repeat('a', 32)"
+        self.mysql(
+            "insert into channel values ('Google')",
+            f"insert into user_session_channel values (1, {session}, 'Google', '{day}')",
+            f"insert into session_timestamp values ({session}, '{day}')",
+            f"insert into session_transaction values ({session}, 0, 1, '{day}')",
+        )
+
     def staged(self) -> list[Path]:
         """The objects in the bucket under this pipeline's prefix, as files.
 

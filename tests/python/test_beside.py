@@ -20,13 +20,7 @@ def made(new_project):
     """A project with a few rows, built, and a process that forks dbt."""
     pipeline = new_project()
     pipeline.start_anew()
-    session = "repeat('a', 32)"
-    pipeline.mysql(
-        "insert into channel values ('Google')",
-        f"insert into user_session_channel values (1, {session}, 'Google', '{DAYS[0]}')",
-        f"insert into session_timestamp values ({session}, '{DAYS[0]}')",
-        f"insert into session_transaction values ({session}, 0, 1, '{DAYS[0]}')",
-    )
+    pipeline.one_session(DAYS[0])
     answer(pipeline)
     pipeline.load("--full-refresh")
     pipeline.build("seed")

@@ -19,14 +19,10 @@ def passed(new_project):
     """A project whose tests have all passed on a few rows."""
     pipeline = new_project()
     pipeline.start_anew()
-    session = "repeat('a', 32)"
+    pipeline.one_session(DAY)
     pipeline.mysql(
-        "insert into channel values ('Google')",
-        f"insert into user_session_channel values (1, {session}, 'Google', '{DAY}')",
-        f"insert into session_timestamp values ({session}, '{DAY}')",
-        f"insert into session_transaction values ({session}, 0, 1, '{DAY}')",
         "insert into nps (id, user_id, score, created_at, updated_at) "
-        f"select seq, 1, 5, '{DAY}', '{DAY}' from seq_1_to_9",
+        f"select seq, 1, 5, '{DAY}', '{DAY}' from seq_1_to_9"
     )
     pipeline.load("--start-date", DAY, "--end-date", "2026-07-03")
     for _ in range(3):  # the second snapshot notes what it has seen, then its tests do

@@ -13,14 +13,10 @@ def kept(new_project):
     pipeline = new_project()
     keep_whole_histories(pipeline.folder)
     pipeline.start_anew()
-    session = "repeat('a', 32)"
+    pipeline.one_session(DAY)
     pipeline.mysql(
-        "insert into channel values ('Google')",
-        f"insert into user_session_channel values (1, {session}, 'Google', '{DAY}')",
-        f"insert into session_timestamp values ({session}, '{DAY}')",
-        f"insert into session_transaction values ({session}, 0, 1, '{DAY}')",
         "insert into nps (id, user_id, score, created_at, updated_at) "
-        f"select seq, 1, 5, '{DAY}', '{DAY}' from seq_1_to_9",
+        f"select seq, 1, 5, '{DAY}', '{DAY}' from seq_1_to_9"
     )
     pipeline.load("--full-refresh")
     pipeline.build(*BUILD)
