@@ -46,6 +46,14 @@ test-mysql: .venv/installed-dev  ## run all of PostgreSQL's tests on Oracle's My
 	@.venv/bin/python -m pytest --mysql
 # end of sample
 
+dist: .venv/installed-dev  ## build the wheel, and try it in an empty environment
+	@rm -rf .local/dist .local/empty
+	@.venv/bin/python -m hatchling build -t wheel -d .local/dist
+	@.venv/bin/uv venv -q --python .venv/bin/python .local/empty
+	@.venv/bin/uv pip install -q --python .local/empty/bin/python -c requirements.txt .local/dist/*.whl
+	@cd / && env -i $(CURDIR)/.local/empty/bin/loader --help >/dev/null \
+	    && env -i $(CURDIR)/.local/empty/bin/loader --version
+
 # Airflow has an environment of its own: its pins and dbt's exclude each other.
 test-airflow: export AIRFLOW_HOME := $(CURDIR)/.local/airflow/home
 test-airflow: export AIRFLOW__CORE__LOAD_EXAMPLES := False

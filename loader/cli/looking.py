@@ -3,6 +3,7 @@
 import json
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,12 +59,14 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     epilog=options.examples(
         "loader check                             everything, before the first load",
         "loader check --select nps --target redshift",
+        "loader check --json                      what an issue asks for; it holds no secret",
     )
     + options.listed("Settings, read from the environment [default]:", _SETTINGS),
 )
 @options.select
 @options.target
-def check(names: tuple[str, ...], target: str | None) -> None:
+@options.as_json
+def check(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     """Test everything that a first load needs, one line each, with the remedy."""
     session = open_session(target)
     from loader.cli import console
@@ -74,11 +77,13 @@ def check(names: tuple[str, ...], target: str | None) -> None:
     looked_at = list["Check"]()
     with closing(session.warehouse()) as warehouse:
         for each in checks(tables, session.settings, warehouse):
-            console.show_check(each)
             looked_at.append(each)
+            if not as_json:
+                console.show_check(each)
     wrong = [each.what for each in looked_at if not each.passed]
     named = f", {len(wrong):,} wrong: {', '.join(wrong)}" if wrong else ""
-    click.echo(f"\n{len(looked_at) - len(wrong):,} checks passed{printable(named)}.")
+    total = f"\n{len(looked_at) - len(wrong):,} checks passed{printable(named)}."
+    click.echo(json.dumps([asdict(each) for each in looked_at], indent=2) if as_json else total)
     sys.exit(1 if wrong else 0)
 
 
@@ -90,14 +95,9 @@ def check(names: tuple[str, ...], target: str | None) -> None:
     ),
 )
 @click.option(
-    "--output",
-    "-o",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=".local/report.html",
-    show_default=True,
-    help="The file to write.",
-)
+    "--output", "-o", "file", type=click.Path(dir_okay=False, path_type=Path),
+    default=".local/report.html", show_default=True, help="The file to write.",
+)  # fmt: skip
 @options.target
 def report(file: Path, target: str | None) -> None:
     """Write the summaries as one page of HTML: charts, their numbers, and how fresh they are.

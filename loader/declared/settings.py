@@ -167,13 +167,13 @@ def environment(project_dir: Path, target: str) -> dict[str, str]:
     For `local` the embedded services' own file wins over the caller's environment, so that a
     trial never reaches a real account by accident; an empty value there removes the variable.
     """
-    variables = dict(os.environ)
     file = project_dir / LOCAL_ENV
-    if target == "local" and file.exists():
-        own = dict(line.split("=", 1) for line in file.read_text().splitlines() if line)
-        variables |= own
-        return {name: value for name, value in variables.items() if value or name not in own}
-    return variables
+    if target != "local" or not file.exists():
+        return dict(os.environ)
+    own = dict(line.split("=", 1) for line in file.read_text().splitlines() if line)
+    return {
+        name: value for name, value in {**os.environ, **own}.items() if value or name not in own
+    }
 
 
 def load_settings(env: Mapping[str, str], target: str) -> Settings:

@@ -152,6 +152,8 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline):
     assert len(lines) == 5
     assert all(line.startswith("ok ") for line in lines)
     assert re.search(r" (MySQL|MariaDB) \d+\.\d+\.\S+$", lines[1]), lines[1]
+    found = json.loads(pipeline.loader("check", "--json").stdout)  # what an issue asks for
+    assert [f"ok    {each['what']}: {each['finding']}" for each in found] == lines
     assert pipeline.query("select 1 from pg_namespace where nspname = 'raw_data'") == []
     assert pipeline.staged() == []
 

@@ -19,7 +19,8 @@ TOP_LEVEL = {
     "loader", "models", "macros", "tests", "seeds", "snapshots", "docs", "dbt_project.yml",
     "profiles.yml.example", "README.md", "Makefile", "pyproject.toml", "requirements.txt",
     "requirements-dev.txt", "compose.yaml", ".sqlfluff", ".dbtignore", ".gitattributes",
-    ".gitignore", ".github", ".ci", "bench", "report",
+    ".gitignore", ".github", ".ci", "bench", "report", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+    "SECURITY.md", "Containerfile", ".dockerignore",
 }  # fmt: skip
 
 
@@ -41,17 +42,8 @@ def test_no_module_is_longer_than_can_be_read_in_one_sitting():
 
 
 ROOMS = (
-    "declared",
-    "source",
-    "declare",
-    "stage",
-    "warehouse",
-    "load",
-    "verify",
-    "run",
-    "cli",
-    "local",
-)
+    "declared", "source", "declare", "stage", "warehouse", "load", "verify", "run", "cli", "local",
+)  # fmt: skip
 
 
 def test_a_room_of_the_loader_uses_only_those_before_it():
@@ -61,9 +53,7 @@ def test_a_room_of_the_loader_uses_only_those_before_it():
         later = {f"loader.{each}" for each in ROOMS[number + 1 :]}
         for path in (ROOT / "loader" / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if not isinstance(node, ast.Import | ast.ImportFrom):
-                    continue
-                for each in node.names:
+                for each in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
                     module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
                     name = f"{module}{each.name}"
                     if ".".join(name.split(".")[:2]) in later:
@@ -99,13 +89,24 @@ def test_ci_calls_what_the_readme_tells_people_to_call():
 
 
 def test_ci_may_only_read_and_publishes_the_site_and_the_report():
-    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    text = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert not re.findall(r"uses: (?!\S+@[0-9a-f]{40} # v)", text)  # a tag may be moved
+    workflow = yaml.safe_load(text)
     assert workflow["permissions"] == {"contents": "read"}
     assert not any("permissions" in job for job in workflow["jobs"].values())
     steps = workflow["jobs"]["check"]["steps"]
     upload = steps[[step.get("run") for step in steps].index("make site") + 1]
     assert upload["uses"].startswith("actions/upload-artifact@")
     assert upload["with"]["path"].split() == ["target/static_index.html", f"target/{BESIDE}"]
+
+
+def test_the_version_is_written_once_and_an_issue_asks_for_it():
+    (version,) = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert re.search(rf"^## {re.escape(version)}$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    asked = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text())["body"]
+    labels = [each["attributes"]["label"] for each in asked if each.get("validations")]
+    assert labels[1:] == ["loader check --json", "loader --version"]
+    assert is_command(["check", "--json"])
 
 
 def test_the_readme_is_short():

@@ -121,9 +121,8 @@ def test_a_mysql_without_tls_is_told_no_password(new_pipeline):
     """Whoever is on the wire could take TLS out of the server's greeting."""
     pipeline = new_pipeline([TABLE])
     pipeline.mysql("create table t (id int primary key)")
-    said = pipeline.fails(LOADER_MYSQL_TLS="verify")
-    assert "SSL is required but the server doesn't support it" in said
-    assert "LOADER_MYSQL_TLS" in said
+    refused = "SSL is required but the server doesn't support it.*LOADER_MYSQL_TLS"
+    assert re.search(refused, pipeline.fails(LOADER_MYSQL_TLS="verify"), re.DOTALL)
 
 
 @pytest.mark.only("postgres", because="test_authentication.py does the same for Redshift")
@@ -135,8 +134,7 @@ def test_postgres_must_show_a_certificate_that_an_authority_signed(
     server = Encrypting(endpoints.postgres_port, certificate)
     changes = {"PGHOST": "localhost", "PGPORT": str(server.port), "PGSSLMODE": None}
     unknown = pipeline.loader("load", **changes, PGSSLROOTCERT="system")
-    assert unknown.returncode == 1
-    assert "certificate verify failed" in unknown.stderr
+    assert (unknown.returncode, "certificate verify failed" in unknown.stderr) == (1, True)
     assert pipeline.load(**changes, PGSSLROOTCERT=str(certificate[0]))["t"]["landed_rows"] == 1
     server.close()
 

@@ -49,8 +49,7 @@ def test_the_loaders_policy_has_what_its_calls_need_and_no_more():
 
 
 def test_the_clusters_role_may_only_read():
-    read = policies()[1]
-    assert set.union(*map(actions_of, read)) == {"s3:GetObject", "s3:ListBucket"}
+    assert set.union(*map(actions_of, policies()[1])) == {"s3:GetObject", "s3:ListBucket"}
 
 
 @pytest.mark.only("postgres", because="only MySQL's grants are tried")
