@@ -1,6 +1,5 @@
-"""Who is notified of a run: a webhook and a mail server that listen on this machine."""
+"""Who is notified of a run: a webhook that listens on this machine."""
 
-import base64
 import http.server
 import json
 import socketserver
@@ -9,8 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 
@@ -64,80 +61,6 @@ class _Posted(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
-
-
-class MailServer(socketserver.ThreadingTCPServer):
-    """As much of SMTP as smtplib speaks: STARTTLS, AUTH PLAIN, and one letter after another.
-
-    Args:
-        tls: offers STARTTLS with it.
-        refuses: what the answer to a command that begins so is.
-    """
-
-    daemon_threads = True
-
-    def __init__(
-        self, tls: ssl.SSLContext | None = None, refuses: dict[str, str] | None = None
-    ) -> None:
-        super().__init__(("127.0.0.1", 0), _Session)
-        self.tls, self.refuses = tls, refuses or {}
-        self.letters, self.logins = list[EmailMessage](), list[tuple[str, bool]]()
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-    def handle_error(self, *_: Any) -> None:
-        """A client that hangs up is expected."""
-
-
-class _Session(socketserver.StreamRequestHandler):
-    server: MailServer
-
-    def handle(self) -> None:
-        self.encrypted = False
-        self._say("220 ready")
-        while line := self.rfile.readline().decode().strip():
-            for start, answer in self.server.refuses.items():
-                if line.upper().startswith(start):
-                    self._say(answer)
-                    break
-            else:
-                if not self._obey(line):
-                    return
-
-    def finish(self) -> None:
-        super().finish()
-        self.request.close()  # the encrypted one, which the server does not know
-
-    def _obey(self, line: str) -> bool:
-        word = line.upper().partition(" ")[0]
-        if word == "EHLO":
-            offered = ["STARTTLS"] if self.server.tls and not self.encrypted else ["AUTH PLAIN"]
-            self._say("250-here", *(f"250-{each}" for each in offered), "250 SIZE")
-        elif word == "STARTTLS":
-            self._say("220 go on")
-            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
-            self.encrypted = True
-            self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
-        elif word == "AUTH":
-            told = base64.b64decode(line.rsplit(maxsplit=1)[-1]).decode()
-            self.server.logins.append((told, self.encrypted))
-            self._say("235 welcome")
-        elif word == "DATA":
-            self._say("354 go on")
-            text = b"".join(iter(self.rfile.readline, b".\r\n"))
-            self.server.letters.append(message_from_bytes(text, policy=policy.default))
-            self._say("250 kept")
-        elif word == "QUIT":
-            self._say("221 bye")
-            return False
-        else:
-            self._say("250 fine")
-        return True
-
-    def _say(self, *lines: str) -> None:
-        self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
 
 
 @contextmanager

@@ -60,26 +60,36 @@ def test_a_process_of_its_own_ends_the_same_way(pipeline):
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--run-date", "2026-02-30"], "not a day of the calendar"),
-        (["--run-date", DAY, "--full-refresh"], "exclude each other"),
-        (["t"], "Did you mean --select t?"),
-    ],
-)
-def test_a_wrong_command_line(refused, arguments, words):
-    refused("load", *arguments, status=2, says=[words])
+REFUSED = {
+    # what changes of the environment, and the words that say what is wrong
+    "a bucket that may not be written": (
+        {"AWS_SECRET_ACCESS_KEY": "guessed"}, ["S3 bucket raw-landing"],
+    ),
+    "no setting": (
+        {"LOADER_MYSQL_PASSWORD": None}, ["Missing in the environment", "LOADER_MYSQL_PASSWORD"],
+    ),
+    "no variable of the profile": (
+        {"DATABASE": None}, ["asks for the environment variable", "DATABASE"],
+    ),
+    "an AWS profile that is not there": ({"AWS_PROFILE": "nowhere"}, ["nowhere", "AWS"]),
+    "an endpoint that is no address": ({"AWS_ENDPOINT_URL_S3": "garbage"}, ["Invalid endpoint"]),
+    "no profile": ({"DBT_PROFILES_DIR": "/"}, ["No profiles.yml", "profiles.yml.example"]),
+    "a wrong password": ({"PASSWORD": "guessed"}, ["Cannot connect to the warehouse"]),
+}  # fmt: skip
 
 
-def test_a_missing_setting_is_named(refused):
-    name = "LOADER_MYSQL_PASSWORD"
-    refused("load", says=["Missing in the environment", name], **{name: None})
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_missing_or_wrong_around_the_loader_is_named(refused, pipeline, what):
+    changes, words = REFUSED[what]
+    own = {"DATABASE", "PASSWORD"}
+    changes = {pipeline.setting(name) if name in own else name: to for name, to in changes.items()}
+    refused("load", says=words, **changes)
+    gc.collect()
 
 
-def test_a_missing_variable_of_the_profile_is_named(refused, pipeline):
-    name = pipeline.setting("DATABASE")
-    refused("load", says=[f"asks for the environment variable {name}"], **{name: None})
+def test_a_name_without_its_option_and_an_unknown_target(refused):
+    refused("load", "t", status=2, says=["Did you mean --select t?"])
+    refused("load", "--target", "prod", says=["Known targets: local, postgres, redshift"])
 
 
 @pytest.mark.only("redshift", because="PostgreSQL's COPY needs no role")
@@ -94,41 +104,6 @@ def test_a_profile_that_is_wrong_does_not_show_its_password(refused, pipeline, t
     refused("load", DBT_PROFILES_DIR=str(tmp_path))
 
 
-def test_an_unknown_target_lists_the_known(refused):
-    refused("load", "--target", "prod", says=["Known targets: local, postgres, redshift"])
-
-
-def test_no_profile_says_where_to_get_one(refused, tmp_path):
-    refused(
-        "load", says=["No profiles.yml", "profiles.yml.example"], DBT_PROFILES_DIR=str(tmp_path)
-    )
-
-
-def test_an_aws_profile_that_is_not_there(refused):
-    refused("load", says=["nowhere", "AWS"], AWS_PROFILE="nowhere")
-
-
-def test_an_endpoint_that_is_no_address(refused):
-    refused("load", says=["Invalid endpoint"], AWS_ENDPOINT_URL_S3="garbage")
-
-
-def test_a_bucket_that_may_not_be_written(refused):
-    refused("load", says=["S3 bucket raw-landing"], AWS_SECRET_ACCESS_KEY="guessed")
-
-
-def test_s3_down(refused):
-    refused(
-        "load", says=["S3 bucket raw-landing"],
-        AWS_ENDPOINT_URL_S3="http://127.0.0.1:1", AWS_MAX_ATTEMPTS="1",
-    )  # fmt: skip
-
-
-def test_a_wrong_warehouse_password(refused, pipeline):
-    wrong = {pipeline.setting("PASSWORD"): "guessed"}
-    refused("load", says=["Cannot connect to the warehouse"], **wrong)
-    gc.collect()
-
-
 def test_no_right_to_create_in_the_warehouse(new_pipeline, superuser):
     pipeline = new_pipeline([TABLE])
     pipeline.mysql(CREATE)
@@ -140,47 +115,6 @@ def test_no_right_to_create_in_the_warehouse(new_pipeline, superuser):
 
 
 # -- the source ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def source(new_pipeline):
-    """Land one row, let the source or its declaration go wrong, and load again."""
-
-    def run(table, *statements, says, arguments=("--run-date", DAY)):
-        pipeline = new_pipeline([{**TABLE, **table}])
-        if not statements or "create" not in statements[0]:
-            pipeline.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
-        pipeline.mysql("select 1", *statements)
-        done = pipeline.loader("load", *arguments)
-        assert done.returncode == 1, done.stdout + done.stderr
-        for words in says:
-            assert words in done.stderr
-        assert "Traceback" not in done.stderr
-        assert pipeline.query("select to_regclass('raw_data.t')") == [(None,)]
-
-    return run
-
-
-def test_a_missing_column_lists_those_there_are(source):
-    source({"deleted": "gone"}, says=["has no column", "it has id, v, updated_at"])
-
-
-def test_a_cursor_of_another_type(source):
-    source(
-        {"cursor": "v"}, says=["the cursor column v is varchar(20)", "date, datetime, timestamp"]
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "arguments"),
-    [("null", ("--run-date", DAY)), ("'0000-00-00'", ("--full-refresh",))],
-)
-def test_a_cursor_without_a_day_says_how_many_rows_would_be_missed(source, value, arguments):
-    source(
-        {}, f"insert into t values (2, 'two', {value}), (3, 'three', {value})",
-        says=["2 rows of", "have no day in the cursor column updated_at", "would miss them"],
-        arguments=arguments,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("zone", ["UTC", "+09:00"])
@@ -197,13 +131,6 @@ def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
     pipeline.mysql("update t set updated_at = '2026-02-00'")
     done = pipeline.loader("verify", LOADER_TIMEZONE=zone)
     assert "the cursor column updated_at holds 2026-02-00, which is no day" in done.stderr
-
-
-def test_a_value_that_cannot_land(source):
-    source(
-        {}, "insert into t values (7, concat('a', char(0)), '2026-07-01')",
-        says=["t: id 7: column v holds a NUL character"],
-    )  # fmt: skip
 
 
 def test_a_value_that_looks_like_markup_is_shown_as_it_is(new_pipeline):
@@ -225,10 +152,6 @@ def test_a_zero_timestamp_in_the_cursor_is_not_missed_in_silence(new_pipeline):
     pipeline.mysql("delete from t where id = 2")
     plan = pipeline.loader("plan", "--run-date", DAY).stdout
     assert "is null or `updated_at` < '1970-01-01 00:00:01'" in plan
-
-
-def test_a_column_of_the_loaders_own_name(source):
-    source({}, "alter table t add _load_id int", says=["column _load_id is the loader's own"])
 
 
 def test_a_time_zone_that_mysql_does_not_know(new_pipeline):

@@ -1,10 +1,8 @@
 """What docs/from-*.md says of this project is so: the table that its peers were tried with."""
 
-import json
 from datetime import date, datetime
 from decimal import Decimal
 
-import pytest
 from pipeline import write_sources
 
 CREATE = """create table t (
@@ -26,49 +24,18 @@ LANDED = [
     (3, Decimal(3), None, Decimal("3.5"), 7, None, date(2026, 7, 1), datetime(2026, 7, 1, 12)),
     (4, Decimal(4), 'line\nbreak, "q"', Decimal(4), 4, 1, None, datetime(2026, 7, 1, 13)),
 ]  # fmt: skip
-TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
-
-
+TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at"}
 POLICY = {"name": "paid_on", "config": {"meta": {"loader": {"on_unrepresentable": "null"}}}}
 
 
-@pytest.fixture
-def pipeline(new_pipeline):
+def test_a_zero_date_stops_the_load_by_name_and_declared_lets_every_value_land(new_pipeline):
     """The table that dlt, Sling and Airflow's operators were given."""
-    made = new_pipeline([TABLE])
-    made.mysql(CREATE, ROWS, ZERO)
-    return made
-
-
-def declare_policy(pipeline):
-    write_sources(pipeline.folder, pipeline.database, [{**TABLE, "columns": [POLICY]}])
-
-
-def test_a_zero_date_stops_the_load_by_name_and_declared_lets_every_value_land(pipeline):
+    pipeline = new_pipeline([TABLE])
+    pipeline.mysql(CREATE, ROWS, ZERO)
     said = pipeline.fails("--full-refresh")
     for told in ("paid_on", "0000-00-00", "id 4"):
         assert told in said
-    declare_policy(pipeline)
+    write_sources(pipeline.folder, pipeline.database, [{**TABLE, "columns": [POLICY]}])
     load = pipeline.load("--full-refresh")["t"]
     assert pipeline.raw("t", "id, big, note, amount, qty, is_paid, paid_on, updated_at") == LANDED
     assert load["changed_values"] == 1
-
-
-def test_late_and_deleted_rows_are_found_and_repaired(pipeline):
-    declare_policy(pipeline)
-    pipeline.load("--start-date", "2026-06-29", "--end-date", "2026-07-02")
-    pipeline.mysql(
-        "update t set note = 'b', updated_at = '2026-07-02 09:00:00' where id = 1",
-        "delete from t where id = 3",
-        "insert into t values (5, 5, 'late', 5, 5, 1, '2026-07-01', '2026-06-29 10:00:00')",
-    )
-    pipeline.load("--run-date", "2026-07-02")
-    (found,) = json.loads(pipeline.loader("verify", "--json").stdout)["tables"]
-    assert (found["missing"], found["extra"], found["stale"]) == (1, 1, 0)
-    repaired = pipeline.loader("verify", "--values", "--repair")
-    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
-    newest = pipeline.query(
-        "select id from raw_data.t where _deleted_at is null group by 1 order by 1"
-    )
-    assert {row[0] for row in newest} >= {1, 2, 4, 5}
-    assert pipeline.loader("verify").returncode == 0

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import psycopg2
@@ -139,33 +138,6 @@ def test_a_command_works_as_typed(demo, command):
     assert "Traceback" not in said
     assert not re.search(r"\bWARN(ING)?\b(?!=0)", said), said
     assert "eprecat" not in said
-
-
-@pytest.mark.deep(because="the site's page is opened always")
-def test_the_docs_site_is_served(demo):
-    folder, _ = demo
-    if not (folder / "target" / "catalog.json").exists():
-        type_in(folder, "dbt", "docs", "generate")
-    port = processes.free_port()
-    env = {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(folder)}
-    with subprocess.Popen(
-        [str(BIN / "dbt"), "docs", "serve", "--no-browser", "--port", str(port)],
-        cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as server:  # fmt: skip
-        try:
-            for _ in range(100):
-                time.sleep(0.2)
-                if processes.is_listening(port):
-                    break
-            url = f"http://127.0.0.1:{port}/"
-            with (
-                urllib.request.urlopen(url) as page,
-                urllib.request.urlopen(url + "catalog.json") as catalog,
-            ):
-                assert b"<html" in page.read()
-                assert "model.mysql_to_redshift.nps_summary" in json.load(catalog)["nodes"]
-        finally:
-            server.terminate()
 
 
 def test_everything_that_was_left_behind_lies_in_one_folder(demo):

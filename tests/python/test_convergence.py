@@ -141,7 +141,10 @@ def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
     change_some_rows(july)
     july.load("--start-date", "2026-07-20", "--end-date", "2026-08-01")
+    july.mysql("delete from nps where id in (3, 30)")
+    july.loader("verify", "--select", "nps", "--repair")
     july.build(*CORE)
+    assert_converged(july)
     before = core_answers(july)
     raw_rows = july.value("select count(*) from raw_data.nps")
 

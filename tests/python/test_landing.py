@@ -89,18 +89,6 @@ def test_a_table_without_a_cursor_is_copied_whole_whatever_is_asked(new_pipeline
     assert pipeline.value("select _run_date = current_date from raw_data.t")
 
 
-def test_a_table_without_a_key_may_be_copied_whole(new_pipeline):
-    pipeline = new_pipeline([{"name": "t", "primary_key": []}])
-    pipeline.mysql("create table t (v int)", "insert into t values (1), (1)")
-    assert pipeline.load()["t"]["landed_rows"] == 2
-
-
-def test_days_are_those_of_the_declared_time_zone(pipeline):
-    report = pipeline.load("--run-date", DAY_2, LOADER_TIMEZONE="+09:00")
-    assert report["t"]["landed_rows"] == 3  # 2026-07-01 15:00 to 2026-07-02 15:00 in UTC
-    assert pipeline.raw("t", "id, _run_date") == [(n, date(2026, 7, 2)) for n in (2, 3, 4)]
-
-
 @pytest.mark.parametrize(
     ("zone", "kind"), [("+05:45", "datetime"), ("-05:00", "datetime"), ("+09:00", "date")]
 )
@@ -141,20 +129,6 @@ def test_generated_and_invisible_columns_land_too(new_pipeline):
     )
     pipeline.load()
     assert pipeline.raw("t", "id, hidden, twice") == [(1, 7, 2)]
-
-
-def test_identifiers_may_be_reserved_words_or_hold_quotes(new_pipeline):
-    name = "order; drop `x` \"y\" 'z'"
-    pipeline = new_pipeline([{"name": name, "primary_key": ["select"], "cursor": "from"}])
-    mysql_name = name.replace("`", "``")
-    pipeline.mysql(
-        f"create table `{mysql_name}` (`select` int primary key, `from` datetime not null, "
-        "`a``b\"c'd %s` int, key (`from`))",
-        f"insert into `{mysql_name}` values (1, '{DAY_1}', 5)",
-    )
-    pipeline.load("--run-date", DAY_1)
-    quoted = name.replace('"', '""')
-    assert pipeline.query(f'select "select", "a`b""c\'d %s" from raw_data."{quoted}"') == [(1, 5)]
 
 
 @pytest.mark.only("postgres", because="Redshift has no indexes")
@@ -414,12 +388,6 @@ def test_the_first_catch_up_lands_the_whole_table_and_the_next_the_look_back(pip
     assert (today - date.fromisoformat(second["window_start"])).days == 1
 
 
-def test_a_catch_up_begins_where_the_last_landing_ended(pipeline):
-    pipeline.load("--run-date", DAY_1)
-    assert pipeline.load()["t"]["window_start"] == DAY_1  # one day of look-back
-    assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
-
-
 @pytest.mark.parametrize("begin", ["whole", "day"])
 def test_no_day_between_two_landings_is_lost(pipeline, begin):
     today = pipeline.value("select current_date")
@@ -437,10 +405,3 @@ def test_no_day_between_two_landings_is_lost(pipeline, begin):
     assert pipeline.raw("t", "id") == [(1,), (4,)]
     pipeline.load()
     assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
-
-
-def test_a_late_commit_arrives_with_the_look_back(pipeline):
-    pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)
-    pipeline.mysql(f"insert into t values (9, 90, '{DAY_2} 12:00:00')")
-    pipeline.load()
-    assert (9,) in pipeline.raw("t", "id")

@@ -1,6 +1,5 @@
 """What docs/operating.md gives to paste is read by those who will read it."""
 
-import ast
 import re
 import shutil
 import subprocess
@@ -41,12 +40,6 @@ def test_every_command_and_option_is_one_that_a_test_runs(name, tests, least):
             assert option in help_text, command
 
 
-def test_a_line_for_cron_or_airflow_reads_the_settings_first():
-    for line in [*blocks("cron"), DAG.read_text()]:
-        assert "set -a" in line
-        assert ". " in line.split("set -a")[1]  # the settings, before the command
-
-
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 def test_systemd_takes_the_units(tmp_path):
     units = []
@@ -72,6 +65,7 @@ def test_the_cron_line_has_its_parts():
         folder, *_, job = command.split(" && ")
         assert folder == "cd /opt/mysql_to_redshift"
         assert job == jobs.pop(days[2])
+        assert ". " in command.split("set -a")[1]  # the settings, before the command
         assert "%" not in command  # cron ends a command there
         subprocess.run(["sh", "-n", "-c", command], check=True)
     assert not jobs
@@ -88,10 +82,3 @@ def test_the_workflow_runs_the_job_and_keeps_the_report():
     for name, value in job["env"].items():
         is_secret = "PASSWORD" in name
         assert value == "redshift" or f"{'secrets' if is_secret else 'vars'}.{name}" in value
-
-
-def test_the_dag_is_python():
-    """`make test-airflow` loads it with Airflow's own parser and runs its task."""
-    ast.parse(DAG.read_text())
-    makefile = (ROOT / "Makefile").read_text()
-    assert "tests/airflow/check_dag.py" in makefile

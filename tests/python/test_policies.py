@@ -208,14 +208,6 @@ def test_characters_without_an_equal_in_utf8_have_hashes_of_their_own(watched):
     assert none is None
 
 
-def test_equal_values_can_be_joined_whatever_their_table_and_character_set(watched):
-    joined = watched.pipeline.query(
-        "select users.id, accounts.balance from raw_data.users "
-        "inner join raw_data.accounts on users.email_latin1 = accounts.owner order by 1"
-    )
-    assert joined == [(1, 1), (2, 1)]
-
-
 def test_a_masked_key_tells_rows_apart_and_brings_their_versions_together(new_pipeline):
     pipeline = new_pipeline([ACCOUNTS])
     pipeline.mysql(

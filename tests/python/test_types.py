@@ -25,7 +25,7 @@ from round_trips import (
 from loader.errors import SourceError
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
-from loader.source.types import POSTGRES, REDSHIFT, Column, raw_column
+from loader.source.types import REDSHIFT, Column, raw_column
 from loader.warehouse.widening import widens
 
 DAY = "2026-07-01"
@@ -290,13 +290,6 @@ def test_redshift_types_hold_the_longest_value_in_bytes(given, expected):
 def test_redshift_refuses_by_name_what_it_cannot_hold(given):
     with pytest.raises(SourceError, match=f"column c is {given.data_type}"):
         raw_column(given, REDSHIFT)
-
-
-def test_text_that_may_be_too_long_for_redshift_is_looked_at():
-    assert "> 65535" in raw_column(column("longtext", length=2**32 - 1), REDSHIFT).text
-    assert "> 65535" in raw_column(column("json"), REDSHIFT).text
-    assert "65535" not in raw_column(column("varchar", length=10), REDSHIFT).text
-    assert "65535" not in raw_column(column("longtext", length=2**32 - 1), POSTGRES).text
 
 
 @pytest.mark.parametrize(

@@ -285,16 +285,6 @@ def test_rows_that_changed_on_days_not_landed_yet_are_pending(pipeline):
     assert agrees(pipeline)
 
 
-def test_only_the_newest_version_counts_whatever_order_days_are_landed_in(pipeline):
-    pipeline.mysql("update t set updated_at = '2026-07-08' where id <= 8")
-    pipeline.load("--run-date", "2026-07-08")
-    assert agrees(pipeline)
-    pipeline.mysql("update t set updated_at = '2026-07-02 10:00:00' where id <= 4")  # back in time
-    assert differing(pipeline) == {"2026-07-02": (12, 8, 0, 0, 4)}
-    pipeline.load("--run-date", "2026-07-02")
-    assert agrees(pipeline)
-
-
 def test_a_table_without_a_cursor_is_compared_by_its_values_and_landed_whole(new_pipeline):
     pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
     pipeline.mysql(
@@ -581,67 +571,3 @@ def find_all(tree, name):
     elif isinstance(tree, list):
         for each in tree:
             yield from find_all(each, name)
-
-
-# -- through dbt ---------------------------------------------------------------------------------
-
-NPS = ("--select", "stg_prod__nps", "nps")
-
-
-def core_equals_source(pipeline):
-    columns = "{}, user_id, score, created_at, updated_at"
-    core = f"select {columns.format('response_id')} from analytics.nps order by 1"
-    source = f"select {columns.format('id')} from nps order by 1"
-    return pipeline.query(core.replace("created_at", "answered_at")) == pipeline.mysql(source)
-
-
-@pytest.mark.deep(because="`make soak` repairs hard deletes too")
-def test_hard_deletes_travel_through_the_repair_to_core_and_to_history(project):
-    project.mysql(
-        "insert into nps (id, user_id, score, created_at, updated_at) select seq, seq, seq % 11, "
-        "'2026-07-01' + interval seq * 3 hour, '2026-07-01' + interval seq * 3 hour "
-        "from seq_1_to_40"
-    )
-    project.load("--start-date", "2026-07-01", "--end-date", "2026-07-11")
-    project.build("build", *NPS, "nps_history", "--exclude-resource-type", "test", "unit_test")
-    project.mysql(
-        "delete from nps where id in (3, 30)",
-        "update nps set score = 0, updated_at = '2026-07-02' where id = 5",
-        "insert into nps values (50, 1, 9, '2026-07-04', '2026-07-04', 0)",
-    )
-    verify(project, "--select", "nps", "--repair")
-    project.mysql("update nps set score = 10, updated_at = '2026-07-06' where id = 40")
-    project.load("--run-date", "2026-07-06")
-    tested = ("source:raw_data.nps", "source:raw_data._loads")
-    project.build(
-        "build",
-        *NPS,
-        "nps_history",
-        *tested,
-        "--exclude",
-        "row_count_at_least_nps_150000",
-        "every_answer_is_counted_once",
-    )
-    assert core_equals_source(project)
-    assert project.query(
-        "select response_id from analytics.nps_history where dbt_is_deleted = 'True' order by 1"
-    ) == [(3,), (30,)]
-
-    # Neither a window that had the row, nor all of raw_data, nor its archive brings it back.
-    project.build("run", *NPS, "--vars", "{start_date: 2026-07-01, end_date: 2026-07-11}")
-    assert core_equals_source(project)
-    project.build("run-operation", "prune_raw_data", "--args", "{days: 0, dry_run: false}")
-    project.build("run", *NPS, "--full-refresh")
-    assert core_equals_source(project)
-    project.build("test", "--select", "source:raw_data.nps")
-    assert verify(project, "--select", "nps")["ok"]
-
-    # A row that comes back is there again, whichever way.
-    project.mysql(
-        "insert into nps values (3, 3, 3, '2026-07-07', '2026-07-07', 0)",
-        "insert into nps values (30, 3, 3, '2026-07-01', '2026-07-01', 0)",
-    )
-    project.load("--run-date", "2026-07-07", "--select", "nps")
-    verify(project, "--select", "nps", "--repair")
-    project.build("run", *NPS)
-    assert core_equals_source(project)
