@@ -20,7 +20,7 @@ from loader.source.copytext import REFUSED
 from loader.source.declaration import check_declaration
 from loader.source.read_plan import ReadPlan, days_of, plan_read
 from loader.source.texts import DATES, TEXTS
-from loader.source.types import Dialect, as_bytes, quote_mysql, raw_column
+from loader.source.types import Dialect, as_bytes, raw_column
 
 COUNTED_MOST = 1_000_000
 """Rows, by MySQL's estimate, up to which a table's values are looked at."""
@@ -151,22 +151,23 @@ class Chooser:
         """Count the values that the warehouse cannot hold, and name the policy that helps."""
         if found.description.rows > COUNTED_MOST or found.is_view:
             return ["what its values hold was not looked at, because it is large or a view"]
-        kinds = {column.name.lower(): column.data_type for column in found.description.columns}
-        columns = self._plan(table, found).columns
+        read = self._plan(table, found)
+        columns = read.columns
         sums = [f"sum(locate(0x{REFUSED.hex()}, {as_bytes(each.text)}) = 1)" for each in columns]
         sums += [
-            f"sum(locate(0x00, {as_bytes(each.value)}) > 0)" if kinds[each.name] in TEXTS else "0"
+            f"sum(locate(0x00, {as_bytes(each.value)}) > 0)"
+            if each.column.data_type in TEXTS
+            else "0"
             for each in columns
         ]
-        place = f"{quote_mysql(found.database)}.{quote_mysql(found.name)}"
-        (row,) = mysql.fetch(self.source, f"select {', '.join(sums)} from {place}")
+        (row,) = mysql.fetch(self.source, read.select(", ".join(sums)))
         counts = [int(number or 0) for number in row]
         remarks = list[str]()
         for lands, refused, nuls in zip(
             columns, counts[: len(columns)], counts[len(columns) :], strict=True
         ):
             if refused + nuls:
-                is_date = kinds[lands.name] in DATES
+                is_date = lands.column.data_type in DATES
                 policy = '"null" or text' if is_date else "strip" if nuls else "truncate"
                 remarks.append(
                     f"{lands.name} holds what the warehouse cannot, {refused + nuls:,} times: mend "

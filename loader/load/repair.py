@@ -3,18 +3,17 @@
 import json
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from io import FileIO
 from itertools import islice
 from tempfile import TemporaryFile, gettempdir
 from typing import NamedTuple
 
-from loader.declared.tables import Table
 from loader.errors import LoaderError
-from loader.source import mysql
+from loader.source import mysql, wire
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
-from loader.source.keys import Key, KeyColumns
+from loader.source.keys import Key, among, days_of_keys, key_of
 from loader.source.read_plan import DELETED_AT, ReadPlan
 
 _CHUNK = 500  # keys
@@ -73,65 +72,61 @@ class Repair:
     landed_before: date
 
 
-@dataclass(frozen=True, kw_only=True)
-class RepairRows:
-    """The rows of a repair, read within one snapshot of the source.
+# What is there and what is gone is what the repair's own snapshot says, whatever the comparison has
+# found: a repair is one more load, and reads later than all before it.
 
-    What is there and what is gone is what the snapshot says, whatever the comparison has found: a
-    repair is one more load, and reads later than all before it.
 
-    Attributes:
+def count_repaired(source: mysql.Source, repair: Repair, read: ReadPlan) -> int:
+    """Count the rows that are there and those that are gone."""
+    return sum(len(there) + len(gone) for there, gone in _looked_up(source, repair, read))
+
+
+def read_repaired(
+    source: mysql.Source, repair: Repair, read: ReadPlan, at: datetime
+) -> Iterator[list[bytes]]:
+    """Read the rows that are there, and a deletion of each that is gone, a few hundred at a time.
+
+    Args:
         at: the time of deletion that is noted of a row that is gone.
     """
+    for there, gone in _looked_up(source, repair, read):
+        rows = [_deletion(version, read, at) for version in gone]
+        rows += _present(source, read, there) if there else []
+        if rows:
+            yield rows
 
-    repair: Repair
-    table: Table
-    read: ReadPlan
-    keys: KeyColumns
-    at: datetime
 
-    def count(self, source: mysql.Source) -> int:
-        """Count the rows that are there and those that are gone."""
-        return sum(len(there) + len(gone) for there, gone in self._looked_up(source))
+def _looked_up(
+    source: mysql.Source, repair: Repair, read: ReadPlan
+) -> Iterator[tuple[set[Key], list[Version]]]:
+    """Look the keys up: those whose rows are on landed days, and those that are gone."""
+    for chunk in repair.versions.chunks():
+        days = days_of_keys(source, read, (version.key for version in chunk))
+        there = {key for key, day in days.items() if day < repair.landed_before}
+        yield there, [version for version in chunk if version.key not in days]
 
-    def batches(self, source: mysql.Source) -> Iterator[list[bytes]]:
-        """Read them, in batches of a few hundred."""
-        for there, gone in self._looked_up(source):
-            rows = [self._deletion(version) for version in gone]
-            rows += self._present(source, there) if there else []
-            if rows:
-                yield rows
 
-    def _looked_up(self, source: mysql.Source) -> Iterator[tuple[set[Key], list[Version]]]:
-        """Look the keys up: those whose rows are on landed days, and those that are gone."""
-        for chunk in self.repair.versions.chunks():
-            days = self.keys.days(source, (version.key for version in chunk))
-            there = {key for key, day in days.items() if day < self.repair.landed_before}
-            yield there, [version for version in chunk if version.key not in days]
+def _present(source: mysql.Source, read: ReadPlan, wanted: set[Key]) -> Iterator[bytes]:
+    """Read rows; MySQL may send others, of keys that a collation takes for the same."""
+    places = [read.fields.index(each.name) for each in read.key]
+    for batch in wire.joined_rows(source, read.select(read.row, among(read, wanted))):
+        for row in batch:
+            fields = row.split(SEPARATOR)
+            key = key_of(read, (fields[place].removeprefix(REFUSED) for place in places))
+            if key in wanted:  # one that cannot land is refused by its name later
+                yield row + SEPARATOR + NULL
 
-    def _present(self, source: mysql.Source, wanted: set[Key]) -> Iterator[bytes]:
-        """Read rows; MySQL may send others, of keys that a collation takes for the same."""
-        places = [self.read.fields.index(name.lower()) for name in self.table.primary_key]
-        also, among = "and" if self.read.kept else "where", self.keys.among(wanted)
-        read = replace(self.read, rows=f"{self.read.rows} {also} {among}")
-        for batch in mysql.stream(source, read):
-            for row in batch:
-                fields = row.split(SEPARATOR)
-                key = self.keys.key(fields[place].removeprefix(REFUSED) for place in places)
-                if key in wanted:  # one that cannot land is refused by its name later
-                    yield row + SEPARATOR + NULL
 
-    def _deletion(self, version: Version) -> bytes:
-        """Write a row that has its key, the cursor last known, and when it was found gone."""
-        known = {DELETED_AT: f"{self.at}"}
-        if days := self.read.days:
-            name, shown = days.columns[0].name.lower(), days.shown(version.number)
-            kind = next(each.type for each in self.read.columns if each.name == name)
-            prefix = {"bytea": "\\x", "varbyte": ""}.get(kind.partition("(")[0])
-            known[name] = shown if prefix is None else prefix + shown.encode().hex().upper()
-        names = (lands.name for _, lands in self.keys.columns)
-        known.update(zip(names, version.key, strict=True))
-        return SEPARATOR.join(
-            known[name].encode(errors="surrogateescape") if name in known else NULL
-            for name in self.read.fields
-        )
+def _deletion(version: Version, read: ReadPlan, at: datetime) -> bytes:
+    """Write a row that has its key, the cursor last known, and when it was found gone."""
+    known = {DELETED_AT: f"{at}"}
+    if days := read.days:
+        name, shown = days.columns[0].name.lower(), days.shown(version.number)
+        kind = next(each.type for each in read.columns if each.name == name)
+        prefix = {"bytea": "\\x", "varbyte": ""}.get(kind.partition("(")[0])
+        known[name] = shown if prefix is None else prefix + shown.encode().hex().upper()
+    known.update(zip((each.name for each in read.key), version.key, strict=True))
+    return SEPARATOR.join(
+        known[name].encode(errors="surrogateescape") if name in known else NULL
+        for name in read.fields
+    )

@@ -12,13 +12,12 @@ from loader.declared.settings import Settings
 from loader.declared.windows import DAY, WHOLE
 from loader.errors import LandingError, LoaderError, SourceError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
-from loader.load.repair import RepairRows
+from loader.load.repair import count_repaired, read_repaired
 from loader.load.salt import check_salt
-from loader.source import mysql
+from loader.source import mysql, wire
 from loader.source.copytext import to_copy_text
-from loader.source.days import Days, rising
+from loader.source.days import Days
 from loader.source.declaration import check_declaration
-from loader.source.keys import key_columns
 from loader.source.masking import masking, salt_id
 from loader.source.read_plan import (
     DELETED_AT,
@@ -164,7 +163,7 @@ def _above_marks(days: Days, job: Job, load: Load, warehouse: Warehouse) -> Days
     New rows belong to the last day that is landed, a whole landing's to the last that was over;
     of a repair they are left to their own landing.
     """
-    marks = rising(warehouse.marks(job.table))
+    marks = warehouse.marks(job.table)
     new = day_in(days.zone, load.started_at) - DAY
     if job.repair:
         new = job.repair.landed_before
@@ -221,12 +220,11 @@ def _count_and_read(
     job: Job, plan: LoadPlan, source: mysql.Source
 ) -> tuple[int, Iterator[list[bytes]]]:
     """Count the rows that are to be landed, and begin to read them."""
-    table, read = job.table, plan.read
-    if not job.repair:
-        return mysql.count_window(source, table, read), mysql.stream(source, read)
-    keys = key_columns(table, plan.description, read)
-    rows = RepairRows(repair=job.repair, table=table, read=read, keys=keys, at=now())
-    return rows.count(source), rows.batches(source)
+    read = plan.read
+    if job.repair:
+        rows = read_repaired(source, job.repair, read, now())
+        return count_repaired(source, job.repair, read), rows
+    return mysql.count_window(source, job.table, read), wire.joined_rows(source, read.rows)
 
 
 def _paced(route: Route, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:

@@ -247,15 +247,6 @@ class Days:
         return str(instant.date() if self.is_date else instant)
 
 
-def rising(marks: Sequence[tuple[date, int]]) -> list[tuple[date, int]]:
-    """Leave out the days, of some in order, whose largest number an earlier day had."""
-    kept = list[tuple[date, int]]()
-    for day, most in marks:
-        if not kept or most > kept[-1][1]:
-            kept.append((day, most))
-    return kept
-
-
 def converted(instant: str, zone: Zone) -> str:
     """Write an instant as a zone's clocks show it; NULL if MySQL does not know the zone."""
     return f"convert_tz({instant}, '+00:00', '{zone.name}')"

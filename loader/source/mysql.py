@@ -1,4 +1,4 @@
-"""Reading MySQL: connect, describe, count, and stream the rows of a window.
+"""Reading MySQL: connect, describe, check, and count the rows of a window.
 
 The source is production: one snapshot per table, no locks, no writes, and predicates on the bare
 cursor column, so that its index serves them. The statements are few and plain, so that MySQL 5.7
@@ -17,6 +17,7 @@ from loader.declared.settings import MySQLSettings
 from loader.declared.tables import Table
 from loader.errors import SourceError
 from loader.source import tls, wire
+from loader.source.days import converted
 from loader.source.read_plan import Description, ReadPlan
 from loader.source.types import Column, quote_mysql
 
@@ -216,7 +217,8 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
             has rows that every window would miss: says how many; or a view has a key twice.
     """
     try:
-        _scalar(connection, read.trial or "select 1")
+        if table.exclude_rows:
+            _scalar(connection, f"{read.select('1')} limit 0")
     except pymysql.err.Error as error:
         if error.args[0] in _CLIENT_ERRORS:
             raise
@@ -225,25 +227,26 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
             f"{table.exclude_rows!r}: {' '.join(str(error.args[-1]).split())}. No row was read.",
             f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
         ) from None
-    if read.zone and _scalar(connection, read.zone) == "None":
+    days = read.days
+    there = converted("'2026-01-01'", days.zone) if days and days.zone.changes else "''"
+    if _scalar(connection, f"select {there}") == "None":
         raise SourceError(
             "MySQL does not know the time zone that LOADER_TIMEZONE names: its time zone tables "
             "are empty.",
             "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
             "LOADER_TIMEZONE to an offset such as +09:00.",
         )
-    if shown := _scalar(connection, read.repeated or "select ''"):
+    if read.is_view and read.key and (shown := _scalar(connection, read.repeated_key)):
         raise SourceError(
             f"{table.place} is a view, and its declared key ({', '.join(table.primary_key)}) is no "
             f"key: {shown} is there more than once, or is NULL. No row was read.",
             f"Declare for table {table.name} the columns that tell its rows apart, or "
             "`primary_key: []` without a cursor to copy the view whole.",
         )
-    missed = int(_scalar(connection, read.count_without_cursor or "select 0"))
-    if missed and read.days:
+    if days and (missed := int(_scalar(connection, read.count_without_cursor))):
         raise SourceError(
             f"{missed:,} rows of {table.place} have no day in the cursor column "
-            f"{table.cursor} ({read.days.missing_values}), so every window would miss them.",
+            f"{table.cursor} ({days.missing_values}), so every window would miss them.",
             f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
             "declaration to copy the table whole.",
         )
@@ -261,7 +264,8 @@ def count_window(connection: Source, table: Table, read: ReadPlan) -> int:
 
 def count_future(connection: Source, read: ReadPlan) -> int | None:
     """Count the rows dated beyond today, which no window holds yet; None without a cursor."""
-    return int(_scalar(connection, read.count_future)) if read.count_future else None
+    statement = read.count_future
+    return int(_scalar(connection, statement)) if statement else None
 
 
 def fetch(connection: Source, statement: str) -> list[tuple[Any, ...]]:
@@ -275,17 +279,3 @@ def _scalar(connection: Source, statement: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return str((cursor.fetchone() or ("",))[0])
-
-
-def stream(connection: Source, read: ReadPlan) -> Iterator[list[bytes]]:
-    """Read a window's rows in batches of a quarter of a megabyte, whatever the table's size.
-
-    The batches depend on the rows alone, so that equal rows are staged as equal bytes.
-
-    Returns:
-        Batches of rows, each its fields joined by SEPARATOR.
-
-    Raises:
-        SourceError: the server could not join a row.
-    """
-    return wire.joined_rows(connection, read.rows)

@@ -8,7 +8,7 @@ from loader.declared.tables import Table
 from loader.declared.windows import DAY, Window, Zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
-from loader.source.days import Days, converted, where
+from loader.source.days import Days, where
 from loader.source.texts import hash_text
 from loader.source.types import (
     REDSHIFT,
@@ -20,7 +20,6 @@ from loader.source.types import (
     quote_mysql,
     raw_column,
 )
-from loader.source.views import repeated_key
 
 LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
 RUN_DATE, LOAD_ID, LOADED_AT, DELETED_AT = LOADER_NAMES
@@ -29,7 +28,7 @@ WIDER = "_wider"
 """What Redshift calls a column while it is being widened."""
 LOCK = "_lock_"
 """What precedes a raw table's name in that of the table that Redshift locks instead."""
-_HASH = "char(64)"
+HASH = "char(64)"
 """The raw type of a hash. No other column has it, and it is no wider type of any other, so
 hashes never land beside values that were landed as they are."""
 
@@ -69,35 +68,70 @@ class ReadPlan:
     """How one window of one table is counted and read.
 
     Attributes:
+        source: the table, quoted.
+        is_view: whether it is one.
         columns: how each column of the table lands that is not left out.
+        key: those of them that identify a row.
         fields: the names of the fields of a row: the columns, and `_run_date` with a cursor.
-        hashed: those of them that MySQL answers a hash of, which wants the salt yet.
-        kept: the condition of a row that the declaration does not leave out, for every statement
-            on the table; empty where none is.
-        repeated: the one that shows a key which is none; empty for a table, which has an index.
-        trial: the statement that MySQL refuses if that condition is wrong; empty without.
-        count: the one that counts the window's rows.
-        count_without_cursor: the one that counts the rows without a day in the cursor column, which
-            no window holds; empty without a cursor.
-        count_future: the one that counts the rows dated beyond today, which no window holds yet;
-            empty without a cursor.
-        zone: the one that asks whether MySQL knows the time zone; empty if it need not.
-        rows: the one that reads the rows, each as one string.
+        row: the expression of a row as one string.
+        inside: the condition of a row of the window; empty for all.
+        kept: the condition of a row that the declaration does not leave out; empty for all.
         days: those that the cursor puts rows into; None without.
     """
 
+    source: str
+    is_view: bool
     columns: tuple[RawColumn, ...]
+    key: tuple[RawColumn, ...]
     fields: tuple[str, ...]
-    hashed: tuple[str, ...]
+    row: str
+    inside: str
     kept: str
-    repeated: str
-    trial: str
-    count: str
-    count_without_cursor: str
-    count_future: str
-    zone: str
-    rows: str
     days: Days | None
+
+    def select(self, what: str, *conditions: str) -> str:
+        """Write a statement on the table's rows; the conditions of a window come first."""
+        return f"select {what} from {self.source}{where(*conditions, self.kept)}"
+
+    @property
+    def rows(self) -> str:
+        """Write the statement that reads the window's rows, each as one string."""
+        return self.select(self.row, self.inside)
+
+    @property
+    def count(self) -> str:
+        """Write the statement that counts the window's rows."""
+        return self.select("count(*)", self.inside)
+
+    @property
+    def count_without_cursor(self) -> str:
+        """Write the one that counts the rows that no window holds; empty without a cursor."""
+        return self.select("count(*)", self.days.missing) if self.days else ""
+
+    @property
+    def count_future(self) -> str:
+        """Write the one that counts the rows dated beyond today; empty if none can be."""
+        if self.days is None or self.days.is_increasing:
+            return ""
+        tomorrow = self.days.zone.day(datetime.now(UTC)) + DAY
+        return self.select("count(*)", self.days.within(Window(tomorrow)))
+
+    @property
+    def repeated_key(self) -> str:
+        """Write the one that shows a key of a view which is none; no hash of a value is shown."""
+        shown = ", ', ', ".join(
+            "'(hashed)'" if each.type == HASH else f"coalesce(min({each.text}), 'NULL')"
+            for each in self.key
+        )
+        names = [quote_mysql(each.column.name) for each in self.key]
+        is_wrong = " or ".join(["count(*) > 1", *(f"{name} is null" for name in names)])
+        found = self.select(f"convert(concat('(', {shown}, ')') using utf8mb4)")
+        return f"{found} group by {', '.join(names)} having {is_wrong} limit 1"
+
+    @property
+    def hashed(self) -> list[str]:
+        """The fields that MySQL answers a hash of, which wants the salt yet."""
+        return [each.name for each in self.columns if each.type == HASH]
 
 
 def days_of(table: Table, description: Description, zone: Zone) -> Days | None:
@@ -133,41 +167,28 @@ def plan_read(
         SourceError: a column's type has no equal in the warehouse; names table and column.
     """
     read = read_columns(table, description)
-    columns = [_raw_column(table, column, dialect, days) for column in read]
-    source = f"{quote_mysql(table.database)}.{quote_mysql(table.source)}"
+    columns = {each.name.lower(): _raw_column(table, each, dialect, days) for each in read}
     expressions = [
-        f"if({quote_mysql(column.name)} is null, {marker(NULL)}, {lands.text})"
-        if column.nullable
-        else lands.text
-        for lands, column in zip(columns, read, strict=True)
+        f"if({quote_mysql(each.column.name)} is null, {marker(NULL)}, {each.text})"
+        if each.column.nullable
+        else each.text
+        for each in columns.values()
     ]
-    fields = [lands.name for lands in columns]
-    hashed = tuple(name for name in fields if table.policy(name).is_hashed)
-    # A condition that is neither true nor false leaves no row out.
-    kept = f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else ""
-    inside, count_without_cursor, count_future = "", "", ""
+    fields = [*columns]
     if days:
         # A row without a day is refused by its cursor's value.
         expressions.append(f"coalesce({days.day}, '')" if days.is_digits else days.day)
         fields.append(RUN_DATE)
-        inside = "" if window.is_whole else days.within(window)
-        count_without_cursor = f"select count(*) from {source}{where(days.missing, kept)}"
-        if not days.is_increasing:
-            later = days.within(Window(days.zone.day(datetime.now(UTC)) + DAY))
-            count_future = f"select count(*) from {source}{where(later, kept)}"
-    joined = _joined(expressions)
     return ReadPlan(
-        columns=tuple(columns),
+        source=f"{quote_mysql(table.database)}.{quote_mysql(table.source)}",
+        is_view=description.is_view,
+        columns=tuple(columns.values()),
+        key=tuple(columns[name.lower()] for name in table.primary_key),
         fields=tuple(fields),
-        hashed=hashed,
-        kept=kept,
-        repeated=repeated_key(table, columns, source, kept) if description.is_view else "",
-        trial=f"select 1 from {source}{where(kept)} limit 0" if kept else "",
-        count=f"select count(*) from {source}{where(inside, kept)}",
-        count_without_cursor=count_without_cursor,
-        count_future=count_future,
-        zone="select " + converted("'2026-01-01'", days.zone) if days and days.zone.changes else "",
-        rows=f"select {joined} from {source}{where(inside, kept)}",
+        row=_joined(expressions),
+        inside=days.within(window) if days and not window.is_whole else "",
+        # A condition that is neither true nor false leaves no row out.
+        kept=f"not coalesce(({table.exclude_rows}), false)" if table.exclude_rows else "",
         days=days,
     )
 
@@ -215,4 +236,4 @@ def _refusal(lands: RawColumn) -> str:
 def _hashed(column: Column) -> RawColumn:
     """Read a hash instead of the value."""
     text = as_bytes(f"sha2({hash_text(column)}, 256)")
-    return RawColumn(name=column.name.lower(), type=_HASH, value=text, text=text)
+    return RawColumn(name=column.name.lower(), type=HASH, value=text, text=text, column=column)

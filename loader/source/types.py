@@ -77,6 +77,7 @@ _INTEGERS = {
 }
 _DATES = {"date": "date", "datetime": "timestamp", "timestamp": "timestamp"}
 _CHARACTER_BYTES = 4  # the longest character of UTF-8
+_NONE = Column(name="", data_type="", column_type="")
 _TIME_LENGTH = 17  # -838:59:59.000000; Redshift's TIME ends at 24 h, so a span of time is text
 
 
@@ -92,12 +93,14 @@ class RawColumn:
         text: the MySQL expression of what is read: the value, behind a mark if it cannot land or
             a policy has changed it. Its bytes are exact once they are joined to a binary string,
             or cast to one.
+        column: MySQL's; one without a name for the loader's own columns.
     """
 
     name: str
     type: str
     value: str = ""
     text: str = ""
+    column: Column = _NONE
 
 
 def raw_column(column: Column, dialect: Dialect, policy: str = "fail") -> RawColumn:
@@ -132,7 +135,7 @@ def raw_column(column: Column, dialect: Dialect, policy: str = "fail") -> RawCol
         text = choice([changes], f"concat({marker(CHANGED)}, {changed})", value)
         text = choice(refused, f"concat({marker(REFUSED)}, {value})", text)
         value = choice([changes], changed, value)
-    return RawColumn(name=column.name.lower(), type=kind, value=value, text=text)
+    return RawColumn(name=column.name.lower(), type=kind, value=value, text=text, column=column)
 
 
 def _type(column: Column, dialect: Dialect) -> str | None:  # noqa: C901, PLR0911 - one line a type

@@ -1,7 +1,7 @@
 """One table, compared as the two sides hold it at one instant, and the repair of what differs."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -13,13 +13,11 @@ from loader.errors import LandingError, LoaderError, RepairError, SourceError
 from loader.load.job import Job, unexpected
 from loader.load.repair import Repair
 from loader.source import mysql
-from loader.source.days import rising
 from loader.source.declaration import check_declaration
-from loader.source.keys import key_columns
 from loader.source.read_plan import Description, ReadPlan, days_of, plan_read
 from loader.source.types import RawColumn
 from loader.verify.differences import differences
-from loader.verify.digest import DIALECTS, kind_of, landed_version
+from loader.verify.digest import kind_of
 from loader.verify.finding import Finding
 from loader.verify.sides import Sides
 from loader.warehouse import Warehouse
@@ -97,18 +95,15 @@ def _compare(
                 warehouse.column_changes(table, read.columns, (), is_whole=True)
             exact, left_out = _values(table, read, held)
             has_values = with_values or not table.cursor
-            identifying = _identifying(table, read, warehouse, held)
+            _check_identifying(table, read, warehouse, held)
             sides = Sides(
                 source=source,
                 warehouse=warehouse,
                 table=table,
-                description=description,
                 read=read,
-                keys=key_columns(table, description, read),
-                key=tuple(identifying[name.lower()] for name in table.primary_key),
-                version=_version(read, identifying, warehouse),
                 values=exact if has_values else (),
                 due=due,
+                rows=description.rows,
             )
             mysql.check_cursor(source, table, read)
             future = mysql.count_future(source, read)
@@ -135,16 +130,8 @@ def _planned(
     """Plan to read the whole table; what is above an increasing cursor's marks is pending."""
     days = days_of(table, description, settings.zone)
     if days and days.is_increasing:
-        days = replace(days, marks=rising(warehouse.marks(table)), open_day=landed_before)
+        days = replace(days, marks=warehouse.marks(table), open_day=landed_before)
     return plan_read(table, description, WHOLE, days, warehouse.dialect)
-
-
-def _version(read: ReadPlan, columns: Mapping[str, RawColumn], warehouse: Warehouse) -> str:
-    """Write the expression of a landed row's version; empty without a cursor."""
-    if (days := read.days) is None:
-        return ""
-    cursor = [columns[each.name.lower()] for each in days.columns]
-    return landed_version(DIALECTS[warehouse.dialect.name], days, cursor)
 
 
 def _due(table: Table, window: Window | None, landed_before: date | None) -> Window | None:
@@ -171,17 +158,16 @@ def _values(
     return tuple(exact), tuple(column.name for column in others if column not in exact)
 
 
-def _identifying(
+def _check_identifying(
     table: Table, read: ReadPlan, warehouse: Warehouse, held: Collection[str]
-) -> dict[str, RawColumn]:
-    """Look up the columns that tell rows or versions apart.
+) -> None:
+    """Refuse a column that tells rows or versions apart if it cannot be compared.
 
     Raises:
         LandingError: the raw table does not have one yet.
         SourceError: the values of one are not the same on both sides.
     """
-    found = {column.name: column for column in read.columns if column.name in table.identifying}
-    for column in found.values():
+    for column in (each for each in read.columns if each.name in table.identifying):
         if column.name not in held:
             raise LandingError(
                 f"{warehouse.schema}.{table.name} has no column {column.name}.",
@@ -194,7 +180,6 @@ def _identifying(
                 "values are not the same text on both sides, so nothing can be compared.",
                 "Leave the table out: loader verify --select ...",
             )
-    return found
 
 
 def repair_jobs(findings: Sequence[Finding], settings: Settings, confirmed: bool) -> list[Job]:

@@ -4,7 +4,6 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
@@ -13,10 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 from loader.declared.windows import DAY
 from loader.errors import SourceError
 from loader.load.repair import Version, Versions
-from loader.source import mysql
+from loader.source import mysql, wire
 from loader.source.copytext import SEPARATOR
-from loader.source.days import where
-from loader.source.keys import Key
+from loader.source.keys import Key, days_of_keys, key_of
 from loader.verify.finding import EXTRA, KINDS, MISSING, STALE, Day
 from loader.verify.sides import Sides
 
@@ -76,7 +74,7 @@ def differences(sides: Sides, has_pending: bool) -> tuple[int, tuple[Day, ...], 
             versions.add(version)
             counts[sides.day(version.number), kind] += 1
     for chunk in perhaps.chunks():  # gone, or on days now that are not compared
-        moved = sides.keys.days(sides.source, (version.key for version in chunk))
+        moved = days_of_keys(sides.source, sides.read, (version.key for version in chunk))
         for version in chunk:
             versions.add(version)
             counts[sides.day(version.number), STALE if version.key in moved else EXTRA] += 1
@@ -95,12 +93,12 @@ def differences(sides: Sides, has_pending: bool) -> tuple[int, tuple[Day, ...], 
 
 def _parts(sides: Sides) -> int:
     """Into how many buckets each day is to be divided."""
-    wanted = min(sides.description.rows // _BUCKET_ROWS, _BUCKETS)
+    wanted = min(sides.rows // _BUCKET_ROWS, _BUCKETS)
     if (days := sides.read.days) is None:
         return max(1, wanted)
     if days.is_increasing:
         return max(1, wanted // (1 + len(days.marks)))
-    queries = days.spans(sides.keys.source, sides.due)
+    queries = days.spans(sides.read.source, sides.due)
     ends = [mysql.fetch(sides.source, query)[0] for query in queries]
     found = [int(end) for both in ends for end in both if end is not None]
     span = (max(found) - min(found)) // _DAY_MICROS if found else 0
@@ -128,9 +126,9 @@ def _no_day(sides: Sides) -> SourceError:
     """The error of a cursor such as 2026-02-00; tells one of them."""
     table, days = sides.table, sides.read.days
     value = f"cast({days.value if days else ''} as char)"
-    one = f"select min(left({value}, {14 if days and days.is_digits else 10})) "
-    no_day = where(f"to_days({sides.keys.day}) is null", sides.read.kept)
-    ((day,),) = mysql.fetch(sides.source, f"{one}from {sides.keys.source}{no_day}")
+    one = f"min(left({value}, {14 if days and days.is_digits else 10}))"
+    no_day = f"to_days({days.day if days else ''}) is null"
+    ((day,),) = mysql.fetch(sides.source, sides.read.select(one, no_day))
     return SourceError(
         f"{table.place}: the cursor column {table.cursor} holds {day}, which is no day.",
         "Mend the row in MySQL; nothing was compared.",
@@ -154,14 +152,14 @@ def _listed(
         condition: tells the buckets.
         rows: how many there are, on the side that has more.
     """
-    names = ["key_hash", "row_hash", "version", *(f"key{n}" for n in range(len(sides.key)))]
+    names = ["key_hash", "row_hash", "version", *(f"key{n}" for n in range(len(sides.read.key)))]
     parts = 1 + rows // _LISTED_ROWS
     for part in range(parts):
         also = f" and mod(abs(key_hash), {parts}) = {part}" if parts > 1 else ""
         rest = f"where {condition}{also} order by key_hash"
         joined = f"concat_ws(0x{SEPARATOR.hex()}, {', '.join(names)})"
         statement = f"select {joined} from ({ours}) as ours {rest}"
-        batches = mysql.stream(sides.source, replace(sides.read, rows=statement))
+        batches = wire.joined_rows(sides.source, statement)
         here = (line.split(SEPARATOR) for batch in batches for line in batch)
         statement = f"select {', '.join(names)} from ({theirs}) as theirs {rest}"
         there = sides.warehouse.stream(statement)
@@ -180,7 +178,7 @@ def _listed(
 
 def _row(sides: Sides, fields: Sequence[Any]) -> Row:
     row_hash, number, *texts = fields[1:]
-    return Row(int(row_hash), int(number), sides.keys.key(texts))
+    return Row(int(row_hash), int(number), key_of(sides.read, texts))
 
 
 def _tell_apart(listed: Iterable[tuple[list[Row], list[Row]]]) -> Iterator[tuple[str, Version]]:

@@ -1,17 +1,17 @@
 """A table on both sides: the rows that are compared, as subqueries with the same columns."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from loader.declared.tables import Table
 from loader.declared.windows import Window
-from loader.source import mysql
+from loader.source import mysql, wire
 from loader.source.copytext import SEPARATOR
 from loader.source.days import where
-from loader.source.keys import Key, KeyColumns
-from loader.source.read_plan import DELETED_AT, LOAD_ID, RUN_DATE, Description, ReadPlan
+from loader.source.keys import Key, key_of, key_text
+from loader.source.read_plan import DELETED_AT, LOAD_ID, RUN_DATE, ReadPlan
 from loader.source.types import RawColumn
-from loader.verify.digest import DIALECTS, MYSQL, digested, fill, kind_of
+from loader.verify.digest import DIALECTS, MYSQL, Dialect, digested, fill, kind_of, landed_version
 from loader.warehouse import Warehouse
 from loader.warehouse.session import quote
 
@@ -23,22 +23,32 @@ class Sides:
     """A table on both sides, each within its snapshot.
 
     Attributes:
-        key: what identifies a row; empty if nothing does.
-        version: the expression of its version in the warehouse; empty without a cursor.
-        values: the columns whose values are compared as well.
+        values: the columns whose values are compared as well as keys and versions.
         due: the days that are compared.
+        rows: about how many the source has.
     """
 
     source: mysql.Source
     warehouse: Warehouse
     table: Table
-    description: Description
     read: ReadPlan
-    keys: KeyColumns
-    key: tuple[RawColumn, ...]
-    version: str
     values: tuple[RawColumn, ...]
     due: Window
+    rows: int
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the warehouse writes what is compared."""
+        return DIALECTS[self.warehouse.dialect.name]
+
+    @property
+    def version(self) -> str:
+        """Write the expression of a landed row's version; empty without a cursor."""
+        if not (days := self.read.days):
+            return ""
+        landed = {each.name: each for each in self.read.columns}
+        columns = [landed[each.name.lower()] for each in days.columns]
+        return landed_version(self.dialect, days, columns)
 
     def day(self, version: int) -> date | None:
         """The day of a version, in the declared time zone; None without a cursor."""
@@ -48,11 +58,8 @@ class Sides:
         """Write the query for MySQL's rows of the days that are due."""
         days = self.read.days
         day = f"to_days({days.day}) - 719528" if days else "0"
-        return (
-            f"select {digested(MYSQL, self.key, days.version if days else '', self.values)}, "
-            f"{day} as day_number "
-            f"from {self.keys.source}{where(self.in_source(self.due), self.read.kept)}"
-        )
+        row = digested(MYSQL, self.read.key, days.version if days else "", self.values)
+        return self.read.select(f"{row}, {day} as day_number", self.in_source(self.due))
 
     def warehouse_rows(self, has_pending: bool) -> str:
         """Write the query for the newest version of every key in the raw table.
@@ -63,10 +70,9 @@ class Sides:
         Args:
             has_pending: whether keys were set aside.
         """
-        dialect = DIALECTS[self.warehouse.dialect.name]
         relation = self.warehouse.relation(self.table.name)
         due = self._in_warehouse() if self.read.days and self.due.start else ""
-        conditions = [due, self._is_newest(relation, due) if self.key else ""]
+        conditions = [due, self._is_newest(relation, due) if self.read.key else ""]
         if has_pending:
             same = self._same_key("pending")
             conditions.append(f"not exists (select 1 from {_PENDING} as pending where {same})")
@@ -81,7 +87,8 @@ class Sides:
             )
             day = f"cast(coalesce(landed.{RUN_DATE} - date '1970-01-01', {own}) as bigint)"
         return (
-            f"select {digested(dialect, self.key, self.version, self.values)}, {day} as day_number "
+            f"select {digested(self.dialect, self.read.key, self.version, self.values)}, "
+            f"{day} as day_number "
             f"from {relation} as landed{where(*conditions)}"
         )
 
@@ -114,7 +121,7 @@ class Sides:
         )
 
     def _same_key(self, other: str) -> str:
-        names = [quote(column.name) for column in self.key]
+        names = [quote(column.name) for column in self.read.key]
         return " and ".join(f"{other}.{name} = landed.{name}" for name in names)
 
     def set_aside(self, landed_before: date) -> int:
@@ -127,23 +134,22 @@ class Sides:
         """
         if self.read.days is None:
             return 0
-        later = where(self.in_source(Window(landed_before, None)), self.read.kept)
-        statement = f"select {self.keys.texts} from {self.keys.source}{later}"
-        names = ", ".join(quote(column.name) for column in self.key)
+        later = self.in_source(Window(landed_before, None))
+        names = ", ".join(quote(column.name) for column in self.read.key)
         relation, count = self.warehouse.relation(self.table.name), 0
-        for batch in mysql.stream(self.source, replace(self.read, rows=statement)):
+        for batch in wire.joined_rows(self.source, self.read.select(key_text(self.read), later)):
             if not count:
                 empty = f"select {names} from {relation} where 1 = 0"
                 self.warehouse.execute(f"create temporary table {_PENDING} as {empty}")
-            keys = (self._literals(self.keys.key(row.split(SEPARATOR))) for row in batch)
+            keys = (self._literals(key_of(self.read, row.split(SEPARATOR))) for row in batch)
             self.warehouse.execute(f"insert into {_PENDING} values {', '.join(keys)}")
             count += len(batch)
         return count
 
     def _literals(self, key: Key) -> str:
-        unhexed = DIALECTS[self.warehouse.dialect.name].bytes_of
+        unhexed = self.dialect.bytes_of
         values = [
             fill(unhexed if kind_of(column) == "bytes" else f"cast({{}} as {column.type})", text)
-            for column, text in zip(self.key, map(self.warehouse.literal, key), strict=True)
+            for column, text in zip(self.read.key, map(self.warehouse.literal, key), strict=True)
         ]
         return f"({', '.join(values)})"

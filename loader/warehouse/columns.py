@@ -91,18 +91,19 @@ class RawTables(Session, ABC):
         return {name: type_name(kind) for name, kind in rows}
 
     def marks(self, table: Table) -> list[tuple[date, int]]:
-        """Read the largest value of an increasing cursor that each day holds, in order."""
+        """Read the largest value of an increasing cursor that each day holds, in order.
+
+        Days whose largest value an earlier one had are left out.
+        """
         name = table.cursor.columns[0].lower() if table.cursor else ""
-        if name not in self.raw_columns(table.name):
-            return []
-        largest = f"cast(max({quote(name)}) as bigint)"
-        return [
-            (day, int(most))
-            for day, most in self.execute(
-                f"select {RUN_DATE}, {largest} from {self.relation(table.name)} "
-                f"where {RUN_DATE} is not null group by 1 order by 1"
-            )
-        ]
+        marks = list[tuple[date, int]]()
+        if name in self.raw_columns(table.name):
+            largest = f"select {RUN_DATE}, cast(max({quote(name)}) as bigint)"
+            landed = f"from {self.relation(table.name)} where {RUN_DATE} is not null"
+            for day, most in self.execute(f"{largest} {landed} group by 1 order by 1"):
+                if not marks or most > marks[-1][1]:
+                    marks.append((day, int(most)))
+        return marks
 
     def column_changes(
         self, table: Table, columns: Sequence[RawColumn], earlier: Sequence[Load], is_whole: bool

@@ -10,7 +10,7 @@ import pytest
 from loader.cli.session import open_session
 from loader.load import window
 from loader.local.s3 import BUCKET
-from loader.source import mysql
+from loader.source import wire
 from loader.source.copytext import SEPARATOR
 from loader.stage import s3
 from loader.stage.staging import Staging
@@ -77,13 +77,13 @@ def test_what_a_killed_load_left_is_swept_and_others_files_are_not(pipeline):
 @pytest.mark.only("postgres", because="Redshift reads the parts itself")
 def test_a_copy_that_ends_before_the_rows_do_says_why(pipeline, monkeypatch):
     """Nobody reads the pipe any more; what is told is what COPY refused."""
-    stream = mysql.stream
+    stream = wire.joined_rows
 
     def broken(*arguments):
         for number, batch in enumerate(stream(*arguments)):
             yield [batch[0] + SEPARATOR, *batch[1:]] if not number else batch
 
-    monkeypatch.setattr(mysql, "stream", broken)
+    monkeypatch.setattr(wire, "joined_rows", broken)
     said = pipeline.fails()
     assert "The warehouse refused the rows of raw_data.t: extra data" in said
     assert pipeline.query("select 1 from pg_class where relname = 't'") == []

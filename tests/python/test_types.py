@@ -23,7 +23,7 @@ from round_trips import (
 )
 
 from loader.errors import SourceError
-from loader.source import mysql
+from loader.source import wire
 from loader.source.copytext import SEPARATOR
 from loader.source.types import REDSHIFT, Column, raw_column
 from loader.warehouse.widening import widens
@@ -131,7 +131,7 @@ def test_a_type_without_an_equal_is_refused_by_name(new_pipeline):
 
 def test_a_separator_in_a_value_stops_the_load(new_pipeline, monkeypatch):
     """No text of MySQL's holds such bytes, unless it is broken: a row has a field too many then."""
-    stream = mysql.stream
+    stream = wire.joined_rows
     pipeline = new_pipeline([{"name": name, "primary_key": ["id"]} for name in ("t", "u")])
     for name in ("t", "u"):
         pipeline.mysql(
@@ -145,7 +145,7 @@ def test_a_separator_in_a_value_stops_the_load(new_pipeline, monkeypatch):
         for batch in stream(*arguments):
             yield [row.replace(b"?", SEPARATOR).replace(b"!", b"\xfc") for row in batch]
 
-    monkeypatch.setattr(mysql, "stream", broken)
+    monkeypatch.setattr(wire, "joined_rows", broken)
     said = pipeline.fails()
     assert "refused the rows of raw_data.t: " in said
     assert ".u: id 7: column v is not valid UTF-8: " in said

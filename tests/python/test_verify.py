@@ -478,7 +478,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
 def test_a_repair_whose_counts_differ_changes_nothing(pipeline, monkeypatch):
     """Rows that MySQL counted and did not send are not taken for deleted."""
     change_each_way(pipeline)
-    monkeypatch.setattr(loading.RepairRows, "batches", lambda *_: iter(()))
+    monkeypatch.setattr(loading, "read_repaired", lambda *_: iter(()))
     report = verify(pipeline, "--repair", status=1)
     assert "5 counted in MySQL, 0 staged" in report["loads"][0]["error"]
     assert pipeline.value("select count(*) from raw_data.t") == 40

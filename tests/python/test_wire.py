@@ -4,7 +4,6 @@ import io
 import socket
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pymysql
 import pytest
@@ -213,7 +212,7 @@ def endless(pipeline):
 
 def test_whoever_stops_reading_need_not_read_the_rest(pipeline, endless):
     with source_of(pipeline) as source:
-        rows = mysql.stream(source, replace(read_of(pipeline, source, "kinds"), rows=endless))
+        rows = wire.joined_rows(source, endless)
         assert next(rows)
         began = time.monotonic()
         rows.close()
@@ -228,9 +227,8 @@ def test_whoever_stops_reading_need_not_read_the_rest(pipeline, endless):
 def test_an_answer_that_breaks_off_is_an_error(pipeline, endless, ends, says, transient):
     def read_until_it_ends():
         with source_of(pipeline) as source:
-            read = replace(read_of(pipeline, source, "kinds"), rows=endless)
             end = f"{ends} {source.thread_id()}"
-            for number, _ in enumerate(mysql.stream(source, read)):
+            for number, _ in enumerate(wire.joined_rows(source, endless)):
                 if number == 3:
                     administrator.execute(end)
 
