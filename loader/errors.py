@@ -31,6 +31,15 @@ def printable(text: str) -> str:
     )
 
 
+def counted(rows: int) -> str:
+    """Write how many rows there are, as people say it.
+
+    >>> counted(1), counted(1200)
+    ('1 row', '1,200 rows')
+    """
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
+
+
 class LoaderError(Exception):
     """A failure that a person can act on.
 

@@ -7,7 +7,7 @@
         relations: a relation for each model's unique id.
         only_tag: run only the tests that carry this tag.
         skip_passed: leave out those that dbt build has run before.
-        returns: a list of {name, failures, sql}.
+        returns: a list of {name, failures, sql, rows}; rows are the first ones, a line each.
     -#}
     {%- set failed = [] -%}
     {%- if execute -%}
@@ -24,7 +24,12 @@
                     test.config.limit
                 )).rows[0] -%}
                 {%- if result[2] and test.config.severity | lower == 'error' -%}
-                    {%- do failed.append({'name': test.name, 'failures': result[0], 'sql': rows_sql}) -%}
+                    {%- do failed.append({
+                        'name': test.name,
+                        'failures': result[0],
+                        'sql': rows_sql,
+                        'rows': mysql_to_redshift.failing_rows(test, rows_sql).rows
+                    }) -%}
                 {%- endif -%}
             {%- endif -%}
         {%- endfor -%}
@@ -96,8 +101,8 @@
         {%- set lines = [] -%}
         {%- for check in failed -%}
             {%- do lines.append(
-                '  ' ~ check.name ~ ': ' ~ check.failures ~ '\n'
-                ~ '    ' ~ modules.re.sub('\\s+', ' ', check.sql)
+                '  ' ~ check.name ~ ': ' ~ mysql_to_redshift.rows_said(check.failures) ~ '\n'
+                ~ ('    ' ~ check.rows | join('\n    ') ~ '\n' if check.rows else '') ~ '    ' ~ modules.re.sub('\\s+', ' ', check.sql)
                 | replace(candidate | string, rejected | string) ~ ';'
             ) -%}
         {%- endfor -%}
@@ -106,7 +111,7 @@
             ~ (' input check' if candidate is none else ' check')
             ~ ('' if failed | length == 1 else 's') ~ ' failed'
             ~ (' before it was built' if candidate is none else ' on the new rows')
-            ~ '. Each with its count and a query that shows the rows:\n\n'
+            ~ '. Each with its count, its first rows and a query that shows all:\n\n'
             ~ lines | join('\n') ~ '\n\n'
             ~ (published ~ ' is as it was.' if published else 'There is no earlier ' ~ this ~ '.')
             ~ (' The rejected rows are in ' ~ rejected ~ '.' if rejected else '')

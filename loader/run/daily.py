@@ -10,17 +10,15 @@ from threading import Timer
 from typing import Any
 
 from loader.declared.tables import Table
-from loader.declared.windows import Dates, Window, span
+from loader.declared.windows import Dates, Window
 from loader.errors import LeaseHeldError, LoaderError, RunError, StoppedError
 from loader.load.job import Job, Outcome, Route, Watcher, now, unexpected
 from loader.load.jobs import in_steps, is_landed, jobs_for, run_jobs
+from loader.run.comparing import say_what_changed, verify
 from loader.run.dbt import Dbt, build_arguments
 from loader.run.lease import Lease
-from loader.verify.compare import compare
 from loader.verify.finding import Finding
 from loader.warehouse import Warehouse
-from loader.warehouse.idle import connections_kept
-from loader.warehouse.ledger import COMPARE
 from loader.warehouse.session import is_transient
 
 _WAIT_SECONDS = 2
@@ -120,9 +118,10 @@ class Run:
         only = [table.name for table in self.tables] if self.selected else []
         arguments = build_arguments(self.dates, only, failed)
         built = self._step("build", lambda: self._build(lease, arguments))
+        say_what_changed(self)
         if failed and (held := self.dbt.readers(failed)):
             self.say(f"Left as they were, because of {', '.join(failed)}: {', '.join(held)}")
-        return built and self._step("verify", self._verify) and landed
+        return built and self._step("verify", lambda: verify(self)) and landed
 
     def say(self, sentence: str) -> None:
         """Say a sentence to whoever looks on, and keep it for the report."""
@@ -210,32 +209,6 @@ class Run:
         lease.renew()
         with self.show(()) as watcher:
             self.dbt.build(arguments, watcher, self.verbose)
-
-    @connections_kept()
-    def _verify(self) -> None:
-        """Compare what was landed with the source; what differs is said, and fails no run.
-
-        A row that was deleted in MySQL differs until somebody says so. `mode: compare` has done it.
-        """
-        self.findings = []
-        with self.show(()) as watcher:
-            for number, table in enumerate(self.tables, 1):
-                watcher.rows("verify", number, len(self.tables))
-                self._compare(table)
-
-    def _compare(self, table: Table) -> None:
-        landed = [each for each in self.outcomes.values() if each.job.table == table]
-        windows = [each.job.window for each in landed if each.load and each.load.mode != COMPARE]
-        if not windows:
-            return
-        finding = compare(table, self.route.settings, self.route.new_warehouse, span(windows))
-        self.findings.append(finding)
-        if error := finding.error:
-            if is_transient(error):
-                raise error
-            self.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
-        elif finding.differing:
-            self.say(finding.in_words)
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

@@ -7,6 +7,7 @@ back what was under way.
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,8 +23,8 @@ from threading import Thread
 from typing import Any, TypeAlias
 
 from loader.declared.tables import SOURCE
-from loader.declared.windows import Dates
-from loader.errors import RunError
+from loader.declared.windows import DAY, WHOLE, Dates, Window, span
+from loader.errors import RunError, counted
 from loader.load.job import Watcher
 from loader.warehouse.stop import Stop
 from loader.warehouse.transience import is_transient_text
@@ -34,6 +36,7 @@ _FAILED = ("error", "fail", "runtime error", "partial success")
 _NOT_RUN = 2  # the exit status of a dbt that did nothing, such as for a project that is wrong
 _NAMED = 5
 _LOGGED_BY_A_MACRO = "JinjaLogInfo"
+_SAID_BY_A_MACRO = re.compile(r"\s*(Got \d+ results?, configured to|(Failure|Warning) in test )")
 _BEGINNINGS = ("LogStartLine", "LogHookStartLine")
 """The events of a node that begins; each other that says `total` is of one that is through.
 [dbt-core 1.11: dbt/events/types.py]
@@ -127,6 +130,9 @@ class Dbt:
         results = self._read("run_results").get("results")
         for result in results or []:
             kept = {name: result[name] for name in ("status", "message", "failures")}
+            noted = result.get("adapter_response") or {}  # by macros/failing_rows.sql
+            if lines := noted.get("lines"):
+                kept |= {"message": "\n".join(lines), **{n: noted[n] for n in ("table", "days")}}
             self.nodes[result["unique_id"]] = {"node": result["unique_id"], **kept}
         if failed := self.failures:
             raise _failed(failed, len(self.nodes))
@@ -139,6 +145,16 @@ class Dbt:
     def failures(self) -> list[Node]:
         """The nodes that failed."""
         return [node for node in self.nodes.values() if node["status"] in _FAILED]
+
+    def days_of_failures(self) -> dict[str, Window]:
+        """The days of raw tables that hold the rows which tests failed on."""
+        found = dict[str, Window]()
+        for node in self.failures:
+            if node.get("days") and (table := node["table"]):
+                first, last = map(date.fromisoformat, node["days"])
+                days = [Window(first, last + DAY), *filter(None, [found.get(table)])]
+                found[table] = span(days) or WHOLE
+        return found
 
     @property
     def warnings(self) -> list[Node]:
@@ -180,7 +196,7 @@ class Dbt:
             follow: given dbt's events, a line of JSON each; without, it writes text itself.
         """
         colours = [] if sys.stdout.isatty() and not self._log else ["--no-use-colors"]
-        form = ["--log-format", "json"] if follow else colours
+        form = ["--log-format", "json", "--no-use-colors"] if follow else colours
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         output = os.open(self._log, flags, 0o600) if self._log else None
         with TemporaryFile("w+") as errors:
@@ -230,8 +246,10 @@ def _follow(watcher: Watcher, lines: Iterable[bytes]) -> None:
             watcher.say(line.decode(errors="replace").rstrip())
             continue
         info, data = event["info"], event["data"]
-        if info["level"] in ("warn", "error") or info["name"] == _LOGGED_BY_A_MACRO:
-            watcher.say(info["msg"])
+        is_said = info["level"] in ("warn", "error") and not _SAID_BY_A_MACRO.match(info["msg"])
+        if is_said or info["name"] == _LOGGED_BY_A_MACRO:
+            for said in info["msg"].splitlines():
+                watcher.say(said)
         if data.get("total") and info["name"] not in _BEGINNINGS:
             done += 1
             watcher.rows("build", done, data["total"])
@@ -256,7 +274,7 @@ def _failed(failed: Sequence[Node], count: int) -> RunError:
 
 def _named(node: Node) -> str:
     name = node["node"].split(".")[2]
-    return f"{name} ({node['failures']:,} rows)" if node["failures"] else name
+    return f"{name} ({counted(node['failures'])})" if node["failures"] else name
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ from itertools import accumulate
 from math import inf
 from typing import Any
 
+from loader.errors import counted
 from loader.run.receivers import send
 from loader.run.runs import Report, differing, failed_loads, failed_steps, nodes
 
 _ENDED = {"failed": "failed", "interrupted": "was interrupted", "refused": "was refused"}
-_CHECKS_MOST = 5
 _LINE_MOST, _PART_MOST = 500, 3000  # characters
 
 
@@ -106,7 +106,7 @@ def _parts(report: Report) -> Iterator[str]:
         "Checks": [_node(node) for node in nodes(report, "failures")],
         "Warnings": [_node(node) for node in nodes(report, "warnings")],
         "Verify": [
-            f"{table['table']}: {table['missing']:,} rows missing, {table['extra']:,} too many, "
+            f"{table['table']}: {counted(table['missing'])} missing, {table['extra']:,} too many, "
             f"{table['stale']:,} stale, on {len(table['days']):,} days"
             for table in differing(report)
         ],
@@ -139,7 +139,7 @@ def _days(load: Report) -> str:
 
 
 def _node(node: Report) -> str:
-    rows = "" if node["failures"] is None else f", {node['failures']:,} rows"
+    rows = "" if node["failures"] is None else f", {counted(node['failures'])}"
     message = (node["message"] or "").replace("\n", "\n  ")
     return f"{node['node']}: {node['status']}{rows}\n  {message}"
 
@@ -149,17 +149,13 @@ def _time(time: str) -> str:
 
 
 def looking(report: Report) -> list[str]:
-    """Write the commands that show the state, and the rows of the first checks that failed."""
-    found = [*nodes(report, "failures"), *nodes(report, "warnings")]
-    tests = [node["node"].split(".")[2] for node in found if node["node"].startswith("test.")]
+    """Write the commands that show the state; a check's rows stand with it."""
     target = f"--target {shlex.quote(report['target'])}"
     return [
         f"loader status {target}",
         f"dbt show --select pipeline_health --output json --limit 100 {target}",
         f"dbt run-operation list_published {target}",
-        *(f"dbt show --select {shlex.quote(test)} --output json {target}"
-          for test in tests[:_CHECKS_MOST]),
-    ]  # fmt: skip
+    ]
 
 
 def _again(report: Report) -> str:

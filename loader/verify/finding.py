@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from loader.declared.tables import Table
-from loader.errors import LoaderError
+from loader.errors import LoaderError, counted
 from loader.load.repair import Repair
 
 MISSING, EXTRA, STALE = KINDS = ("missing", "extra", "stale")
@@ -63,9 +63,11 @@ class Finding:
     @property
     def in_words(self) -> str:
         """How many rows differ, by kind, and the command that shows them."""
-        words = "{missing:,} rows missing, {extra:,} too many, {stale:,} stale"
-        look = f"Look: loader verify --select {self.table.name}"
-        return f"{self.table.name}: {words.format(**self.counts)}. {look}"
+        missing = counted(self.counts["missing"])
+        words = "missing, {extra:,} too many, {stale:,} stale".format(**self.counts)
+        return (
+            f"{self.table.name}: {missing} {words}. Look: loader verify --select {self.table.name}"
+        )
 
     @property
     def differing(self) -> int:

@@ -2,7 +2,7 @@
 
     {{ config(meta={'looks_at': 'rows'}) }}
 
-    select {{ column_name }}
+    select *
 
     from {{ model }}
 

@@ -131,8 +131,9 @@ def test_the_query_of_the_message_shows_the_rows(changed):
     )
     said = changed.build_fails("run", "--select", "nps_summary")
     line = next(line for line in said.splitlines() if "between_nps_summary_nps" in line)
-    failures = int(line.rsplit(": ", 1)[1])
-    query = next(line for line in said.splitlines() if "select nps" in line).strip()
+    failures = int(line.rsplit(": ", 1)[1].split()[0])
+    row, *_, query = (each.strip() for each in said.split(line)[1].splitlines()[1:5])
+    assert re.fullmatch(r"answered_on \d{4}-\d\d-\d\d, nps -?\d+\.\d+", row)
     assert len(changed.query(query)) == failures > 0
 
 

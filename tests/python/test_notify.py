@@ -73,12 +73,11 @@ def test_a_failure_is_told_with_all_that_helps(webhook):
         "  Got 3 results, configured to fail if != 0",
         "model.mysql_to_redshift.nps_summary: error",
         "    unique: 2",
-        "test.mysql_to_redshift.enough_rows.3c4d: warn, 1 rows",
+        "test.mysql_to_redshift.enough_rows.3c4d: warn, 1 row",
         "nps: 4 rows missing, 0 too many, 1,200 stale, on 2 days",
         "nps_summary: since 2026-11-20 03:10 UTC",
         "loader status --target redshift",
         "dbt show --select pipeline_health --output json --limit 100 --target redshift",
-        "dbt show --select not_null_nps_summary_responses --output json --target redshift",
         "loader run --run-date 2026-11-20 --target redshift",
         "20261121T030000-3f9a1c, 2026-11-21 03:00 UTC to 2026-11-21 03:10 UTC",
     ):

@@ -1,0 +1,62 @@
+"""What a run compares with MySQL: what it has landed, and the rows that checks failed on."""
+
+from typing import TYPE_CHECKING
+
+from loader.declared.windows import span
+from loader.errors import counted
+from loader.verify.compare import compare
+from loader.warehouse.idle import connections_kept
+from loader.warehouse.ledger import COMPARE
+from loader.warehouse.session import is_transient
+
+if TYPE_CHECKING:
+    from loader.declared.tables import Table
+    from loader.run.daily import Run
+
+
+@connections_kept()
+def verify(run: "Run") -> None:
+    """Compare what was landed with the source; what differs is said, and fails no run.
+
+    A row that was deleted in MySQL differs until somebody says so. `mode: compare` has done it.
+    """
+    run.findings = []
+    with run.show(()) as watcher:
+        for number, table in enumerate(run.tables, 1):
+            watcher.rows("verify", number, len(run.tables))
+            _compare_landed(run, table)
+
+
+def _compare_landed(run: "Run", table: "Table") -> None:
+    landed = [each for each in run.outcomes.values() if each.job.table == table]
+    windows = [each.job.window for each in landed if each.load and each.load.mode != COMPARE]
+    if not windows:
+        return
+    finding = compare(table, run.route.settings, run.route.new_warehouse, span(windows))
+    run.findings.append(finding)
+    if error := finding.error:
+        if is_transient(error):
+            raise error
+        run.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
+    elif finding.differing:
+        run.say(finding.in_words)
+
+
+@connections_kept()
+def say_what_changed(run: "Run") -> None:
+    """Say whether MySQL has other rows by now on the days of those that tests failed on.
+
+    A row that was deleted there stays in the warehouse, and fails again tomorrow.
+    """
+    days = run.dbt.days_of_failures()
+    for table in run.tables:
+        if not table.cursor or table.name not in days:
+            continue
+        window = days[table.name]
+        found = compare(table, run.route.settings, run.route.new_warehouse, window).counts
+        if found["extra"] or found["stale"]:
+            run.say(
+                f"{table.name}: checks failed on rows of {window}, of which MySQL no longer has "
+                f"{counted(found['extra'])}, and {found['stale']:,} in another version. To land "
+                f"that: loader verify --repair --select {table.name}; then loader run."
+            )
