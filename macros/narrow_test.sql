@@ -68,7 +68,7 @@
     {%- endif -%}
     {%- set core = tested -%}
     {%- if tested.resource_type == 'source' -%}
-        {%- set state = mysql_to_redshift.state_of(tested) if mysql_to_redshift.declared_key(tested.identifier) -%}
+        {%- set state = mysql_to_redshift.state_once(tested) if mysql_to_redshift.declared_key(tested.identifier) -%}
     {%- elif tested.resource_type == 'snapshot' -%}
         {%- set core = graph.nodes.get(tested.depends_on.nodes[0]) -%}
         {%- set state = (tested.get('_looked_at') or mysql_to_redshift.last_seen(tested.unique_id) or {}).copy() -%}
@@ -76,7 +76,7 @@
             {%- do state.update({'table_id': state.table_id ~ ' ' ~ mysql_to_redshift.table_id(relation)}) -%}
         {%- endif -%}
     {%- elif tested.resource_type == 'model' and mysql_to_redshift.is_narrowable(tested) -%}
-        {%- set state = mysql_to_redshift.state_of(tested) -%}
+        {%- set state = mysql_to_redshift.state_once(tested) -%}
     {%- endif -%}
     {%- if not state or not state.load_id -%}
         {{ return(none) }}
@@ -95,6 +95,17 @@
         'since': seen.load_id if is_known,
         'mark': '/* looked at ' ~ state.table_id ~ ' up to ' ~ state.load_id ~ ' */'
     }) }}
+
+{% endmacro %}
+
+
+{% macro state_once(tested) %}
+
+    {#- A table's tests come after what builds it, so that its state is asked for by the first. -#}
+    {%- if '_state' not in tested -%}
+        {%- do tested.update({'_state': mysql_to_redshift.state_of(tested)}) -%}
+    {%- endif -%}
+    {{ return(tested['_state'].copy()) }}
 
 {% endmacro %}
 

@@ -83,16 +83,22 @@
 {% macro last_seen(reader, now=none) %}
 
     {#-
-        What a reader has seen last; none at first.
+        What a reader has seen last; none at first. It is asked once for all readers, as their rows
+        change when the run ends.
 
         now: the table's present state: nothing was seen of one that was made anew, or put back.
     -#}
-    {%- for row in run_query(
-        'select table_id, load_id from ' ~ mysql_to_redshift.seen_relation() ~ ' where reader = ' ~ mysql_to_redshift.text_literal(reader)
-        ~ ' order by load_id'
-    ).rows -%}
-        {%- set seen = {'table_id': row[0], 'load_id': row[1]} -%}
-        {%- if row[1] and (
+    {%- if '_seen' not in graph -%}
+        {%- set readers = {} -%}
+        {%- for row in run_query(
+            'select reader, table_id, load_id from ' ~ mysql_to_redshift.seen_relation() ~ ' order by load_id'
+        ).rows -%}
+            {%- do readers.setdefault(row[0], []).append({'table_id': row[1], 'load_id': row[2]}) -%}
+        {%- endfor -%}
+        {%- do graph.update({'_seen': readers}) -%}
+    {%- endif -%}
+    {%- for seen in graph['_seen'].get(reader, []) -%}
+        {%- if seen.load_id and (
             now is none or (now.table_id == seen.table_id and now.load_id >= seen.load_id)
         ) -%}
             {{ return(seen) }}

@@ -116,7 +116,7 @@ class Run:
         if not landed and len(failed) in (0, len(self.tables)):
             return False
         only = [table.name for table in self.tables] if self.selected else []
-        arguments = build_arguments(self.dates, only, failed)
+        arguments = build_arguments(self.dates, only, failed, self.checks)
         built = self._step("build", lambda: self._build(lease, arguments))
         say_what_changed(self)
         if failed and (held := self.dbt.readers(failed)):

@@ -35,6 +35,8 @@ _LOOK_SECONDS = 0.2
 _FAILED = ("error", "fail", "runtime error", "partial success")
 _NOT_RUN = 2  # the exit status of a dbt that did nothing, such as for a project that is wrong
 _NAMED = 5
+_OF_THE_GATE = "config.materialized:checked_table+1,test_type:generic,config.severity:error"
+"""The tests of a summary: they have passed on its new rows before these were published."""
 _LOGGED_BY_A_MACRO = "JinjaLogInfo"
 _SAID_BY_A_MACRO = re.compile(r"\s*(Got \d+ results?, configured to|(Failure|Warning) in test )")
 _BEGINNINGS = ("LogStartLine", "LogHookStartLine")
@@ -45,7 +47,7 @@ Node: TypeAlias = Mapping[str, Any]
 
 
 def build_arguments(
-    dates: Dates, only: Sequence[str] = (), without: Sequence[str] = ()
+    dates: Dates, only: Sequence[str] = (), without: Sequence[str] = (), checks: str = "all"
 ) -> list[str]:
     """Write `dbt build` for what has been landed.
 
@@ -54,11 +56,13 @@ def build_arguments(
     Args:
         only: the tables that were selected; all if empty.
         without: the tables that could not be landed: what reads them is left as it was.
+        checks: what tests look at: `all` again, or what is `new`.
     """
     arguments = ["build", "--exclude-resource-type", "unit_test"]
-    for option, tables in (("--select", only), ("--exclude", without)):
-        if tables:
-            arguments += [option, *(f"source:{SOURCE}.{table}+" for table in tables)]
+    chosen, left = ([f"source:{SOURCE}.{table}+" for table in tables] for tables in (only, without))
+    left += [_OF_THE_GATE] if checks == "new" else []
+    for option, nodes in (("--select", chosen), ("--exclude", left)):
+        arguments += [option, *nodes] if nodes else []
     days = {"run_date": dates.run_date, "start_date": dates.start_date, "end_date": dates.end_date}
     if given := {name: day for name, day in days.items() if day}:
         arguments += ["--vars", json.dumps(given)]

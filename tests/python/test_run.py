@@ -379,6 +379,10 @@ def test_what_dbt_is_asked_to_build():
         "--vars", f'{{"start_date": "{DAY}", "end_date": "{NEXT_DAY}"}}',
     ]  # fmt: skip
     assert build_arguments(Dates(full_refresh=True)) == [*plain, "--full-refresh"]
+    gate = "config.materialized:checked_table+1,test_type:generic,config.severity:error"
+    assert build_arguments(Dates(), without=["a"], checks="new") == [
+        *plain, "--exclude", "source:raw_data.a+", gate,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("option", "checks"), [(("--wait", "1"), "new"), (("--thorough",), "all")])
