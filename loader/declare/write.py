@@ -2,16 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from sys import maxsize
 from typing import Any
 
 import yaml
 
 from loader.declare.choose import Proposal
 from loader.declared.policies import Policy
-from loader.declared.tables import SOURCE, Cursor, Table
+from loader.declared.tables import SOURCE, Table
 from loader.declared.yaml_file import read_yaml
 from loader.errors import ConfigError
 
@@ -40,7 +43,7 @@ _LEDGER = """\
 """
 PACKAGE = "mysql_to_redshift"
 """The dbt project that the macros come from; any other one calls them by its name."""
-_PLAIN = re.compile(r"[^\W\d]([\w.,; ()/-]*[\w.)])?")
+_quoted = partial(json.dumps, ensure_ascii=False)
 
 
 def names_taken(project_dir: Path, tables: Iterable[str]) -> set[str]:
@@ -81,14 +84,16 @@ def new_files(project_dir: Path, schema: str, proposals: Sequence[Proposal]) -> 
     for name, own in databases.items():
         meant = ", ".join(dict.fromkeys(each.found.database for each, _ in own))
         told = f"Tables of {meant} as the loader landed them. Read those in core, not these."
-        head = _SOURCES_HEAD.format(source=SOURCE, told=scalar(_prose(told)), schema=scalar(schema))
+        head = _SOURCES_HEAD.format(
+            source=SOURCE, told=_quoted(_prose(told)), schema=_quoted(schema)
+        )
         for _, table in own:
             models[folder / "core" / f"{table.name}.sql"] = core_model(table, package)
         file = folder / "core" / f"_{name}__models.yml"
-        described = ["\n".join(_model(*each, package)) for each in own]
+        described = [entry(_model(*each, package), 2) for each in own]
         models[file] = _added(file, _MODELS_HEAD, described)
         file = folder / "sources" / f"_{name}__sources.yml"
-        sources[file] = _added(file, head, ["\n".join(_source(*each, package)) for each in own])
+        sources[file] = _added(file, head, [entry(_source(*each, package), 6) for each in own])
         if not _declares_ledger(folder):
             sources[folder / "sources" / "_loader__sources.yml"] = head + _LEDGER.format(
                 package=package
@@ -148,56 +153,52 @@ def _is_plain(name: str) -> bool:
     return name == "id" or bool(has_underscore and not re.match("current_|session_", name))
 
 
-def _source(proposal: Proposal, table: Table, package: str) -> Iterator[str]:
-    loader: dict[str, Any] = {
-        "source": proposal.found.place, "primary_key": list(table.primary_key),
-    }  # fmt: skip
-    optional = {**_cursor(table.cursor), "deleted": table.deleted}
-    loader |= {key: value for key, value in optional.items() if value}
-    loader |= {"lookback_days": table.lookback_days} if table.cursor else {}
-    loader |= {"mode": "compare"} if table.is_compared else {}
-    yield f"      - name: {scalar(table.name)}"
-    yield f"        description: {scalar(_sentence(proposal) + _rows(table))}"
-    yield "        config:"
-    if table.is_compared:
-        yield "          freshness: null  # a load that finds no difference lands no row"
-    yield "          meta:"
-    yield f"            loader: {_flow(loader)}"
+def _source(proposal: Proposal, table: Table, package: str) -> dict[str, Any]:
+    cursor = table.cursor
+    columns = list(cursor.columns) if cursor else []
+    loader = {
+        "source": proposal.found.place,
+        "primary_key": list(table.primary_key),
+        "cursor": columns[0] if len(columns) == 1 else columns or None,
+        "cursor_kind": cursor.kind if cursor else None,
+        "deleted": table.deleted,
+        "lookback_days": table.lookback_days if cursor else None,
+        "mode": "compare" if table.is_compared else None,
+    }
+    loader = {key: value for key, value in loader.items() if value not in (None, "")}
+    # A load of a compared table that finds no difference lands no row.
+    freshness = {"freshness": None} if table.is_compared else {}
+    policies = [
+        {"name": name, "config": {"meta": _meta(policy)}} for name, policy in table.policies.items()
+    ]
     tests = ["key_of_newest_version"] if table.primary_key else []
-    named = ", ".join(package + test for test in [*tests, "row_count_matches_ledger"])
-    yield f"        data_tests: [{named}]"
-    if table.policies:
-        yield "        columns:"
-    for name, policy in table.policies.items():
-        yield f"          - name: {scalar(name)}"
-        yield f"            config: {{meta: {_flow(_meta(policy))}}}"
-    yield ""
+    return {
+        "name": table.name,
+        "description": _sentence(proposal) + _rows(table),
+        "config": {**freshness, "meta": {"loader": loader}},
+        "data_tests": [package + test for test in (*tests, "row_count_matches_ledger")],
+        **({"columns": policies} if policies else {}),
+    }
 
 
-def _cursor(cursor: Cursor | None) -> dict[str, Any]:
-    if cursor is None:
-        return {}
-    columns: Any = cursor.columns[0] if len(cursor.columns) == 1 else list(cursor.columns)
-    return {"cursor": columns, "cursor_kind": cursor.kind}
-
-
-def _model(proposal: Proposal, table: Table, package: str) -> Iterator[str]:
+def _model(proposal: Proposal, table: Table, package: str) -> dict[str, Any]:
     key = list(table.primary_key)
     grain = f" One row per {' and '.join(key)}." if key else " As it was when it was landed last."
-    yield f"  - name: {scalar(table.name)}"
-    yield f"    description: {scalar(_sentence(proposal) + _prose(grain))}"
+    model: dict[str, Any] = {
+        "name": table.name, "description": _sentence(proposal) + _prose(grain)
+    }  # fmt: skip
     if len(key) > 1:
-        yield "    data_tests:"
-        yield f"      - {package}unique_together:"
-        yield f"          arguments: {{columns: {_flow(key)}}}"
+        model["data_tests"] = [{f"{package}unique_together": {"arguments": {"columns": key}}}]
     if key:
-        yield "    columns:"
-    for name in key:
-        yield f"      - name: {scalar(name)}"
-        if not _is_plain(name):
-            yield "        quote: true"
-        yield f"        data_tests: [{'unique, ' if len(key) == 1 else ''}not_null]"
-    yield ""
+        model["columns"] = [
+            {
+                "name": name,
+                **({} if _is_plain(name) else {"quote": True}),
+                "data_tests": ["not_null"] if len(key) > 1 else ["unique", "not_null"],
+            }
+            for name in key
+        ]
+    return model
 
 
 def _rows(table: Table) -> str:
@@ -230,23 +231,12 @@ def _meta(policy: Policy) -> dict[str, Any]:
     return {**pii, **({"loader": loader} if loader else {})}
 
 
-def _flow(value: Any) -> str:
-    """Write a value in YAML's flow style, as a person would."""
-    match value:
-        case Mapping():
-            return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(_flow, value)) + "]"
-        case bool() | int():
-            return str(value).lower()
-    return json.dumps(value, ensure_ascii=False) if re.search(r"[,\[\]]", value) else scalar(value)
-
-
-def scalar(text: str) -> str:
-    """Write a text, in quotes unless it is one to YAML without them."""
-    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
-        return text
-    return json.dumps(text, ensure_ascii=False)
+def entry(content: Mapping[str, Any], indent: int) -> str:
+    """Write an entry of a list in YAML; what holds no other list or mapping takes one line."""
+    text = yaml.safe_dump(
+        [content], sort_keys=False, allow_unicode=True, default_flow_style=None, width=maxsize
+    )
+    return textwrap.indent(text, " " * indent)
 
 
 def _added(file: Path, head: str, entries: Sequence[str]) -> str:
