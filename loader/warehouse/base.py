@@ -1,7 +1,8 @@
 """Landing, whatever the warehouse: lock, replace a window, prove it, commit."""
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,18 +13,24 @@ from loader.errors import LandingError
 from loader.source.copytext import Form
 from loader.source.read_plan import LOCK
 from loader.source.types import RawColumn
+from loader.warehouse.columns import RawTables
 from loader.warehouse.landing import Landing
-from loader.warehouse.ledger import LEASES, Load, compare_counts
-from loader.warehouse.ledgers import Ledgers
-from loader.warehouse.replacing import keys_replaced, window_replaced
-from loader.warehouse.session import QUERY_CANCELED, Session, sqlstate
+from loader.warehouse.ledger import (
+    LEASES,
+    LEDGER,
+    LEDGER_COLUMNS,
+    LEDGERS,
+    Load,
+    compare_counts,
+)
+from loader.warehouse.session import QUERY_CANCELED, Session, quote, sqlstate
 from loader.warehouse.stop import lease_lost
 
 LOCK_SECONDS = 60
 """How long a load waits for another one of the same table before it gives up."""
 
 
-class Warehouse(Ledgers):
+class Warehouse(RawTables):
     """A warehouse that tables are landed in.
 
     Subclasses say what differs: COPY, the lock, how a column is widened, what a table is made with.
@@ -58,6 +65,86 @@ class Warehouse(Ledgers):
     def _after_copy(self, landing: Landing) -> list[str]:
         """Write the statements that make the new rows whole, and old ones quick to find."""
         return []
+
+    # -- the loader's own tables ----------------------------------------------------------------
+
+    @property
+    def owner(self) -> str:
+        """A few characters that tell this warehouse's loads from another one's in one bucket."""
+        place = f"{self.profile.place}/{self.schema}"
+        return hashlib.sha256(place.encode()).hexdigest()[:6]
+
+    def prepare(self, tables: Mapping[str, Mapping[str, str]] = LEDGERS) -> None:
+        """Make sure of the raw schema and of the loader's own tables, by name.
+
+        Columns that an older loader had not are added.
+
+        Raises:
+            LandingError: no right to create them.
+        """
+        for table, columns in tables.items():
+            relation = self.relation(table)
+            listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+            try:
+                with self.transaction():
+                    existing = self.raw_columns(table)
+                    if not existing:
+                        self.execute(f"create schema if not exists {quote(self.schema)}")
+                        self.execute(f"create table if not exists {relation} ({listed})")
+                    for name in columns.keys() - existing if existing else ():
+                        self.execute(f"alter table {relation} add column {name} {columns[name]}")
+            except LandingError:
+                # Another run may have made them at the same time.
+                if columns.keys() - self.raw_columns(table):
+                    raise
+
+    def check_rights(self) -> None:
+        """See whether the target's user may create what landing creates.
+
+        Raises:
+            LandingError: no connection, or no right to create.
+        """
+        with self.transaction():
+            allowed = self.execute(
+                "select case when exists (select 1 from pg_namespace where nspname = %s) "
+                "then has_schema_privilege(current_user, %s, 'create') "
+                "else has_database_privilege(current_user, current_database(), 'create') end",
+                (self.schema, self.schema),
+            )[0][0]
+        if not allowed:
+            raise LandingError(
+                f"This user may not create in schema {self.schema} of {self.profile.place}.",
+                f"As an administrator: grant create, usage on schema {self.schema} to the user; "
+                "or, for a schema that is not there yet, grant create on the database.",
+            )
+
+    def loads(self, table: str | None = None) -> list[Load]:
+        """Read the ledger, oldest load first; empty where nothing was ever loaded."""
+        with self.transaction():
+            existing = self.raw_columns(LEDGER)
+            if not existing:
+                return []
+            names = [name for name in LEDGER_COLUMNS if name in existing]
+            condition = "where table_name = %s" if table else ""
+            rows = self.execute(
+                f"select {', '.join(names)} from {self.relation(LEDGER)} {condition} "
+                "order by load_id",
+                (table,) if table else (),
+            )
+        return [Load(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def record(self, load: Load) -> None:
+        """Write a load into the ledger, in a transaction of its own."""
+        with self.transaction():
+            self._insert(load)
+
+    def _insert(self, load: Load) -> None:
+        self.insert(LEDGER, {name: getattr(load, name) for name in LEDGER_COLUMNS})
+
+    def insert(self, ledger: str, row: Mapping[str, object]) -> None:
+        """Write a row into a ledger, within the caller's transaction."""
+        into, places = f"{self.relation(ledger)} ({', '.join(row)})", ", ".join(["%s"] * len(row))
+        self.execute(f"insert into {into} values ({places})", list(row.values()))
 
     # -- landing ---------------------------------------------------------------------------------
 
@@ -179,6 +266,5 @@ class Warehouse(Ledgers):
 
     def landing_statements(self, landing: Landing) -> list[str]:
         """Write what a landing runs between BEGIN and the ledger: COPY first, the count last."""
-        replaces = keys_replaced if landing.load.is_of_keys else window_replaced
-        relation = self.relation(landing.table.name)
-        return [self._copy_statement(landing), *replaces(relation, landing.table, landing.load)]
+        replace_old = landing.replacing(self.relation(landing.table.name))
+        return [self._copy_statement(landing), *replace_old]

@@ -38,6 +38,40 @@ class Landing:
         """The fields of a staged line, quoted for COPY."""
         return ", ".join(quote(name) for name in self.line)
 
+    def replacing(self, relation: str) -> list[str]:
+        """Write what becomes of older rows once the new ones are copied in, and the last count.
+
+        Of a window: COPY comes first, so that its rows that are not among the new ones can be told:
+        they moved to a later window, or were deleted; nobody can say which yet. Their last known
+        version stays in the raw table outside any window (`_run_date` is NULL) until a landing of
+        the whole table or a repair settles it. The rest of the old window is deleted. DELETE, not
+        TRUNCATE, which commits by itself on Redshift and hides rows from older snapshots on
+        PostgreSQL. [Redshift: TRUNCATE; PostgreSQL: TRUNCATE, Notes]
+
+        Of some keys: the older versions stay, outside any window, so that no build of a window
+        brings one back. Keys are counted, not rows: a repair that brings a row and its deletion is
+        one too few.
+        """
+        load, key = self.load, [quote(name.lower()) for name in self.table.primary_key]
+        new, old = f"_load_id = '{load.load_id}'", f"_load_id <> '{load.load_id}'"
+        same_key = " and ".join(f"newer.{name} = {relation}.{name}" for name in key)
+        among = f"exists (select 1 from {relation} as newer where newer.{new} and {same_key})"
+        displace = f"update {relation} set _run_date = null where"
+        if load.is_of_keys:
+            brought = f"select distinct {', '.join(key)} from {relation} where {new}"
+            return [
+                f"{displace} _run_date is not null and {old} and {among}",
+                f"select count(*) from ({brought}) as brought",
+            ]
+        if load.window.is_whole:
+            return [f"delete from {relation} where {old}", f"select count(*) from {relation}"]
+        days = f"_run_date >= '{load.window_start}' and _run_date < '{load.window_end}'"
+        return [
+            f"{displace} {days} and {old} and not {among}",
+            f"delete from {relation} where {days} and {old}",
+            f"select count(*) from {relation} where {days}",
+        ]
+
 
 MEND_THE_ROW = (
     "Mend the row in MySQL, or declare `on_unrepresentable` for the column; then run again."
