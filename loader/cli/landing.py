@@ -159,8 +159,7 @@ def route_of(session: Session, rate: int | None = None) -> "Route":
     Args:
         rate: how many rows a second may be read; None for as many as come.
     """
-    from loader.load.job import Route
-    from loader.source.rate_limit import RateLimit
+    from loader.load.job import RateLimit, Route
     from loader.stage import s3
     from loader.verify.compare import differing
     from loader.warehouse.stop import Stop

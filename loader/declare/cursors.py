@@ -10,8 +10,8 @@ from loader.declare.survey import Found
 from loader.declared.tables import DIGITS, Cursor, Table
 from loader.errors import SourceError
 from loader.source import mysql
-from loader.source.cursors import kinds_of
 from loader.source.days import where
+from loader.source.declaration import kinds_of
 from loader.source.read_plan import Description, ReadPlan, cost_of_windows
 from loader.source.types import Column, quote_mysql
 

@@ -9,7 +9,7 @@ from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import LoaderError
 from loader.load.job import Job
 from loader.load.jobs import today_in
-from loader.load.window import new_load, plan_load
+from loader.load.plan import new_load, plan_load
 from loader.source import mysql
 from loader.source.read_plan import cost_of_windows
 from loader.stage import s3

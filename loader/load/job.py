@@ -1,10 +1,12 @@
 """What a load is asked for, what it needs, and what becomes of it."""
 
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from loader.declared.settings import Settings
@@ -12,7 +14,6 @@ from loader.declared.tables import Table
 from loader.declared.windows import Window
 from loader.errors import LoaderError
 from loader.load.repair import Repair
-from loader.source.rate_limit import RateLimit
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load
 from loader.warehouse.stop import Stop
@@ -57,6 +58,28 @@ class Outcome:
             return self.load.as_json()
         fact, remedy = (self.error.fact, self.error.remedy) if self.error else (None, None)
         return {**self.job.as_json(), "outcome": "failed", "error": fact, "remedy": remedy}
+
+
+class RateLimit:
+    """Keeps all tables of a run together below a rate, which a production server can spare.
+
+    Threads share it. While a reader waits, the server stops sending as soon as the network's
+    buffers are full; whoever waits is woken when `stopping` is set.
+    """
+
+    def __init__(self, rows_per_second: int, stopping: Event) -> None:
+        self._rate = rows_per_second
+        self._stopping = stopping
+        self._lock = Lock()
+        self._free_at = 0.0
+
+    def wait(self, rows: int) -> None:
+        """Wait until so many rows may have passed."""
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + rows / self._rate
+            seconds = self._free_at - now
+        self._stopping.wait(seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,113 @@
-"""What a load would do, said without doing it."""
+"""How a window is to be read and landed; what a load would do is said from it."""
 
+import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from loader.declared.settings import Settings
-from loader.errors import LoaderError
-from loader.load.job import Job, Outcome
-from loader.load.window import new_load, plan_load
+from loader.declared.windows import DAY, WHOLE
+from loader.errors import ConfigError, LoaderError
+from loader.load.job import Job, Outcome, now
 from loader.source import mysql
-from loader.source.read_plan import Description
-from loader.warehouse import Warehouse
+from loader.source.days import Days
+from loader.source.declaration import check_declaration
+from loader.source.masking import SETTING, masking, salt_id
+from loader.source.read_plan import DELETED_AT, Description, ReadPlan, days_of, plan_read
+from loader.stage.s3 import folder_of
+from loader.warehouse import Landing, Warehouse
+from loader.warehouse.ledger import Load, day_in
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadPlan:
+    """What is known of a load before a row is read."""
+
+    description: Description
+    read: ReadPlan
+    landing: Landing
+
+
+def new_load(job: Job, load_id: str) -> Load:
+    """Begin the ledger's row of a job."""
+    return Load(
+        load_id=load_id,
+        table_name=job.table.name,
+        mode=job.mode,
+        window_start=job.window.start,
+        window_end=job.window.end,
+        started_at=now(),
+    )
+
+
+def plan_load(
+    job: Job, load: Load, source: mysql.Source, warehouse: Warehouse, settings: Settings
+) -> LoadPlan:
+    """Decide how a window is read and landed; `loader plan` shows it, a load then does it.
+
+    Raises:
+        ConfigError, SourceError, LandingError: what stops the load before it reads.
+    """
+    table = job.table
+    description = mysql.describe(source, table)
+    check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
+    window = WHOLE if job.repair else job.window
+    days = days_of(table, description, settings.zone)
+    if days and days.is_increasing:
+        days = _above_marks(days, job, load, warehouse)
+    read = plan_read(table, description, window, days, warehouse.dialect)
+    if job.repair:
+        read = replace(read, fields=(*read.fields, DELETED_AT))
+    masking(table, read, settings.mask_salt)
+    folder = folder_of(settings.stage, table.name, load.load_id)
+    load = replace(
+        load,
+        salt_id=salt_id(read, settings.mask_salt),
+        manifest=f"s3://{settings.stage.bucket}/{folder}/manifest.json",
+    )
+    earlier, replaces_all = warehouse.loads(table.name), job.window.is_whole and not job.repair
+    _check_salt(load, earlier)
+    landing = Landing(
+        table=table,
+        load=load,
+        line=warehouse.line(table, read.fields),
+        form=warehouse.form(read.columns, load.load_id),
+        changes=warehouse.column_changes(table, read.columns, earlier, replaces_all),
+        is_new=not warehouse.raw_columns(table.name),
+    )
+    warehouse.release()
+    return LoadPlan(description=description, read=read, landing=landing)
+
+
+def _above_marks(days: Days, job: Job, load: Load, warehouse: Warehouse) -> Days:
+    """Learn from the warehouse which numbers its days hold; what is above them is new.
+
+    New rows belong to the last day that is landed, a whole landing's to the last that was over;
+    of a repair they are left to their own landing.
+    """
+    marks = warehouse.marks(job.table)
+    new = day_in(days.zone, load.started_at) - DAY
+    if job.repair:
+        new = job.repair.landed_before
+    elif job.window.end:
+        new = job.window.end - DAY
+    latest = marks[-1][0] if marks else date.min
+    return replace(days, marks=marks, open_day=max(new, latest))
+
+
+def _check_salt(load: Load, earlier: Sequence[Load]) -> None:
+    """Refuse to land hashes beside those of another salt, which only a whole landing may change."""
+    landed = [each.salt_id for each in earlier if each.outcome == "landed"]
+    changes = landed and landed[-1] not in (None, load.salt_id)
+    if load.salt_id and changes and not load.window.is_whole:
+        raise ConfigError(
+            f"{load.table_name}: {SETTING} is not the one that its rows were masked with. No row "
+            "was read.",
+            f"Set it to the former value; or land the table whole (loader load --full-refresh "
+            f"--select {shlex.quote(load.table_name)}), and all that are joined to it, and build "
+            "anew (dbt build --full-refresh).",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

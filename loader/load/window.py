@@ -5,48 +5,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from loader.declared.settings import Settings
-from loader.declared.windows import DAY, WHOLE
 from loader.errors import LandingError, LoaderError, SourceError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
+from loader.load.plan import LoadPlan, new_load, plan_load
 from loader.load.repair import count_repaired, read_repaired
-from loader.load.salt import check_salt
 from loader.source import mysql, wire
 from loader.source.copytext import to_copy_text
-from loader.source.days import Days
-from loader.source.declaration import check_declaration
-from loader.source.masking import masking, salt_id
-from loader.source.read_plan import (
-    DELETED_AT,
-    LOAD_ID,
-    LOADED_AT,
-    RUN_DATE,
-    Description,
-    ReadPlan,
-    cost_of_windows,
-    days_of,
-    plan_read,
-)
-from loader.stage.s3 import folder_of
+from loader.source.masking import masking
+from loader.source.read_plan import LOAD_ID, LOADED_AT, RUN_DATE, ReadPlan, cost_of_windows
 from loader.stage.staging import Staging
 from loader.warehouse import Landing, Warehouse
-from loader.warehouse.ledger import COMPARE, Load, changed_columns, day_in, next_load_id
+from loader.warehouse.ledger import COMPARE, Load, changed_columns, next_load_id
 from loader.warehouse.session import is_transient
 
 RETRY_SECONDS = (1, 5, 15)
 """How long a load waits before each time that it tries again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadPlan:
-    """What is known of a load before a row is read."""
-
-    description: Description
-    read: ReadPlan
-    landing: Landing
 
 
 def load_window(job: Job, route: Route, watcher: Watcher) -> Outcome:
@@ -104,73 +80,6 @@ def _attempt(job: Job, route: Route, watcher: Watcher, begin: Callable[[Load], N
             return _load(job, load, route, warehouse, watcher)
         finally:
             route.stop.landing.discard(warehouse)
-
-
-def new_load(job: Job, load_id: str) -> Load:
-    """Begin the ledger's row of a job."""
-    return Load(
-        load_id=load_id,
-        table_name=job.table.name,
-        mode=job.mode,
-        window_start=job.window.start,
-        window_end=job.window.end,
-        started_at=now(),
-    )
-
-
-def plan_load(
-    job: Job, load: Load, source: mysql.Source, warehouse: Warehouse, settings: Settings
-) -> LoadPlan:
-    """Decide how a window is read and landed; `loader plan` shows it, a load then does it.
-
-    Raises:
-        ConfigError, SourceError, LandingError: what stops the load before it reads.
-    """
-    table = job.table
-    description = mysql.describe(source, table)
-    check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-    window = WHOLE if job.repair else job.window
-    days = days_of(table, description, settings.zone)
-    if days and days.is_increasing:
-        days = _above_marks(days, job, load, warehouse)
-    read = plan_read(table, description, window, days, warehouse.dialect)
-    if job.repair:
-        read = replace(read, fields=(*read.fields, DELETED_AT))
-    masking(table, read, settings.mask_salt)
-    folder = folder_of(settings.stage, table.name, load.load_id)
-    load = replace(
-        load,
-        salt_id=salt_id(read, settings.mask_salt),
-        manifest=f"s3://{settings.stage.bucket}/{folder}/manifest.json",
-    )
-    earlier, replaces_all = warehouse.loads(table.name), job.window.is_whole and not job.repair
-    check_salt(load, earlier)
-    landing = Landing(
-        table=table,
-        load=load,
-        line=warehouse.line(table, read.fields),
-        form=warehouse.form(read.columns, load.load_id),
-        changes=warehouse.column_changes(table, read.columns, earlier, replaces_all),
-        is_new=not warehouse.raw_columns(table.name),
-    )
-    warehouse.release()
-    return LoadPlan(description=description, read=read, landing=landing)
-
-
-def _above_marks(days: Days, job: Job, load: Load, warehouse: Warehouse) -> Days:
-    """Learn from the warehouse which numbers its days hold; what is above them is new.
-
-    New rows belong to the last day that is landed, a whole landing's to the last that was over;
-    of a repair they are left to their own landing.
-    """
-    marks = warehouse.marks(job.table)
-    new = day_in(days.zone, load.started_at) - DAY
-    if job.repair:
-        new = job.repair.landed_before
-    elif job.window.end:
-        new = job.window.end - DAY
-    latest = marks[-1][0] if marks else date.min
-    return replace(days, marks=marks, open_day=max(new, latest))
 
 
 def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Watcher) -> Load:

@@ -111,7 +111,15 @@ def _checked(rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str]) 
         why, mark = "holds a NUL character", b"\0"
     if why:
         raise _refusal((row.split(SEPARATOR) for row in rows), columns, key, why, mark)
-    return _changed_values(rows, columns) if CHANGED in chunk else Counter()
+    if CHANGED not in chunk:
+        return Counter()
+    return Counter(  # slow, but few batches have any
+        column
+        for row in rows
+        if CHANGED in row
+        for column, value in zip(columns, row.split(SEPARATOR), strict=False)
+        if value.startswith(CHANGED)
+    )
 
 
 def _formed(rows: list[bytes], suffix: bytes, form: Form) -> bytes:
@@ -138,11 +146,7 @@ def _formed(rows: list[bytes], suffix: bytes, form: Form) -> bytes:
 def _check_lengths(
     rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str], suffix: bytes, form: Form
 ) -> None:
-    """Refuse a row that COPY would not take. [Redshift: COPY, "Data sources"].
-
-    Raises:
-        SourceError: names its key.
-    """
+    """Refuse a row that is longer than COPY takes. [Redshift: COPY, "Data sources"]."""
     for row in rows:
         size = len(_formed([row], suffix, form))
         if size > (form.row_bytes or 0):
@@ -161,17 +165,6 @@ def _rows_of(text: bytes, form: Form) -> Iterator[list[bytes]]:
     lines = io.StringIO(text.decode("latin-1"), newline="")  # a character for each byte
     for values in csv.reader(lines, **({} if form.null else shape)):
         yield [value.encode("latin-1") for value in values]
-
-
-def _changed_values(rows: Sequence[bytes], columns: Sequence[str]) -> Counter[str]:
-    """Count the values that a policy changed, by column; slow, and most batches have none."""
-    return Counter(
-        column
-        for row in rows
-        if CHANGED in row
-        for column, value in zip(columns, row.split(SEPARATOR), strict=False)
-        if value.startswith(CHANGED)
-    )
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Collection, Sequence
 
 from loader.declared.policies import Policy, check_consent
-from loader.declared.tables import Table
+from loader.declared.tables import CURSOR_KINDS, DIGITS, Table
 from loader.declared.windows import parse_zone
 from loader.errors import SourceError
-from loader.source.cursors import check_types
+from loader.source.days import FIRST, Days
 from loader.source.read_plan import LOADER_NAMES, WIDER, Description, days_of, read_columns
+from loader.source.texts import DATES, INTEGERS
 from loader.source.types import REDSHIFT, Column, Dialect
 
+_DIGITS = 14  # YYYYMMDDHHMMSS
+_CHARACTERS = {"char", "varchar", "binary", "varbinary"}
 _SYSTEM_COLUMNS = ("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax")
 # [PostgreSQL: System Columns; Redshift: Names and identifiers, "System column names"]
 
@@ -61,7 +64,7 @@ def check_declaration(
     if table.is_compared:
         _check_comparable(table, read)
     if days := days_of(table, description, parse_zone("UTC")):
-        check_types(where, days, description.unique_keys)
+        _check_cursor_types(where, days, description.unique_keys)
 
 
 def _check_comparable(table: Table, columns: Sequence[Column]) -> None:
@@ -111,3 +114,46 @@ def _check_names(table: Table, columns: list[str], dialect: Dialect) -> None:
             f"{table.place}: the name of column {name} {why}.",
             "Rename it in MySQL, copy a view that does, or declare `exclude: true` for it.",
         )
+
+
+def _check_cursor_types(place: str, days: Days, unique_keys: Collection[tuple[str, ...]]) -> None:
+    """Refuse columns that are not what the cursor's kind says, or of different kinds."""
+    cursor = days.cursor
+    for column in days.columns:
+        where = f"{place}: the cursor column {column.name} is {column.column_type}"
+        if cursor.kind not in (kinds := kinds_of(column)):
+            is_said = cursor.kind or not any(kinds)
+            told = "" if is_said else ", and nothing says what its values are"
+            named = " or ".join(filter(None, kinds))
+            raise SourceError(
+                f"{where}{told}.",
+                f"Use a column of one of the types {', '.join(FIRST)}, or none"
+                + (f"; or declare cursor_kind: {named}." if named else "."),
+            )
+        if _sort(column) != _sort(days.columns[0]):
+            raise SourceError(
+                f"{where}, and {days.columns[0].name} is {days.columns[0].column_type}.",
+                "List columns of one kind: of days, of instants, or of what cursor_kind says.",
+            )
+    is_unique = (days.columns[0].name.lower(),) in unique_keys and len(days.columns) == 1
+    if days.is_increasing and not is_unique:
+        raise SourceError(
+            f"{place}: the cursor {cursor} is declared increasing and is no unique key by "
+            "itself, so that rows with the largest landed value could be missed.",
+            "Name one column that is a unique key, or another kind of cursor.",
+        )
+
+
+def kinds_of(column: Column) -> tuple[str, ...]:
+    """List the kinds of cursor that a column can be; the empty one where its type says it."""
+    if column.data_type in DATES:
+        return ("",)
+    if column.data_type in INTEGERS:
+        return CURSOR_KINDS
+    if column.data_type in _CHARACTERS:
+        return ("", DIGITS) if column.length == _DIGITS else (DIGITS,)
+    return ()
+
+
+def _sort(column: Column) -> tuple[bool, bool]:
+    return column.data_type in DATES, column.data_type == "date"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 from pipeline import ROOT, copy_project, write_sources
 
-from loader.load import window as loading
+from loader.load import plan as loading
 from loader.source.declaration import check_declaration
 
 DAY_1, DAY_2 = "2026-07-01", "2026-07-02"

@@ -6,7 +6,7 @@ from threading import Event, Thread
 import pytest
 from pipeline import mysql_administrator
 
-from loader.source.rate_limit import RateLimit
+from loader.load.job import RateLimit
 
 pytestmark = pytest.mark.only("postgres", because="no warehouse is asked")
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "at"}
