@@ -86,24 +86,13 @@ class Pipeline:
 
     @property
     def _target(self) -> dict[str, str]:
-        if self.standin:
-            return {
-                "REDSHIFT_HOST": "127.0.0.1",
-                "REDSHIFT_PORT": str(self.standin.port),
-                "REDSHIFT_USER": "warehouse",
-                "REDSHIFT_PASSWORD": "local",
-                "REDSHIFT_DATABASE": self.warehouse,
-                "REDSHIFT_SSLMODE": "disable",
-                "LOADER_IAM_ROLE": ROLE,
-            }
-        return {
-            "PGHOST": "127.0.0.1",
-            "PGPORT": str(self.endpoints.postgres_port),
-            "PGUSER": "warehouse",
-            "PGPASSWORD": "local",
-            "PGDATABASE": self.warehouse,
-            "PGSSLMODE": "disable",
-        }
+        port = self.standin.port if self.standin else self.endpoints.postgres_port
+        own = {
+            "HOST": "127.0.0.1", "PORT": str(port), "USER": "warehouse", "PASSWORD": "local",
+            "DATABASE": self.warehouse, "SSLMODE": "disable",
+        }  # fmt: skip
+        role = {"LOADER_IAM_ROLE": ROLE} if self.standin else {}
+        return {self.setting(name): value for name, value in own.items()} | role
 
     def start(self, *command: str, **changes: str | None) -> subprocess.Popen[str]:
         """Start a command in the project's folder; a change of None takes a variable away."""

@@ -32,8 +32,6 @@ COMMANDS = (
     "loader verify",
     "loader check",
     "python -m loader status",
-)
-DEEP = (
     "dbt debug",
     "dbt docs generate",
     "dbt source freshness",
@@ -56,6 +54,7 @@ DEEP = (
     "--parallel 4 --select nps",
 )
 DEMO_FILES = (*DBT_FILES, "loader", "profiles.yml.example")
+DEMO = pytest.mark.deep(because="`make demo` is a step of CI's by itself")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +81,7 @@ def type_in(folder, *words, **changes):
     )  # fmt: skip
 
 
+@DEMO
 def test_the_demo_ends_on_its_screen(demo):
     _, screen = demo
     assert re.search(r"nps +161,896 +161,896 +161,896", screen)
@@ -108,7 +108,7 @@ def _forget_a_table(folder):
     connection.close()
 
 
-@pytest.mark.deep(because="it is another demo")
+@DEMO
 def test_a_second_demo_reuses_everything(demo):
     """And stays on this machine, whatever warehouse the caller's environment points at."""
     folder, _ = demo
@@ -122,13 +122,8 @@ def test_a_second_demo_reuses_everything(demo):
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *COMMANDS,
-        *(pytest.param(each, marks=pytest.mark.deep(because="the demo builds")) for each in DEEP),
-    ],
-)
+@DEMO
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_works_as_typed(demo, command):
     folder, _ = demo
     words = [word.replace("'", "") for word in re.findall(r"'[^']*'|\S+", command)]
@@ -140,6 +135,7 @@ def test_a_command_works_as_typed(demo, command):
     assert "eprecat" not in said
 
 
+@DEMO
 def test_everything_that_was_left_behind_lies_in_one_folder(demo):
     folder, _ = demo
     made = {path.name for path in folder.iterdir()} - {Path(name).name for name in DEMO_FILES}
@@ -150,6 +146,7 @@ def test_everything_that_was_left_behind_lies_in_one_folder(demo):
     assert {"/.local/", "/profiles.yml", "/target", "/logs"} <= set(ignored)
 
 
+@DEMO
 def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
     """Last in this file: down ends what up started, clean leaves nothing."""
     folder, _ = demo

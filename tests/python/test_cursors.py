@@ -70,7 +70,11 @@ MALFORMED = {
     "varchar": "'20260700000000'",
 }  # fmt: skip
 FIRST = date(2026, 7, 1)
-EVERY = pytest.mark.parametrize("kind", CURSORS)
+ALWAYS = ("datetime", "seconds", "char", "list", "list of days")
+ALIKE = pytest.mark.deep(because="its kind is much like one that is tried always")
+EVERY = pytest.mark.parametrize(
+    "kind", [each if each in ALWAYS else pytest.param(each, marks=ALIKE) for each in CURSORS]
+)
 
 
 def day(number):
@@ -132,7 +136,7 @@ def days_of(pipeline):
 
 
 @EVERY
-@pytest.mark.parametrize("zone", ["UTC", "-05:00"])
+@pytest.mark.parametrize("zone", ["UTC", pytest.param("-05:00", marks=ALIKE)])
 def test_days_land_in_any_order_and_once_all_are_landed_nothing_differs(table, kind, zone):
     """Law 1, of each kind: days, a range, late commits, changes and whole landings converge."""
     pipeline, env = table(kind), {"LOADER_TIMEZONE": zone}

@@ -115,6 +115,7 @@ def found_by(pipeline, tests, **changes):
     return set(re.findall(r"(?:FAIL|WARN) \d+ (\w+)", said)) & set(tests)
 
 
+@pytest.mark.deep(because="it builds a project of its own three times")
 def test_a_new_row_that_breaks_a_rule_is_found_in_both_depths_and_an_old_one_in_one(passed):
     tests = narrowed(passed)
     kinds = {kind for kind, *_ in tests.values()}

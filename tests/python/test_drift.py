@@ -379,6 +379,7 @@ def edit(pipeline, file, old, new):
 NEW = "alter table {} add column note varchar(20) default 'old'"
 
 
+@pytest.mark.deep(because="it runs the job twice, in a project of its own")
 def test_a_new_column_reaches_core_by_itself_and_the_run_says_which_came(new_project):
     """Of each kind of table without a staging view; one that lists its columns keeps its list."""
     pipeline = new_project()

@@ -3,6 +3,7 @@
 import pytest
 from history import assert_histories_equal, keep_whole_histories
 
+pytestmark = pytest.mark.deep(because="the state machine keeps each history twice too")
 BUILD = ("run", "--select", "staging", "core")
 DAY = "2026-07-01"
 

@@ -95,6 +95,7 @@ def test_what_is_not_committed_is_not_at_risk(clone):
     assert (clone.folder / "models/marts/nps_summary.sql").exists()
 
 
+@pytest.mark.deep(because="it checks, builds and tests a clone, twice")
 def test_a_project_of_ones_own_is_left_and_everything_goes_on_from_there(clone):
     done = clone.own()
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ import yaml
 from browser import opened
 from pipeline import ROOT
 from test_cli import is_command
-from test_commands import COMMANDS, DEEP
+from test_commands import COMMANDS
 from test_project import BESIDE, LINEAGE, SEMANTIC
 
 
@@ -131,7 +131,7 @@ def dbt_commands(text):
 
 def test_every_dbt_command_that_is_told_of_is_typed_by_a_test():
     """In docs and in messages, which may be broken into several strings."""
-    typed = dbt_commands("\n".join((*COMMANDS, *DEEP)))
+    typed = dbt_commands("\n".join(COMMANDS))
     told = 0
     for path in tracked():
         ours = path.relative_to(ROOT).parts[0] != "tests"

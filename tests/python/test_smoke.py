@@ -9,7 +9,7 @@ import pytest
 import smoke
 from pipeline import ROOT, administer, mysql_administrator
 from project import your_own
-from standin.relay import Fault, conflict
+from standin.relay import Fault
 
 from loader.local.s3 import BUCKET
 
@@ -143,12 +143,6 @@ def test_a_step_notices_what_is_not_so(place, redshift, skip, complaint):
     redshift.faults.append(Fault("^copy", skip=skip, action=lambda: place.query(change)))
     with pytest.raises(smoke.StepError, match=complaint):
         smoke.disturb(place)
-
-
-def test_a_conflict_that_was_met_is_counted(place, redshift, capsys):
-    redshift.faults.append(conflict("^delete from .*nps", skip=1))
-    smoke.disturb(place)
-    assert "a conflict, tried again 1 x" in capsys.readouterr().out
 
 
 def test_a_type_that_arrives_otherwise_is_named(place, redshift):

@@ -7,7 +7,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from certificates import Encrypting, make_certificate
+from certificates import make_certificate
 from ending import ends_servers
 
 from loader.declared.profile import load_profile
@@ -123,20 +123,6 @@ def test_a_mysql_without_tls_is_told_no_password(new_pipeline):
     pipeline.mysql("create table t (id int primary key)")
     refused = "SSL is required but the server doesn't support it.*LOADER_MYSQL_TLS"
     assert re.search(refused, pipeline.fails(LOADER_MYSQL_TLS="verify"), re.DOTALL)
-
-
-@pytest.mark.only("postgres", because="test_authentication.py does the same for Redshift")
-def test_postgres_must_show_a_certificate_that_an_authority_signed(
-    new_pipeline, certificate, endpoints
-):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql("create table t (id int primary key)", "insert into t values (1)")
-    server = Encrypting(endpoints.postgres_port, certificate)
-    changes = {"PGHOST": "localhost", "PGPORT": str(server.port), "PGSSLMODE": None}
-    unknown = pipeline.loader("load", **changes, PGSSLROOTCERT="system")
-    assert (unknown.returncode, "certificate verify failed" in unknown.stderr) == (1, True)
-    assert pipeline.load(**changes, PGSSLROOTCERT=str(certificate[0]))["t"]["landed_rows"] == 1
-    server.close()
 
 
 @ONLY_MYSQL
