@@ -246,18 +246,7 @@ def test_a_window_and_a_full_refresh_exclude_each_other(project):
     assert "--full-refresh rebuilds from all of raw_data" in said
 
 
-@pytest.mark.only("redshift", because="the flag is dbt-redshift's")
-def test_the_flag_that_would_break_the_publish_is_refused(project, tmp_path):
-    folder = copy_project(tmp_path, "prod")
-    file = folder / "dbt_project.yml"
-    flag = "redshift_skip_autocommit_transaction_statements: "
-    assert f"{flag}false" in file.read_text()
-    file.write_text(file.read_text().replace(f"{flag}false", f"{flag}true"))
-    said = replace(project, folder=folder).build_fails("run")
-    assert "redshift_skip_autocommit_transaction_statements is true" in said
-
-
-@pytest.mark.deep(because="the flag beside it is tried always")
+@pytest.mark.deep(because="test_redshift tries the flag beside it always")
 @pytest.mark.only("postgres", because="dbt-redshift's autocommit still sends BEGIN and COMMIT")
 def test_autocommit_would_break_the_publish_and_is_refused(project, tmp_path):
     profile = (project.target_folder / "profiles.yml").read_text()

@@ -175,6 +175,16 @@ def test_ten_features_that_only_postgresql_has_are_refused_in_a_model(few, tmp_p
     assert said.count("[stand-in]") == len(used) == 10
 
 
+def test_the_flag_that_would_break_the_publish_is_refused(few, tmp_path):
+    folder = copy_project(tmp_path, few.database)
+    file = folder / "dbt_project.yml"
+    flag = "redshift_skip_autocommit_transaction_statements: "
+    assert f"{flag}false" in file.read_text()
+    file.write_text(file.read_text().replace(f"{flag}false", f"{flag}true"))
+    said = replace(few, folder=folder).build_fails("run")
+    assert "redshift_skip_autocommit_transaction_statements is true" in said
+
+
 # -- faults --------------------------------------------------------------------------------------
 
 
