@@ -40,7 +40,7 @@ BUILT = (
 )  # fmt: skip
 LONGEST = ("built", "test_run", "test_machine", "test_convergence", "test_commands")
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
-ON_BOTH = ("test_landing.py", "test_jobs.py", "test_types.py")
+ON_BOTH = ("test_types.py",)
 # redshift_connector asks which module connects; reading all callers' source took it longer than
 # connecting.
 inspect.stack = partial(inspect.stack, context=0)

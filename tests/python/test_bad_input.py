@@ -221,9 +221,8 @@ def test_a_wrong_var(project, given, words):
     assert project.query("select 1 from pg_tables where schemaname = 'analytics'") == []
 
 
-@pytest.mark.parametrize(
-    "installed", [True, pytest.param(False, marks=pytest.mark.deep(because="much the same"))]
-)
+@pytest.mark.deep(because="dbt reads a project of its own for each")
+@pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
 def test_a_var_of_ones_own_is_no_wrong_one(project, tmp_path, installed):
     """Of a project that this one is installed in, or declared beside this one's own."""

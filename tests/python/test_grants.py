@@ -1,7 +1,5 @@
 """Analysts may read what is published and own adhoc; schemas are named as the design says."""
 
-import pytest
-
 
 def test_analysts_may_read_raw_data_and_analytics_and_create_in_adhoc(built):
     may = "select has_table_privilege('analytics_users', '{}', '{}')"
@@ -29,18 +27,3 @@ def test_without_the_group_nothing_fails_and_one_line_says_what_to_do(built):
     said = built.build("run", "--select", "sessions_by_hour", "--vars", "analysts: nobody_here")
     assert "There is no group nobody_here, so nothing was granted" in said
     assert {"postgres": "create role", "redshift": "create group"}[built.kind] in said
-
-
-@pytest.mark.deep(because="macros, read once more for a developer")
-def test_a_developers_target_prefixes_every_schema(project):
-    """`analytics` is production; any other schema in the profile is a developer's."""
-    project.mysql("insert into channel values ('Google')")
-    project.load("--select", "channel", DBT_SCHEMA="dev_ada")
-    done = project.dbt("seed", DBT_SCHEMA="dev_ada")
-    assert done.returncode == 0, done.stdout
-    schemas = project.query(
-        "select schemaname from pg_tables "
-        "where tablename in ('channel', 'channel_group', '_loads') order by 1"
-    )
-    assert schemas == [("dev_ada_analytics",), ("dev_ada_raw_data",), ("dev_ada_raw_data",)]
-    project.query("drop schema dev_ada_analytics, dev_ada_raw_data, dev_ada_adhoc cascade")

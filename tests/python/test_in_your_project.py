@@ -26,7 +26,7 @@ THEIRS = {
 SUMMARY = (
     "{{ config(materialized='checked_table') }} select sum(amount) as amount from {{ ref('%s') }}"
 )
-DEEP = pytest.mark.deep(because="dbt reads a project of its own for each")
+pytestmark = pytest.mark.deep(because="dbt reads a project of its own for each")
 TEST = {"mysql_to_redshift.between": {"arguments": {"minimum": 0, "maximum": 99}}}
 
 
@@ -81,7 +81,6 @@ def manifest(pipeline):
     return json.loads((pipeline.target_folder / "target" / "manifest.json").read_text())
 
 
-@DEEP
 def test_the_documented_lines_bring_the_macros_and_leave_what_was_there(theirs):
     before, commands = relations(theirs), manifest(theirs)
     add_package(theirs)
@@ -144,7 +143,6 @@ def test_tables_are_declared_land_and_build_there(theirs):
     assert theirs.value("select amount from analytics.total") == 11
 
 
-@DEEP
 def test_a_setting_that_is_missing_is_told_before_anything_is_built(theirs):
     packages, settings, flags = BLOCKS
     assert yaml.safe_load(settings).keys() == {"dispatch", "on-run-start"}

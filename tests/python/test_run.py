@@ -306,6 +306,7 @@ def test_a_project_that_dbt_cannot_read_is_told_by_its_own_message(pipeline):
 
 
 @pytest.mark.only("postgres", because="the warehouse has no part in it")
+@pytest.mark.deep(because="a dbt that fails is told always")
 def test_a_dbt_that_is_killed_is_told_and_no_word_of_leaks(pipeline, tmp_path, monkeypatch):
     monkeypatch.setattr(dbt, "_LOOK_SECONDS", 0.01)
     with pipeline.inside():
@@ -811,6 +812,7 @@ def test_a_run_that_is_ended_while_it_takes_the_lease_gives_it_back(new_pipeline
 
 
 @pytest.mark.only("postgres", because="the warehouse has no part in it")
+@pytest.mark.deep(because="a signal ends a run in the same way")
 def test_a_step_that_takes_too_long_is_ended(pipeline, monkeypatch):
     """As when dbt is stopped."""
     monkeypatch.setattr(dbt, "GRACE_SECONDS", 0)

@@ -317,39 +317,6 @@ def test_rows_that_nothing_identifies_are_counted(new_pipeline):
 
 # -- keys ----------------------------------------------------------------------------------------
 
-KEYS = {
-    "varchar(40) collate utf8mb4_bin": ["'a'", "'A'", r"'\\'"],
-    "datetime(6)": ["'1000-01-01'", "'2026-07-01 08:00:00.5'", "'9999-12-31 23:59:59.999999'"],
-    "varbinary(8)": ["0x00", "x''", "0xff00"],
-    "bigint unsigned": ["0", "18446744073709551615", "9223372036854775808"],
-}
-
-
-def test_keys_of_several_columns_are_told_apart_and_repaired(new_pipeline):
-    """Those of one column, and of every type, are in test_types.py."""
-    names = [f"k{n}" for n in range(len(KEYS))]
-    pipeline = new_pipeline([{"name": "t", "primary_key": names, "cursor": "at"}])
-    columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, KEYS, strict=True))
-    pipeline.mysql(
-        f"create table t ({columns}, at date, primary key ({', '.join(names)}))",
-        *(
-            f"insert into t values ({', '.join(each[n] for each in KEYS.values())}, "
-            f"'2026-07-0{1 + n}')"
-            for n in range(3)
-        ),
-    )
-    pipeline.load("--start-date", "2026-07-01", "--end-date", "2026-07-11")
-    assert agrees(pipeline)
-    pipeline.mysql(
-        "update t set at = '2026-07-10' where at = '2026-07-01'",
-        "delete from t where at = '2026-07-03'",
-    )
-    report = verify(pipeline, "--repair")
-    (found,), (repaired,) = report["tables"], report["loads"]
-    assert (found["missing"], found["extra"], found["stale"]) == (0, 1, 1)
-    assert repaired["staged_rows"] == 2
-    assert agrees(pipeline)
-
 
 def test_keys_that_mysql_takes_for_equal_are_not(new_pipeline):
     """Of 'a', 'A' and 'a ' a case-insensitive key holds one; the warehouse may hold the others."""

@@ -17,7 +17,7 @@ from loader.declared.windows import (
     parse_zone,
     requested_window,
 )
-from loader.errors import CommandLineError, ConfigError
+from loader.errors import CommandLineError
 from loader.load.jobs import jobs_for
 from loader.warehouse.ledger import Load
 
@@ -71,11 +71,6 @@ def test_nothing_means_catch_up_and_full_refresh_the_whole_table():
 def test_a_wrong_date_is_refused_in_one_sentence(options, message):
     with pytest.raises(CommandLineError, match=message):
         request(**options)
-
-
-def test_a_zone_that_nobody_knows_is_refused():
-    with pytest.raises(ConfigError, match="Mars/Olympus"):
-        parse_zone("Mars/Olympus")
 
 
 @pytest.mark.parametrize(
