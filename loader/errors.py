@@ -32,11 +32,7 @@ def printable(text: str) -> str:
 
 
 def counted(rows: int) -> str:
-    """Write how many rows there are, as people say it.
-
-    >>> counted(1), counted(1200)
-    ('1 row', '1,200 rows')
-    """
+    """Write how many rows there are, as people say it: 1 row, 1,200 rows."""
     return f"{rows:,} row{'' if rows == 1 else 's'}"
 
 

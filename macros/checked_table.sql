@@ -17,6 +17,16 @@
     }) -%}
     {%- set published = load_cached_relation(this) -%}
 
+    {%- set held = mysql_to_redshift.held_since(this.identifier) -%}
+    {%- if held -%}
+        {%- call noop_statement('main', 'HELD') -%}{%- endcall -%}
+        {%- do log(
+            this.identifier ~ ' stays as it is: somebody holds it since ' ~ held.strftime('%Y-%m-%d %H:%M')
+            ~ " UTC. To publish anew: dbt run-operation lift_hold --args '{model: " ~ model.name ~ "}'", info=true
+        ) -%}
+        {{ return({'relations': [target_relation]}) }}
+    {%- endif -%}
+
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
 
     {%- set parents = mysql_to_redshift.input_relations(model) -%}

@@ -8,6 +8,8 @@
     {%- for name, published in mysql_to_redshift.checked_tables(model).items() -%}
         {%- set versions = mysql_to_redshift.published_versions(published) if mysql_to_redshift.publications_exist() else [] -%}
         {%- do log(name ~ ('' if versions else ': no publication is on record'), info=true) -%}
+        {%- set held = mysql_to_redshift.held_since(published.identifier) -%}
+        {%- if held -%}{%- do log('  held since ' ~ held.strftime('%Y-%m-%d %H:%M') ~ ' UTC', info=true) -%}{%- endif -%}
         {%- for version in versions -%}
             {%- do log('  ' ~ mysql_to_redshift.describe_version(version), info=true) -%}
         {%- endfor -%}

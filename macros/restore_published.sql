@@ -1,4 +1,4 @@
-{% macro restore_published(model=none, version=none, dry_run=false) %}
+{% macro restore_published(model=none, version=none, hold=false, dry_run=false) %}
 
     {#-
         Put an earlier version of a summary back, by the same publish that a build makes: grants and
@@ -7,6 +7,7 @@
         again.
 
         version: as list_published prints it; none is the version before the current one.
+        hold: whether builds leave it as it is then, until lift_hold is called.
 
         dbt run-operation restore_published --args '{model: nps_summary, dry_run: true}'
     -#}
@@ -42,9 +43,19 @@
         {%- if done.displaced -%}
             {%- do log(
                 'What it showed until now is kept as version ' ~ done.displaced
-                ~ '. The next build publishes anew.', info=true
+                ~ ('.' if hold else '. The next build publishes anew, unless this is called with hold: true.'), info=true
             ) -%}
         {%- endif -%}
+    {%- endif -%}
+    {%- if hold and not dry_run -%}
+        {%- do mysql_to_redshift.create_held_back() -%}
+        {%- do mysql_to_redshift.write_held_back(
+            [published.identifier], [{'model': published.identifier}], 'check_name is null'
+        ) -%}
+        {%- do log(
+            model ~ ' is held: builds leave it as it is until it is lifted by'
+            ~ " dbt run-operation lift_hold --args '{model: " ~ model ~ "}'", info=true
+        ) -%}
     {%- endif -%}
 
 {% endmacro %}

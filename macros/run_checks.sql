@@ -98,6 +98,7 @@
 {% macro refuse_if_failed(failed, published, candidate, rejected=none) %}
 
     {%- if failed -%}
+        {%- do graph.nodes[model.unique_id].update({'_failed_checks': failed}) -%}
         {%- set lines = [] -%}
         {%- for check in failed -%}
             {%- do lines.append(

@@ -4,19 +4,27 @@ A colour is written `var(--name)`, or `var(--name/40)` to be see-through, and ta
 style, which has one for a light screen and one for a dark one.
 """
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import date, timedelta
 from decimal import Decimal
 from html import escape
-from typing import Any
+from itertools import cycle
+from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.express as px
-from plotly.graph_objects import Figure, Sankey, Scatter
+from plotly.graph_objects import Figure, Scatter
 
+Over: TypeAlias = Callable[[date], bool]
+"""Whether the month that begins on a day is over."""
 _COLOURS = 8  # --channel-0 to --channel-7 in page.html
 _DIRECT = "Direct"
+_HOURS = {"type": "linear", "range": [-0.6, 23.6], "zeroline": False}
 _HALF = timedelta(days=15)  # of a month, so that a line's points stand over the bars' middles
 _MONTH = "%{x|%B %Y}<br>"
+_PALE = 0.45  # a month that is not over
+_PATTERN = {"fillmode": "overlay", "fgcolor": "var(--card)", "size": 6, "solidity": 0.25}
+_PATTERNS = ("", "/", ".", "x", "\\", "-", "+", "|")  # who cannot tell colours apart tells these
 
 
 def nps_by_month(nps: pd.DataFrame) -> Figure:
@@ -55,27 +63,29 @@ def nps_by_month(nps: pd.DataFrame) -> Figure:
     return _finished(figure, "NPS", showlegend=False, yaxis_zeroline=True, xaxis_range=around)
 
 
-def answers_by_month(nps: pd.DataFrame) -> Figure:
+def answers_by_month(nps: pd.DataFrame, over: Over) -> Figure:
     """How many answers there were, and of which kind."""
     kinds = ("detractors", "passives", "promoters")
-    return _stacked(nps, "answered_month", {kind: f"var(--{kind})" for kind in kinds}, "answers")
+    return _stacked(
+        nps, "answered_month", {kind: f"var(--{kind})" for kind in kinds}, "answers", over
+    )
 
 
-def users_by_month(users: pd.DataFrame) -> Figure:
+def users_by_month(users: pd.DataFrame, over: Over) -> Figure:
     """Active users, the new ones at the bottom of each bar."""
     again = users["active_users"] - users["new_users"]
     kinds = {"new": "var(--accent)", "came back": "var(--quiet)"}
     users = users.assign(**{"new": users["new_users"], "came back": again})
-    return _stacked(users, "session_month", kinds, "active users")
+    return _stacked(users, "session_month", kinds, "active users", over)
 
 
-def revenue_by_month(revenue: pd.DataFrame, colours: dict[str, str]) -> Figure:
+def revenue_by_month(revenue: pd.DataFrame, colours: dict[str, str], over: Over) -> Figure:
     """What was earned, refunds taken off, stacked by channel."""
     earning = [name for name, own in revenue.groupby("channel_name") if own["net_amount"].any()]
     wide = revenue.pivot(index="session_month", columns="channel_name", values="net_amount")
     kinds = {shown(name): colour for name, colour in colours.items() if name in earning}
     wide = wide.rename(columns=shown).reset_index()
-    figure = _stacked(wide, "session_month", kinds, "net revenue", yaxis_tickprefix="$")
+    figure = _stacked(wide, "session_month", kinds, "net revenue", over, yaxis_tickprefix="$")
     return figure.update_traces(
         hovertemplate=f"{_MONTH}<b>$%{{y:,.2f}}</b><extra>%{{fullData.name}}</extra>"
     )
@@ -91,39 +101,7 @@ def sessions_by_hour(hours: pd.DataFrame) -> Figure:
         "<br>%{customdata[0]:.2f} %<extra></extra>",
     )
     ticks = {"tickvals": every, "ticktext": [f"{hour:02}:00" for hour in every]}
-    return _finished(bars, "visits", xaxis={"type": "linear", "range": [-0.6, 23.6], **ticks})
-
-
-def channel_flow(flows: pd.DataFrame, colours: dict[str, str]) -> Figure:
-    """Users from the channel of their first visit, at the left, to that of their last."""
-    firsts, lasts = (
-        flows.groupby(side)["users"].sum().reindex(colours).dropna()
-        for side in ("first_channel", "last_channel")
-    )
-    names = [*firsts.index, *lasts.index]
-    middles = [(users.cumsum() - users / 2) / users.sum() for users in (firsts, lasts)]
-    flow = Sankey(
-        arrangement="fixed",
-        node={
-            "label": [shown(name) for name in names],
-            "x": [0.001] * len(firsts) + [0.999] * len(lasts),
-            "y": [round(float(place), 4) for places in middles for place in places],
-            "color": [colours[name] for name in names],
-            "pad": 14,
-            "thickness": 14,
-            "line": {"width": 0},
-            "hovertemplate": "%{label}<br>%{value:,} users<extra></extra>",
-        },
-        link={
-            "source": [firsts.index.get_loc(name) for name in flows["first_channel"]],
-            "target": [len(firsts) + lasts.index.get_loc(name) for name in flows["last_channel"]],
-            "value": list(flows["users"]),
-            "color": [colours[name].replace(")", "/59)") for name in flows["first_channel"]],
-            "hovertemplate": "first %{source.label}, last %{target.label}"
-            "<br><b>%{value:,}</b> users<extra></extra>",
-        },
-    )
-    return _finished(Figure(flow), None, height=440, margin={"l": 4, "r": 4, "t": 8, "b": 8})
+    return _finished(bars, "visits", xaxis={**_HOURS, **ticks})
 
 
 def channel_colours(revenue: pd.DataFrame, flows: pd.DataFrame) -> dict[str, str]:
@@ -150,17 +128,18 @@ def _plain(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _stacked(
-    numbers: pd.DataFrame, months: str, kinds: dict[str, str], y: str, **layout: Any
+    numbers: pd.DataFrame, months: str, kinds: dict[str, str], y: str, over: Over, **layout: Any
 ) -> Figure:
-    """Bars per month, a colour for each kind."""
+    """Bars per month, a colour and a pattern for each kind; one that is not over is pale."""
     numbers = _plain(numbers)
     bars = px.bar(numbers, x=months, y=list(kinds), color_discrete_map=kinds)
+    opacity = [1 if over(month) else _PALE for month in numbers[months]]
+    for trace, shape in zip(bars.data, cycle(_PATTERNS)):
+        trace.marker.update(opacity=opacity, pattern={"shape": shape, **_PATTERN})
     bars.update_traces(hovertemplate=f"{_MONTH}<b>%{{y:,}}</b> %{{fullData.name}}<extra></extra>")
     return _finished(bars, y, **layout)
 
 
 def _finished(figure: Figure, y: str | None, **layout: Any) -> Figure:
-    """The traces without plotly's own look, for which the page has its own."""
-    return Figure(figure.data).update_layout(
-        template="none", barmode="stack", yaxis_title=y, **layout
-    )
+    """The traces without plotly's own look, for which the page has its own; `meta` is the unit."""
+    return Figure(figure.data).update_layout(template="none", barmode="stack", meta=y, **layout)

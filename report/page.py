@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment
@@ -17,6 +18,8 @@ from loader.errors import ReportError
 from report import charts
 from report.reading import Summaries
 
+DAY = timedelta(days=1)
+Tile: TypeAlias = tuple[str, ...]
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -27,6 +30,7 @@ class Section:
     Attributes:
         name: of its place in the page.
         reading: how to read the picture.
+        matrix: of each first channel its users, and of each of `lasts` their number and share.
     """
 
     name: str
@@ -35,6 +39,13 @@ class Section:
     reading: str
     figures: tuple[Figure, ...]
     numbers: pd.DataFrame
+    matrix: list[tuple[str, int, list[tuple[str, int, float]]]] = field(default_factory=list)
+    lasts: list[str] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        """The summary that the numbers are of."""
+        return str(self.numbers.attrs["table"]).rpartition(".")[2]
 
 
 def write_page(file: Path, summaries: Summaries, target: str, at: datetime) -> None:
@@ -60,21 +71,24 @@ def write_page(file: Path, summaries: Summaries, target: str, at: datetime) -> N
 
 def render(summaries: Summaries, target: str, at: datetime) -> str:
     """Write the page as text."""
-    found = list(sections(summaries))
+    found = list(sections(summaries, at))
+    held = dict(summaries["held"].itertuples(index=False))
+    published = dict(summaries["published"].itertuples(index=False))
     figures = {
         f"{section.name}-{place}": json.loads(figure.to_json())
         for section in found
         for place, figure in enumerate(section.figures)
     }
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template.filters |= {"cell": cell}
+    template.filters |= {"cell": cell, "csv": csv}
     return template.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        **summaries,
+        **{**summaries, "held": held, "newest": dict(summaries["newest"].itertuples(index=False))},
+        since=published,
         sections=found,
-        tiles=list(tiles(summaries)),
+        tiles=list(tiles(summaries, at)),
         target=target,
         at=at,
-        day=timedelta(days=1),
+        day=DAY,
         # Within a script only its end tag means anything. [HTML: Restrictions for contents of
         # script elements]
         figures=json.dumps(figures).replace("<", "\\u003c"),
@@ -82,8 +96,9 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
     )
 
 
-def sections(summaries: Summaries) -> Iterator[Section]:
+def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
     """The questions in the order in which they are asked, of the summaries that have rows."""
+    over = is_over(summaries, at)
     nps, users, flows = summaries["nps"], summaries["users"], summaries["flows"]
     revenue, hours = summaries["revenue"], summaries["hours"]
     colours = charts.channel_colours(revenue, flows)
@@ -91,22 +106,22 @@ def sections(summaries: Summaries) -> Iterator[Section]:
         yield Section(
             name="nps",
             question="How do users feel about us?",
-            answer=_score_said(nps),
+            answer=_score_said(whole(nps, over)),
             reading="The band is the 95 % interval of the score: two months whose bands overlap "
             "widely may well be alike. A hollow point has few answers. Below, how many answers "
             "each month has and of which kind: promoters gave 9 or 10, detractors 0 to 6.",
-            figures=(charts.nps_by_month(nps), charts.answers_by_month(nps)),
+            figures=(charts.nps_by_month(nps), charts.answers_by_month(nps, over)),
             numbers=nps,
         )
     if len(users):
-        newest = users.iloc[-1]
+        newest = whole(users, over).iloc[-1]
         yield Section(
             name="users",
             question="How many people use us, and how many are new?",
             answer=f"{newest.active_users:,} people in {newest.session_month:%B %Y}, "
             f"{newest.new_users:,} of them for the first time.",
             reading="A user is new in the month of the first visit ever.",
-            figures=(charts.users_by_month(users),),
+            figures=(charts.users_by_month(users, over),),
             numbers=users,
         )
     if len(flows):
@@ -114,13 +129,15 @@ def sections(summaries: Summaries) -> Iterator[Section]:
             name="flows",
             question="What brings people here first, and what brings them back last?",
             answer=_flow_said(flows),
-            reading="Each user once: the channel of the first visit at the left, of the last at "
-            "the right. A user of one visit has the same at both ends.",
-            figures=(charts.channel_flow(flows, colours),),
+            reading="Each user once. A line has the users who came first through a channel, and "
+            "what share of them came last through each; in bold that of the same channel.",
+            figures=(),
             numbers=flows,
+            matrix=list(_matrix(flows, list(colours))),
+            lasts=[name for name in colours if name in set(flows["last_channel"])],
         )
     if len(revenue):
-        newest = _newest_month(revenue)
+        newest = _newest_month(whole(revenue, over))
         best = _largest(newest, "net_amount", "channel_name")
         yield Section(
             name="revenue",
@@ -129,7 +146,7 @@ def sections(summaries: Summaries) -> Iterator[Section]:
             f"${best.net_amount:,.2f}, through {best.channel_name}.",
             reading="Payments less refunds, in US dollars; a refund counts in the month of the "
             "visit.",
-            figures=(charts.revenue_by_month(revenue, colours),),
+            figures=(charts.revenue_by_month(revenue, colours, over),),
             numbers=revenue,
         )
     if len(hours):
@@ -145,21 +162,59 @@ def sections(summaries: Summaries) -> Iterator[Section]:
         )
 
 
-def tiles(summaries: Summaries) -> Iterator[tuple[str, str, str]]:
-    """The newest month at a glance: what, how much, and of when."""
-    users, revenue, lags = summaries["users"], summaries["revenue"], summaries["health"]["lag_days"]
-    for month in summaries["nps"].dropna(subset="nps").tail(1).itertuples():
+def is_over(summaries: Summaries, at: datetime) -> charts.Over:
+    """Make what tells of a month, by its first day, whether all its days may have rows."""
+    days = [day for day in summaries["newest"]["newest_row"] if day]
+    through = max(days, default=at.date() - DAY)
+    return lambda month: (month.replace(day=1) + timedelta(days=32)).replace(day=1) - DAY <= through
+
+
+def whole(numbers: pd.DataFrame, over: charts.Over) -> pd.DataFrame:
+    """The rows of months that are over; all, if none is. The month is the first column."""
+    kept = numbers[[over(month) for month in numbers.iloc[:, 0]]]
+    return kept if len(kept) else numbers
+
+
+def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
+    """The last whole month at a glance, with its change, and apart from it the running one."""
+    over = is_over(summaries, at)
+    for month in whole(summaries["nps"].dropna(subset="nps"), over).tail(1).itertuples():
         score = f"{month.nps:.1f} ± {month.nps_margin:.1f}"
         yield "Net Promoter Score", score, f"{month.answered_month:%B %Y}"
-    for month in users.tail(1).itertuples():
-        yield "Active users", cell(month.active_users), f"{month.session_month:%B %Y}"
-    if len(revenue):
-        newest = _newest_month(revenue)
-        amount = f"${newest['net_amount'].sum():,.0f}"
-        yield "Net revenue", amount, f"{newest['session_month'].iloc[0]:%B %Y}"
-    if len(lags):
-        current = sum(lag is not None and lag <= 0 for lag in lags)
-        yield "Tables up to date", f"{current} of {len(lags)}", "landed up to yesterday"
+    users = summaries["users"][["session_month", "active_users"]]
+    yield from _months("Active users", users, over, "{:,}")
+    revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
+    yield from _months("Net revenue", revenue, over, "${:,.0f}")
+    if held := set(summaries["held"]["model_name"]):
+        known = held | set(summaries["published"]["model_name"])
+        yield "⚠ Summaries held back", f"{len(held)} of {len(known)}", "named above"
+    if days := [day for day in summaries["newest"]["newest_row"] if day]:
+        ago = (at.date() - max(days)).days
+        when = f"{ago:,} day{'' if ago == 1 else 's'} ago"
+        yield "Newest row of any table", f"{max(days):%-d %b %Y}", when
+
+
+def _months(what: str, numbers: pd.DataFrame, over: charts.Over, form: str) -> Iterator[Tile]:
+    """The last whole month of a number per month, and the one after it, which is not over."""
+    months = list(numbers.itertuples(index=False, name=None))
+    closed = list(whole(numbers, over).itertuples(index=False, name=None))
+    for month, value in closed[-1:]:
+        changes = [(value, before) for _, before in closed[-2:-1] if before]
+        change = "".join(f", {100 * (now - was) / was:+.1f} %" for now, was in changes)
+        than = " on the month before" if change else ""
+        running = [f"{day:%B} so far: {form.format(now)}" for day, now in months[len(closed) :]]
+        yield what, form.format(value), f"{month:%B %Y}{change}{than}", *running
+
+
+def _matrix(
+    flows: pd.DataFrame, channels: list[str]
+) -> Iterator[tuple[str, int, list[tuple[str, int, float]]]]:
+    users = {(first, last): count for first, last, count in flows.itertuples(index=False)}
+    lasts = [name for name in channels if name in set(flows["last_channel"])]
+    for first in channels:
+        if total := sum(users.get((first, last), 0) for last in lasts):
+            counts = [(last, users.get((first, last), 0)) for last in lasts]
+            yield first, total, [(last, count, 100 * count / total) for last, count in counts]
 
 
 def _score_said(nps: pd.DataFrame) -> str:
@@ -198,7 +253,15 @@ def _largest(numbers: pd.DataFrame, *by: str) -> Any:
     return numbers.sort_values(list(by)).iloc[-1]
 
 
-def cell(value: Any) -> str:
+def csv(numbers: pd.DataFrame) -> str:
+    """The address of a file of some numbers; no spreadsheet takes a text of it for a formula."""
+    plain = numbers.map(
+        lambda each: f"'{each}" if isinstance(each, str) and each[:1] in tuple("=+-@") else each
+    )
+    return f"data:text/csv;charset=utf-8,{quote(plain.to_csv(index=False))}"
+
+
+def cell(value: Any, column: str = "") -> str:
     """A value as the page's tables show it."""
     match value:
         case None:
@@ -209,5 +272,7 @@ def cell(value: Any) -> str:
             return f"{value:,}"
         case datetime():
             return f"{value:%Y-%m-%d %H:%M}"
+        case date() if column.endswith("_month"):
+            return f"{value:%B %Y}"
         case _:
             return str(value)

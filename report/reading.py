@@ -5,7 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 from dbt.cli.main import dbtRunner
 
+from loader.declared.tables import Table
 from loader.errors import LandingError, ReportError
+from loader.load.status import newest_row
+from loader.run.published import held_back
 from loader.warehouse import Warehouse
 from loader.warehouse.session import one_line, quote, sqlstate
 
@@ -50,15 +53,19 @@ QUERIES = {
         "group by 1 order by 1",
     ),
 }  # fmt: skip
+_HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
 _MISSING = {"42P01", "3F000"}  # table, schema
 _OLDER = "42703"  # column
 
 
-def read_summaries(warehouse: Warehouse, target: str | None) -> Summaries:
+def read_summaries(
+    warehouse: Warehouse, target: str | None, tables: Mapping[str, Table]
+) -> Summaries:
     """Read what the page shows.
 
     Args:
         target: of the dbt profile, if not its own default.
+        tables: those that are declared, of which the newest row is looked up.
 
     Returns:
         The rows by name, with every value as the driver gives it, and the table that they are of
@@ -69,7 +76,12 @@ def read_summaries(warehouse: Warehouse, target: str | None) -> Summaries:
         LandingError: the warehouse could not be reached, or refused.
     """
     schemas = _schemas(target)
-    found = {}
+    loads = warehouse.loads()
+    newest = [(name, newest_row(warehouse, each, loads)) for name, each in tables.items()]
+    found = {
+        "held": pd.DataFrame(held_back(warehouse).items(), columns=_HELD, dtype=object),
+        "newest": pd.DataFrame(newest, columns=_NEWEST, dtype=object),
+    }
     with warehouse.snapshot():
         for name, (columns, table, rest) in QUERIES.items():
             names = [column.rpartition(" ")[2] for column in columns]

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from loader.errors import LoaderError, printable
 from loader.load.check import Check
-from loader.load.job import Job, Outcome, Watcher
+from loader.load.job import Job, Outcome, Watcher, now
 from loader.load.plan import Preview
 from loader.load.status import TableStatus
 from loader.verify.finding import Finding
@@ -158,8 +158,8 @@ def show_previews(previews: Sequence[Preview | Outcome]) -> None:
 def show_status(statuses: Sequence[TableStatus]) -> None:
     """Print the ledger's state, a line per table, without the columns that hold nothing."""
     headings = (
-        "table", "last window", "rows", "landed", "changed values", "failures since",
-        "missing days", "beyond today",
+        "table", "landed through", "newest row", "rows", "landed", "changed values",
+        "failures since", "missing", "beyond today",
     )  # fmt: skip
     columns = zip(headings, *(_status_row(status) for status in statuses), strict=True)
     headings, *rows = zip(*(column for column in columns if any(column[1:])), strict=True)
@@ -168,6 +168,32 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
         if status.error:
             OUT.print()
             OUT.print(_styled((status.table, "red"), f": {status.error}"))
+        for gap in status.gaps[:_SHOWN]:
+            land = f"loader run --start-date {gap.start} --end-date {gap.end}"
+            OUT.print(_styled(f"{status.table} lacks {gap}: {land} --select {status.table}"))
+
+
+def show_summaries(
+    run: tuple[Any, ...] | None,
+    published: Mapping[str, datetime],
+    held: Mapping[str, str],
+) -> None:
+    """Print what became of the last run, how old what is published is, and what is held back."""
+    OUT.print()
+    ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
+    if run:
+        run_id, ended, outcome, step = run
+        verdict = (outcome, "green" if outcome == "succeeded" else "red")
+        when = (
+            f"{f' at {step}' if step else ''}, {_age((now() - ended).total_seconds())} ({run_id})"
+        )
+        OUT.print(_styled("last run   ", verdict, when))
+    if ago:
+        by_age = sorted(published, key=lambda name: published[name])
+        ages = f"the newest {ago[by_age[-1]]}, the oldest {ago[by_age[0]]} ({by_age[0]})"
+        OUT.print(_styled(f"published  {len(ago)} of the summaries, {ages}"))
+    for name, why in held.items():
+        OUT.print(_styled((f"{name}", "red"), f": {why}"))
 
 
 def _status_row(status: TableStatus) -> tuple[str, ...]:
@@ -175,7 +201,8 @@ def _status_row(status: TableStatus) -> tuple[str, ...]:
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     return (
         status.table,
-        str(last.window) if last else "never landed",
+        str(status.landed_through or "") if last else "never landed",
+        str(status.newest_row or ""),
         f"{last.landed_rows:,}" if last else "",
         _age(status.age.total_seconds()) if status.age is not None else "",
         printable(_changes(last)) if last else "",

@@ -75,11 +75,7 @@ def load(
 @options.threads
 @options.as_json
 def plan(
-    names: tuple[str, ...],
-    dates: Dates,
-    target: str | None,
-    threads: int,
-    as_json: bool,
+    names: tuple[str, ...], dates: Dates, target: str | None, threads: int, as_json: bool
 ) -> None:
     """Say what `load` would do with the same arguments, and touch nothing.
 
@@ -125,10 +121,7 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
 
 
 def jobs_of(
-    session: Session,
-    warehouse: "Warehouse",
-    names: tuple[str, ...],
-    dates: Dates,
+    session: Session, warehouse: "Warehouse", names: tuple[str, ...], dates: Dates
 ) -> "Sequence[Job]":
     """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
     from loader.load.jobs import jobs_for

@@ -34,21 +34,25 @@ _SETTINGS = [
 @options.target
 @options.as_json
 def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
-    """Show what the ledger knows: last window, rows, age, failures, missing days."""
+    """Show what is landed, missing or failing, the last run, what is published and held back."""
     session = open_session(target)
     from loader.declared.tables import select_tables
     from loader.load.status import table_status
+    from loader.run.published import held_back, last_run, published
 
     tables = select_tables(session.tables, names)
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
-    statuses = [table_status(table, loads, session.settings) for table in tables]
+        statuses = [table_status(table, loads, session.settings, warehouse) for table in tables]
+        of_run = last_run(warehouse), published(warehouse), held_back(warehouse)
     if as_json:
         click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
     else:
         from loader.cli import console
 
         console.show_status(statuses)
+        if not names:
+            console.show_summaries(*of_run)
         left = {load.table_name for load in loads} - session.tables.keys()
         if left and not names:
             click.echo(f"\nDeclared no more, and as they were: {', '.join(sorted(left))}")
@@ -111,6 +115,6 @@ def report(file: Path, target: str | None) -> None:
     from report.reading import read_summaries
 
     with closing(session.warehouse()) as warehouse:
-        summaries = read_summaries(warehouse, target)
+        summaries = read_summaries(warehouse, target, session.tables)
     write_page(file, summaries, session.profile.target, now())
     click.echo(f"Wrote {file}, {file.stat().st_size / 1e6:.1f} MB: open it in a browser.")

@@ -39,14 +39,9 @@ def select(command: Command) -> Command:
     """Add --select TABLE ..., as dbt has it."""
 
     @click.option(
-        "--select",
-        "-s",
-        "selected",
-        multiple=True,
-        metavar="TABLE ...",
-        shell_complete=_declared,
-        help="These tables only.",
-    )
+        "--select", "-s", "selected", multiple=True, metavar="TABLE ...",
+        shell_complete=_declared, help="These tables only.",
+    )  # fmt: skip
     @click.argument("more", nargs=-1, metavar="", shell_complete=_declared)
     @wraps(command)
     def with_names(selected: tuple[str, ...], more: tuple[str, ...], **options: Any) -> Any:
@@ -93,18 +88,13 @@ def window(command: Command) -> Command:
 
 target = click.option("--target", "-t", help="Target of the dbt profile; else the profile's own.")
 threads = click.option(
-    "--threads",
-    "--parallel",
-    "threads",
-    type=click.IntRange(1),
+    "--threads", "--parallel", "threads", type=click.IntRange(1),
     default=lambda: min(max(os.cpu_count() or 0, _FEWEST), _MOST),
     show_default=f"the machine's cores, from {_FEWEST} to {_MOST}",
     help="Tables at a time.",
-)
+)  # fmt: skip
 rate = click.option(
-    "--max-rows-per-second",
-    "rate",
-    type=click.IntRange(1),
+    "--max-rows-per-second", "rate", type=click.IntRange(1),
     help="Read no faster, for the source's sake.",
-)
+)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="One machine-readable report.")

@@ -1,14 +1,18 @@
 """What the ledger says of a table."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from loader.declared.settings import Settings
-from loader.declared.tables import Table
+from loader.declared.tables import INCREASING, Table
+from loader.declared.windows import DAY, Window
 from loader.load.job import now
-from loader.warehouse.ledger import Load, missing_days
+from loader.warehouse import Warehouse
+from loader.warehouse.ledger import Load, covered_end, missing_days
+
+_LOADS_LOOKED_AT = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +23,9 @@ class TableStatus:
         last: its newest landed load.
         age: how long ago that was.
         failures: the loads that failed since then; `error` is the newest one's.
+        landed_through: the last day that a load covers whole; days before it may be missing.
         missing_days: days between the first and the last landed one that no load covers.
+        newest_row: the last day of the cursor that a landed row has.
     """
 
     table: str
@@ -27,20 +33,52 @@ class TableStatus:
     age: timedelta | None
     failures: int
     error: str | None
+    landed_through: date | None
     missing_days: tuple[date, ...]
+    newest_row: date | None
+
+    @property
+    def gaps(self) -> list[Window]:
+        """The missing days, as the windows to land."""
+        found = list[Window]()
+        for day in self.missing_days:
+            start = found.pop().start if found and found[-1].end == day else day
+            found.append(Window(start, day + DAY))
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """The state with dates as ISO text and the age in seconds."""
         return {
-            **asdict(self),
+            **{
+                name: str(day) if isinstance(day, date) else day for name, day in vars(self).items()
+            },
             "last": self.last.as_json() if self.last else None,
             "age": self.age.total_seconds() if self.age is not None else None,
             "missing_days": [day.isoformat() for day in self.missing_days],
         }
 
 
-def table_status(table: Table, loads: Sequence[Load], settings: Settings) -> TableStatus:
-    """Read a table's state from the ledger's rows, oldest first."""
+def newest_row(warehouse: Warehouse, table: Table, loads: Sequence[Load]) -> date | None:
+    """Ask for the last day of a table's cursor that a landed row has; None where no days are told.
+
+    It is among the rows of the loads that reached furthest of those that brought any; a row that
+    has moved on since has no day.
+    """
+    cursor, name = table.cursor, table.name
+    own = [each for each in loads if each.covers and each.landed_rows and each.table_name == name]
+    if not own or not cursor or cursor.kind == INCREASING:
+        return None
+    own.sort(key=lambda load: (load.window_end or load.started_at.date(), load.load_id))
+    ids = [load.load_id for load in own[-_LOADS_LOOKED_AT:]]
+    statement = f"select max(_run_date) from {warehouse.relation(table.name)} where _load_id in "
+    day: date | None = warehouse.execute(f"{statement}({', '.join(['%s'] * len(ids))})", ids)[0][0]
+    return day
+
+
+def table_status(
+    table: Table, loads: Sequence[Load], settings: Settings, warehouse: Warehouse
+) -> TableStatus:
+    """Read a table's state from the ledger's rows, oldest first, and the newest of its own."""
     own = [load for load in loads if load.table_name == table.name]
     landed = [load for load in own if load.covers]
     last = landed[-1] if landed else None
@@ -49,11 +87,14 @@ def table_status(table: Table, loads: Sequence[Load], settings: Settings) -> Tab
         for load in own
         if load.outcome == "failed" and (not last or load.load_id > last.load_id)
     ]
+    end = covered_end(own, settings.zone)
     return TableStatus(
         table=table.name,
         last=last,
         age=now() - last.ended_at if last and last.ended_at else None,
         failures=len(failed),
         error=failed[-1].error if failed else None,
+        landed_through=end and end - DAY,
         missing_days=tuple(missing_days(own, settings.zone)),
+        newest_row=newest_row(warehouse, table, own),
     )

@@ -165,10 +165,10 @@ class Dbt:
         """The tests that only warn."""
         return [node for node in self.nodes.values() if node["status"] == "warn"]
 
-    def summaries(self) -> dict[str, str]:
-        """Read the schema of each gated summary of the project."""
+    def summaries(self) -> set[str]:
+        """Read which gated summaries the project has."""
         return {
-            node["alias"]: node["schema"]
+            node["alias"]
             for node in self._read("manifest").get("nodes", {}).values()
             if node["config"]["materialized"] == "checked_table"
         }

@@ -114,6 +114,7 @@ def _parts(report: Report) -> Iterator[str]:
         "Published" if report["ok"] else "What stays published": [
             f"{model}: since {_time(at)}" for model, at in report.get("published", {}).items()
         ],
+        "Held back": [f"{model}: {why}" for model, why in report.get("held_back", {}).items()],
         "To look": looking(report),
         "To run it again": [] if report["ok"] else [_again(report)],
         "Run": [

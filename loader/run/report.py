@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import ConfigError, LandingError, LoaderError
 from loader.load.job import now
 from loader.run.notify import failing, notify
+from loader.run.published import held_back, published
 from loader.run.runs import record_run
-from loader.warehouse import Warehouse
-from loader.warehouse.session import quote
 
 if TYPE_CHECKING:
     from loader.run.daily import Run
@@ -84,7 +83,12 @@ def close(run: "Run", folder: Path) -> tuple[Report, Path]:
     report = of_run(run)
     if run.outcome != "refused":
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
-            report["published"] = dict(_published(run, warehouse))
+            known = run.dbt.summaries()
+            report["published"] = {
+                name: _utc(at) for name, at in sorted(published(warehouse).items()) if name in known
+            }
+            held = held_back(warehouse)
+            report["held_back"] = {name: why for name, why in held.items() if name in known}
     previous = before(folder, report)
     report["failing"] = failing(report, previous)
     try:
@@ -115,19 +119,8 @@ def of_run(run: "Run") -> Report:
         "dbt": {"failures": run.dbt.failures, "warnings": run.dbt.warnings},
         "verify": [finding.as_json() for finding in run.findings],
         "published": {},
+        "held_back": {},
     }
-
-
-def _published(run: "Run", warehouse: Warehouse) -> Iterator[tuple[str, str]]:
-    """Look up since when each summary that the project has is published as it is."""
-    summaries = run.dbt.summaries()
-    for schema in sorted(set(summaries.values())):
-        with suppress(LandingError), warehouse.transaction():  # nothing was ever published
-            rows = warehouse.execute(
-                f"select model_name, max(published_at) from {quote(schema)}._publications "
-                "group by 1 order by 1"
-            )
-            yield from ((name, _utc(at)) for name, at in rows if summaries.get(name) == schema)
 
 
 def _utc(instant: datetime) -> str:

@@ -112,6 +112,35 @@ def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipe
     assert 0 <= status["age"] < 60
     shown = pipeline.loader("status").stdout
     assert f"{NEXT_DAY}, 2026-07-03, 2026-07-04" in shown
+    assert (status["landed_through"], status["newest_row"]) == ("2026-07-05", DAY)
+    # The gap is one thing, what is landed through another; and the former has its command.
+    fill = re.search(r"t lacks .*: loader run (.*)", shown)[1].split()
+    pipeline.load(*fill)
+    assert json.loads(pipeline.loader("status", "--json").stdout)[0]["missing_days"] == []
+    assert " lacks " not in pipeline.loader("status").stdout
+
+
+def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_back(pipeline):
+    shown = pipeline.loader("status").stdout
+    assert "last run" not in shown + shown
+    pipeline.load("--run-date", DAY)
+    ended = "cast('2026-07-02' as timestamp)"
+    pipeline.query(
+        f"insert into raw_data._runs values ('one', {ended}, {ended}, 'failed', 'build', 1,0,0,0);"
+        "create schema analytics;"
+        "create table analytics._publications (model_name varchar, published_at timestamp);"
+        f"insert into analytics._publications values ('s', {ended}), ('other', {ended});"
+        "create table analytics._held_back (model_name varchar, check_name varchar, "
+        "failing_rows bigint, held_since timestamp);"
+        f"insert into analytics._held_back values ('s', 'unique_id', 2, {ended}), "
+        f"('s', 'also', 1, {ended}), ('other', null, null, {ended})"
+    )
+    shown = pipeline.loader("status").stdout
+    assert re.search(r"last run +failed at build, \d+ d ago \(one\)", shown)
+    assert re.search(r"published +2 of the summaries, the newest \d+ d ago", shown)
+    since = "held back since 2026-07-02 00:00 UTC by"
+    assert f"s: {since} also (1 row), and by unique_id (2 rows)" in shown
+    assert f"other: {since} somebody" in shown
 
 
 def test_status_shows_a_failure_until_the_next_success(pipeline):

@@ -44,6 +44,7 @@ COMMANDS = (
     "dbt run --full-refresh --select nps+",
     "dbt run-operation list_published",
     "dbt run-operation list_published --args '{model: nps_summary}'",
+    "dbt run-operation lift_hold --args '{model: nps_summary}'",
     "dbt run-operation prune_raw_data --args '{days: 90, dry_run: false}'",
     "dbt test",
     "dbt snapshot",

@@ -1,11 +1,14 @@
 """`loader report`: the page's numbers are the tables', it opens in a browser, and asks nobody."""
 
 import base64
+import csv
+import io
 import json
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from html import unescape
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -39,11 +42,16 @@ def report(landed_warehouse, tmp_path_factory):
 def table(text, name):
     """The columns and cells of one of the page's tables."""
     inside = re.search(rf'(?s)<table id="{name}-numbers">(.*?)</table>', text)[1]
-    heads = [each.replace(" ", "_") for each in re.findall("<th>(.*?)</th>", inside)]
+    heads = [each.replace(" ", "_") for each in re.findall("<th(?: class.*?)?>(.*?)</th>", inside)]
     rows = re.findall("(?s)<tr>(.*?)</tr>", inside.split("<tbody>")[1])
     return heads, [
         [unescape(each) for each in re.findall("<td.*?>(.*?)</td>", row)] for row in rows
     ]
+
+
+def csv_of(text, name):
+    """What a click takes away of the numbers."""
+    return unescape(re.search(rf'download="{name}.csv" href="data:text/csv[^,]*,(.*?)"', text)[1])
 
 
 def figures(text):
@@ -65,7 +73,10 @@ def test_the_numbers_are_the_tables(report, landed_warehouse):
         rows = landed_warehouse.query(
             f"select {', '.join(heads)} from analytics.{model} order by 1, 2"
         )
-        assert shown == [[page.cell(value) for value in row] for row in rows], name
+        cells = [[page.cell(*each) for each in zip(row, heads, strict=True)] for row in rows]
+        assert shown == cells, name
+        taken_away = csv.DictReader(io.StringIO(unquote(csv_of(text, name))))
+        assert [each[heads[1]] for each in taken_away] == [str(row[1]) for row in rows]
         assert len(shown) >= 24
     heads, shown = table(text, "flows")
     assert heads == ["first_channel", "last_channel", "users"]
@@ -104,10 +115,13 @@ def test_the_figures_are_the_tables(report, landed_warehouse):
     assert [(str(hour), visits) for hour, visits in zip(hours["x"], hours["y"], strict=True)] == (
         asked("hour_of_day, sessions", "sessions_by_hour")
     )
-    node, link = (drawn["flows-0"]["data"][0][each] for each in ("node", "link"))
+    shares = report.read_text().split('class="shares"')[1].split("</table>")[0]
+    lasts = re.findall("<th>last (.*?)</th>", shares)
     flows = {
-        (node["label"][first], node["label"][last]): users
-        for first, last, users in zip(link["source"], link["target"], link["value"], strict=True)
+        (first, last): int(users)
+        for first, rest in re.findall('(?s)<tr><td class="words">(.*?)</td>(.*?)</tr>', shares)
+        for last, users in zip(lasts, re.findall('title="(.*?) users"', rest), strict=True)
+        if users != "0"
     }
     assert flows == {
         (first, last): users
@@ -170,7 +184,11 @@ def test_the_loader_knows_no_mart():
 
 def summaries(**rows):
     """Summaries with no rows but these."""
-    made = {}
+    kinds = {"held": ["model_name", "why"], "newest": ["table_name", "newest_row"]}
+    made = {
+        name: pd.DataFrame(rows.get(name, []), columns=columns, dtype=object)
+        for name, columns in kinds.items()
+    }
     for name, (columns, table, _) in QUERIES.items():
         names = [column.rpartition(" ")[2] for column in columns]
         made[name] = pd.DataFrame(rows.get(name, []), columns=names, dtype=object)
@@ -198,9 +216,7 @@ def test_names_from_the_data_are_text_everywhere():
         name, AT,
     )  # fmt: skip
     assert "<img" not in text.split("plotly.js v")[0]
-    flow, revenue = figures(text)["flows-0"]["data"][0], figures(text)["revenue-0"]["data"][0]
-    assert flow["node"]["label"] == ["&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"] * 2
-    assert "<img" not in json.dumps(revenue)
+    assert "<img" not in json.dumps(figures(text)["revenue-0"]["data"][0])
     assert table(text, "flows")[1] == [[name, name, "3"]]
 
 
@@ -235,9 +251,46 @@ def test_the_state_of_each_table_is_in_words():
     ]
     days = ((3, "failed", 1), (2, "succeeded", 1), (1, "succeeded", 0))
     runs = [(date(2026, 7, day), last, None, 2, failed, 0, 0, 0, 0) for day, last, failed in days]
-    text = page.render(summaries(health=health, runs=runs), "local", AT)
-    for words in ("up to date</span>", "1 day behind", "never landed", "<b>1 of 3</b>"):
+    health.append(("quiet", date(2026, 7, 2), 0, 0, landed, 9, 0, 1000))
+    newest = [("quiet", date(2026, 3, 1)), ("current", date(2026, 7, 1))]
+    text = page.render(summaries(health=health, runs=runs, newest=newest), "local", AT)
+    for words in (
+        "up to date</span>", "1 day behind", "never landed", "no row newer for 122 days",
+        "<b>1 Jul 2026</b><span>1 day ago</span>",
+    ):  # fmt: skip
         assert words in text
-    assert re.findall(r'<i class="(\w*)" title="(\S+):', text) == [
-        ("", "2026-07-01"), ("mended", "2026-07-02"), ("failed", "2026-07-03"),
+    assert re.findall(r'<i class="(\w*)" title="(\S+): \w+">(.)<', text) == [
+        ("", "2026-07-01", "✓"), ("mended", "2026-07-02", "↺"), ("failed", "2026-07-03", "✕"),
     ]  # fmt: skip
+
+
+def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
+    why = "held back since 2026-07-02 03:00 UTC by unique_users (2 rows)"
+    month = [(date(2026, 6, 1), 5, 1, 7)]
+    published = [("active_users_monthly", datetime(2026, 7, 1, 3)), ("other", AT)]
+    shown = summaries(users=month, published=published, held=[("active_users_monthly", why)])
+    text = page.render(shown, "local", AT)
+    banner = text.split('role="alert"')[1].split("</div>")[0]
+    assert "1 of 2 summaries are held back" in banner
+    assert f"<b>active_users_monthly</b>, {why}" in banner
+    section = text.split('<section id="users">')[1].split("</section>")[0]
+    assert f"H{why[1:]}</b>: what you see was published on 2026-07-01 03:00 UTC" in section
+    assert 'role="alert"' not in page.render(summaries(users=month), "local", AT)
+
+
+def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
+    """As rows tell, not the calendar: the sample's end lies months back."""
+    users = [
+        (date(2026, 6, 1), 200, 1, 1),
+        (date(2026, 7, 1), 250, 1, 1),
+        (date(2026, 8, 1), 9, 1, 1),
+    ]
+    shown = summaries(users=users, newest=[("visits", date(2026, 8, 1))])
+    text = page.render(shown, "local", datetime(2026, 11, 29, tzinfo=UTC))
+    assert "<b>250</b><span>July 2026, +25.0 % on the month before</span>" in text
+    assert "<span>August so far: 9</span>" in text
+    assert "250 people in July 2026" in text
+    opacity = figures(text)["users-0"]["data"][0]["marker"]["opacity"]
+    assert opacity[0] == opacity[1] > opacity[2]
+    shown["newest"]["newest_row"] = [date(2026, 8, 31)]
+    assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)

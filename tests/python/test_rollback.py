@@ -2,10 +2,14 @@
 
 import re
 import shlex
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 from pipeline import ROOT, copy_project
+
+from loader.cli.session import open_session
+from loader.run.published import held_back
 
 MART = "analytics.nps_summary"
 NAME = "nps_summary"
@@ -127,6 +131,45 @@ def test_a_wrong_publish_is_put_back_byte_for_byte_and_so_is_the_restore(changed
     assert everything(changed) == before
     changed.query(f"revoke all on {MART} from reader")
     superuser("drop role reader")
+
+
+def test_a_version_that_is_held_stays_through_builds_until_it_is_lifted(changed):
+    """And a check that fails is on record with the summaries that it holds back."""
+    right = rows(changed)
+    publish(changed)
+    wrong = rows(changed)
+    said = restore(changed, f"{{model: {NAME}, hold: true}}")
+    assert f"{NAME} is held" in said
+    said = publish(changed)
+    assert f"{NAME} stays as it is: somebody holds it since" in said
+    assert rows(changed) == right
+    assert f"{NAME}\n  held since " in re.sub(
+        r"\d\d:\d\d:\d\d  ", "", changed.build("run-operation", "list_published")
+    )
+    assert re.fullmatch("held back since .* by somebody, until lift_hold", held(changed)[NAME])
+
+    lift = re.search(r"dbt (run-operation lift_hold) --args '(.*)'", said)
+    changed.build(*lift[1].split(), "--args", lift[2])
+    assert held(changed) == {}
+    assert "is not held" in changed.build(*lift[1].split(), "--args", lift[2])
+    publish(changed)
+    assert rows(changed) == wrong
+
+    changed.query("update analytics.nps set answered_at = null where response_id = 7")
+    check, since = "not_null_nps_answered_at", []
+    for command in (["run"], ["build", check]):  # by the gate, or by dbt's own order
+        changed.build_fails(command[0], "--select", *command[1:], NAME)
+        assert re.fullmatch(rf"held back since .* by {check} \(1 row\)", held(changed)[NAME])
+        since += changed.query("select held_since from analytics._held_back")
+    assert since[0] == since[1]
+    changed.query("update analytics.nps set answered_at = updated_at where response_id = 7")
+    publish(changed)
+    assert held(changed) == {}
+
+
+def held(pipeline):
+    with pipeline.inside(), closing(open_session(None).warehouse()) as warehouse:
+        return held_back(warehouse)
 
 
 @pytest.mark.deep(because="the way there and back is always tried")

@@ -1,0 +1,43 @@
+"""What is published since when, and what is held back: from `_publications` and `_held_back`."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from loader.errors import LandingError, counted
+from loader.warehouse import Warehouse
+from loader.warehouse.ledger import RUNS
+from loader.warehouse.session import quote
+
+
+def published(warehouse: Warehouse) -> dict[str, datetime]:
+    """Read since when each summary is published as it is, in UTC; none, where nothing ever was."""
+    return dict(_rows(warehouse, "model_name, max(published_at)", "_publications", "group by 1"))
+
+
+def held_back(warehouse: Warehouse) -> dict[str, str]:
+    """Read since when each summary that stays as it was does so, and why, as a person says it."""
+    columns = "model_name, check_name, failing_rows, held_since"
+    found = dict[str, str]()
+    for name, check, rows, since in _rows(warehouse, columns, "_held_back", "order by 1, 2"):
+        why = "by somebody, until lift_hold"
+        if check:
+            why = f"by {check}{f' ({counted(rows)})' if rows else ''}"
+        before = found.get(name, f"held back since {since:%Y-%m-%d %H:%M} UTC")
+        found[name] = f"{before}{', and' if name in found else ''} {why}"
+    return found
+
+
+def last_run(warehouse: Warehouse) -> tuple[Any, ...] | None:
+    """Read the last run's id, when it ended (UTC), what became of it and the step that failed."""
+    columns = "run_id, ended_at, outcome, failed_step"
+    return next(iter([*_rows(warehouse, columns, RUNS, "order by started_at desc limit 1")]), None)
+
+
+def _rows(warehouse: Warehouse, columns: str, table: str, rest: str) -> Iterator[tuple[Any, ...]]:
+    """Read a table of records, in the schema that generate_schema_name.sql says; none before."""
+    schema, marts = warehouse.schema, warehouse.schema.removesuffix("raw_data") + "analytics"
+    asked = f"select {columns} from {quote(schema if table == RUNS else marts)}.{table} {rest}"
+    with suppress(LandingError), warehouse.transaction():
+        yield from warehouse.execute(asked)

@@ -1,0 +1,161 @@
+{#-
+    `_held_back`: which summaries stay as they were published, since when and why. A row per check
+    that failed, as the last run that would have published it found; or without a check's name, for
+    as long as somebody holds the summary.
+-#}
+{% macro held_back_relation() %}
+
+    {{ return(mysql_to_redshift.publications_relation().incorporate(path={'identifier': '_held_back'})) }}
+
+{% endmacro %}
+
+
+{% macro create_held_back() %}
+
+    {%- if execute and (mysql_to_redshift.is_building() or flags.WHICH == 'run-operation')
+        and not load_relation(mysql_to_redshift.held_back_relation()) -%}
+        {%- call statement('create_held_back') -%}
+            create table if not exists {{ mysql_to_redshift.held_back_relation() }} (
+                model_name varchar(127),
+                check_name varchar(512),
+                failing_rows bigint,
+                held_since timestamp
+            )
+        {%- endcall -%}
+        {%- do adapter.commit() -%}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro held_since(name) %}
+
+    {#- Since when somebody holds a summary; none if nobody does. -#}
+    {%- if load_relation(mysql_to_redshift.held_back_relation()) -%}
+        {{ return(run_query(
+            'select min(held_since) from ' ~ mysql_to_redshift.held_back_relation()
+            ~ ' where check_name is null and model_name = ' ~ mysql_to_redshift.text_literal(name)
+        ).rows[0][0]) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro write_held_back(names, rows, only) %}
+
+    {#- Replace some summaries' rows; only: the condition of those that are replaced. -#}
+    {%- set listed, values = [], [] -%}
+    {%- for name in names -%}
+        {%- do listed.append(mysql_to_redshift.text_literal(name) | trim) -%}
+    {%- endfor -%}
+    {%- for row in rows -%}
+        {%- do values.append(
+            '(' ~ mysql_to_redshift.text_literal(row.model) ~ ', '
+            ~ (mysql_to_redshift.text_literal(row.check) if row.check else 'null') ~ ', '
+            ~ (row.failures if row.failures else 'null') ~ ', '
+            ~ ("cast('" ~ row.since ~ "' as timestamp)" if row.since else mysql_to_redshift.utc_now()) ~ ')'
+        ) -%}
+    {%- endfor -%}
+    {%- call statement('write_held_back') -%}
+        {{ mysql_to_redshift.hold(mysql_to_redshift.publications_relation()) }}
+        delete from {{ mysql_to_redshift.held_back_relation() }}
+        where {{ only }} and model_name in ({{ listed | join(', ') }});
+        {% if values %}
+            insert into {{ mysql_to_redshift.held_back_relation() }}
+                (model_name, check_name, failing_rows, held_since)
+            values {{ values | join(', ') }};
+        {% endif %}
+    {%- endcall -%}
+    {%- do adapter.commit() -%}
+
+{% endmacro %}
+
+
+{% macro note_held_back(results) %}
+
+    {#-
+        Note for each summary that this run came to whether it was published, or which checks kept
+        it as it was. The time of the first run that did stays.
+    -#}
+    {%- if not execute or not mysql_to_redshift.is_building() -%}
+        {{ return('') }}
+    {%- endif -%}
+    {%- set known = {} -%}
+    {%- for row in run_query(
+        'select model_name, min(held_since) from ' ~ mysql_to_redshift.held_back_relation()
+        ~ ' where check_name is not null group by 1'
+    ).rows -%}
+        {%- do known.update({row[0]: row[1]}) -%}
+    {%- endfor -%}
+    {%- set names, rows = [], [] -%}
+    {%- for result in results if result.node.config.materialized == 'checked_table' -%}
+        {%- set name = result.node.alias -%}
+        {%- set held = mysql_to_redshift.blockers(result, results) if result.status in ['error', 'skipped'] else [] -%}
+        {%- for check in held -%}
+            {%- do rows.append({
+                'model': name, 'check': check.name, 'failures': check.failures, 'since': known.get(name)
+            }) -%}
+        {%- endfor -%}
+        {%- if held or name in known -%}
+            {%- do names.append(name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if names -%}
+        {%- do mysql_to_redshift.write_held_back(names, rows, 'check_name is not null') -%}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro blockers(result, results) %}
+
+    {#- What kept a summary from being published: its own checks, or what failed of all it reads. -#}
+    {%- set own = graph.nodes.get(result.node.unique_id, {}).get('_failed_checks') -%}
+    {%- if own -%}
+        {{ return(own) }}
+    {%- endif -%}
+    {%- set read = mysql_to_redshift.all_read_by(result.node, {}) -%}
+    {%- set found = [] -%}
+    {%- for other in results if other.status in ['fail', 'error'] -%}
+        {%- set of = [other.node.unique_id] if other.node.resource_type != 'test'
+            else [other.node.attached_node] if other.node.attached_node else other.node.depends_on.nodes -%}
+        {%- if of | select('in', read) | list or other.node.unique_id == result.node.unique_id -%}
+            {%- do found.append({'name': other.node.name, 'failures': other.failures}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found) }}
+
+{% endmacro %}
+
+
+{% macro all_read_by(node, found) %}
+
+    {#- All that a node reads, directly or not, by unique id. -#}
+    {%- for unique_id in (node.depends_on.nodes if node.depends_on else []) if unique_id not in found -%}
+        {%- do found.update({unique_id: true}) -%}
+        {%- do mysql_to_redshift.all_read_by(graph.nodes.get(unique_id, {}), found) -%}
+    {%- endfor -%}
+    {{ return(found) }}
+
+{% endmacro %}
+
+
+{% macro lift_hold(model=none) %}
+
+    {#-
+        Let builds publish a summary again that somebody holds.
+
+        dbt run-operation lift_hold --args '{model: nps_summary}'
+    -#}
+    {%- if model is none -%}
+        {{ exceptions.raise_compiler_error('lift_hold needs a model. Nothing was changed.') }}
+    {%- endif -%}
+    {%- set published = mysql_to_redshift.checked_tables(model)[model] -%}
+    {%- if mysql_to_redshift.held_since(published.identifier) -%}
+        {%- do mysql_to_redshift.write_held_back([published.identifier], [], 'check_name is null') -%}
+        {%- do log(model ~ ' is held no more. The next build publishes anew.', info=true) -%}
+    {%- else -%}
+        {%- do log(model ~ ' is not held. Nothing was changed.', info=true) -%}
+    {%- endif -%}
+
+{% endmacro %}
