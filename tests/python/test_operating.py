@@ -80,3 +80,20 @@ def test_the_workflow_runs_the_job_and_keeps_the_report():
     for name, value in job["env"].items():
         is_secret = "PASSWORD" in name
         assert value == "redshift" or f"{'secrets' if is_secret else 'vars'}.{name}" in value
+
+
+def test_the_figures_of_a_first_copy_follow_from_the_two_that_were_measured():
+    page = (ROOT / "docs" / "first-copy.md").read_text()
+    rate = int(re.search(r"\*\*(\d+),000 rows/s\*\*", page)[1]) * 1000
+    size = int(re.search(r"\*\*(\d+) bytes a row\*\*", page)[1])
+    units = {"M": 1e6, "B": 1e9, "MB": 1e6, "GB": 1e9, "s": 1, "min": 60, "h": 3600}
+
+    def number(text):
+        return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+) ([A-Za-z]+)", text))
+
+    lines = re.findall(r"^\| (\d+ [MB]) \| (.+?) \| (.+?) \| ([\d,]+)", page, re.MULTILINE)
+    assert [line[0] for line in lines] == ["10 M", "1 B", "10 B"]
+    for rows, reading, staged, parts in lines:
+        assert number(reading) == pytest.approx(number(rows) / rate, rel=0.02)
+        assert number(staged) == pytest.approx(number(rows) * size, rel=0.02)
+        assert int(parts.replace(",", "")) == pytest.approx(number(staged) / 8e6, rel=0.02)
