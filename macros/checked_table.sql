@@ -4,8 +4,9 @@
         A summary table that changes only if its checks pass: the candidate is built aside, checked
         with the tests that the model's YAML declares, and only then published.
 
-        The published table is never dropped or renamed: in one transaction its rows are deleted
-        and the candidate's inserted, so that grants stay and views that read it go on working.
+        The published table is never dropped or renamed: in one transaction the rows of it that
+        differ are deleted and the candidate's inserted, so that grants stay and views that read it
+        go on working.
 
         The candidate is a temporary table: no other run can touch it, and a run that dies leaves
         none. Only a rejected one is kept, for a look.
@@ -36,11 +37,17 @@
 
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
+    {%- set state = mysql_to_redshift.counting_state(sql) -%}
+    {%- do model.update({'_counted': mysql_to_redshift.counted_before(state, published)}) -%}
     {%- call statement('main') -%}
         drop table if exists {{ rejected }};
-        {{ get_create_table_as_sql(True, candidate, sql) }}
+        {{ get_create_table_as_sql(True, candidate, render(model.raw_code) if model['_counted'] else sql) }}
     {%- endcall -%}
     {%- do adapter.commit() -%}
+    {#- What was counted whole is of one state only if nothing came while it was. -#}
+    {%- if state and not model['_counted'] and mysql_to_redshift.counting_state(sql) != state -%}
+        {%- set state = none -%}
+    {%- endif -%}
 
     {%- set failed = mysql_to_redshift.run_checks({model.unique_id: candidate}) -%}
     {%- if failed -%}
@@ -51,7 +58,7 @@
         {%- do adapter.commit() -%}
         {%- do mysql_to_redshift.refuse_if_failed(failed, published, candidate, rejected) -%}
     {%- endif -%}
-    {%- do mysql_to_redshift.publish(target_relation, candidate, is_first=published is none) -%}
+    {%- do mysql_to_redshift.publish(target_relation, candidate, is_first=published is none, state=state) -%}
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=true) -%}
     {%- do persist_docs(target_relation, model) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
@@ -67,7 +74,10 @@
 
 {% macro replace_rows(published, candidate) %}
 
-    {#- A column that is new or has another type is made again: every row is replaced anyway. -#}
+    {#-
+        Only rows that differ are written. Where columns do, all are: one that is new or has another
+        type is made again.
+    -#}
     {%- set old, new = mysql_to_redshift.column_types(published), mysql_to_redshift.column_types(candidate) -%}
     {%- set names = [] -%}
     {%- for name in new -%}{%- do names.append(mysql_to_redshift.quoted(name)) -%}{%- endfor -%}
@@ -78,9 +88,25 @@
     {%- for name, kind in new.items() if old.get(name) != kind %}
         alter table {{ published }} add column {{ mysql_to_redshift.quoted(name) }} {{ kind }};
     {%- endfor %}
-    delete from {{ published }};
+    {%- set line = mysql_to_redshift.row_text(candidate) if old == new %}
+    {%- if line %}
+        {%- set differs = 'where ' ~ line ~ ' in (select line from _differing)' %}
+        create temporary table _differing as
+        select line
+        from (
+            select {{ line }} as line, 1 as side from {{ published }}
+            union all
+            select {{ line }} as line, -1 as side from {{ candidate }}
+        ) as both_sides
+        group by line
+        having sum(side) <> 0;
+    {%- endif %}
+    delete from {{ published }} {{ differs }};
     insert into {{ published }} ({{ names | join(', ') }})
-    select {{ names | join(', ') }} from {{ candidate }};
+    select {{ names | join(', ') }} from {{ candidate }} {{ differs }};
+    {%- if line %}
+    drop table _differing;
+    {%- endif %}
 
 {% endmacro %}
 
@@ -91,17 +117,20 @@
     {%- if execute and mysql_to_redshift.is_building() -%}
         {%- set publications = mysql_to_redshift.publications_relation() -%}
         {%- call statement('create_publications') -%}
-            {%- if not load_relation(publications) -%}
-                create table if not exists {{ publications }} (
-                    model_name varchar(127),
-                    published_at timestamp,
-                    row_count bigint,
-                    invocation_id varchar(64),
-                    version varchar(14)
-                );
-            {%- elif 'version' not in mysql_to_redshift.column_types(publications) -%}
-                alter table {{ publications }} add column version varchar(14);
-            {%- endif -%}
+            create table if not exists {{ publications }} (
+                model_name varchar(127),
+                published_at timestamp,
+                row_count bigint,
+                invocation_id varchar(64)
+            );
+            {%- set found = mysql_to_redshift.column_types(publications) if load_relation(publications) else {} -%}
+            {#- What a summary goes on from: counting.sql. -#}
+            {%- for name, kind in {
+                'version': 'varchar(14)', 'made_of': 'varchar(64)', 'changes_id': 'varchar(32)',
+                'counted_up_to': 'bigint', 'digest': 'numeric(38, 0)'
+            }.items() if name not in found %}
+                alter table {{ publications }} add column {{ name }} {{ kind }};
+            {%- endfor %}
             create schema if not exists {{ mysql_to_redshift.quoted(mysql_to_redshift.generate_schema_name('archive') | trim) }};
         {%- endcall -%}
         {%- do adapter.commit() -%}
@@ -111,16 +140,26 @@
 {% endmacro %}
 
 
-{% macro record_publication(relation, version, moment) %}
+{% macro record_publication(relation, version, moment, rows, state) %}
 
-    insert into {{ mysql_to_redshift.publications_relation() }}
-        (model_name, published_at, row_count, invocation_id, version)
+    {#- rows: what has been published, which the digest is of: it may be there before the table is. -#}
+    insert into {{ mysql_to_redshift.publications_relation() }} (
+        model_name, published_at, invocation_id, version, row_count
+        {%- if state %}, digest, made_of, changes_id, counted_up_to{% endif -%}
+    )
     select
         {{ mysql_to_redshift.text_literal(relation.identifier) }},
         cast('{{ moment }}' as timestamp),
-        count(*),
         '{{ invocation_id }}',
-        '{{ version }}'
+        '{{ version }}',
+        {% if state -%}
+            {{ mysql_to_redshift.digest(rows) }},
+            '{{ state.made_of }}',
+            '{{ state.changes_id }}',
+            {{ state.counted_up_to }}
+        {%- else -%}
+            count(*)
+        {%- endif %}
     from {{ relation }};
 
 {% endmacro %}

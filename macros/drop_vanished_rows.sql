@@ -40,22 +40,21 @@
         {%- set newest = run_query(landed_whole).rows[0][0] if execute -%}
         {%- set newest_taken_in = run_query(landed_whole ~ ' ' ~ taken_in).rows[0][0] if execute -%}
         {%- if newest_taken_in %}
-        delete from {{ this }} where _load_id < '{{ newest_taken_in }}';
+        {{ mysql_to_redshift.delete_noted(this, "_load_id < '" ~ newest_taken_in ~ "'") }}
         {%- endif %}
         {%- if key and newest and newest != newest_taken_in %}
-        delete from {{ this }}
-        where
+        {%- set vanished -%}
             _load_id < '{{ newest }}'
             and not exists (
                 select 1
                 from {{ staging }} as landed
                 where {{ mysql_to_redshift.same_key('landed', core, key) }}
-            );
+            )
+        {%- endset %}
+        {{ mysql_to_redshift.delete_noted(this, vanished) }}
         {%- endif %}
         {%- if key %}
-        delete from {{ this }}
-        using {{ staging }} as vanished
-        where
+        {%- set found_deleted -%}
             vanished._deleted_at is not null
             and vanished._load_id in (
                 select load_id
@@ -64,6 +63,8 @@
             )
             and {{ mysql_to_redshift.same_key('vanished', core, key) }}
             and vanished._load_id > {{ core }}._load_id
+        {%- endset %}
+        {{ mysql_to_redshift.delete_noted(this, found_deleted, also_read=staging ~ ' as vanished') }}
         {%- endif %}
     {%- endif -%}
 

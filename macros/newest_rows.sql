@@ -26,7 +26,7 @@
         unique_key=mysql_to_redshift.key_columns(key),
         indexes=mysql_to_redshift.core_indexes(key),
         pre_hook="{{ mysql_to_redshift.hold(this) }}",
-        post_hook="{{ mysql_to_redshift.drop_vanished_rows() }}"
+        post_hook=["{{ mysql_to_redshift.drop_vanished_rows() }}", "{{ mysql_to_redshift.keep_changes() }}"]
     ) -}}
     {%- do mysql_to_redshift.check_settings() -%}
     {%- set built = this if is_incremental() else none -%}

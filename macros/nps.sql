@@ -9,7 +9,7 @@
         Counted by score first: the band is then told of a dozen rows a period, and not of each
         answer. As an integer, because PostgreSQL's sum of a bigint is numeric.
 
-        answers: the CTE that holds the answers.
+        answers: the CTE that holds the answers, as rows_to_count gives them.
         period: `day` or `month`.
         starts_on: what the column is called that has the period's first day.
     -#}
@@ -38,7 +38,7 @@
             select
                 cast(date_trunc('{{ period }}', answered_at) as date) as {{ starts_on }},
                 score,
-                cast(count(*) as integer) as answer_count
+                cast(sum(copies) as integer) as answer_count
 
             from {{ answers }}
 
@@ -52,6 +52,12 @@
 
     group by 1
 
+{% endmacro %}
+
+
+{#- What is counted of each period. -#}
+{% macro nps_bands() %}
+    {{- return(['responses', 'promoters', 'passives', 'detractors', 'excluded_answers']) -}}
 {% endmacro %}
 
 

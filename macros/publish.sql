@@ -1,4 +1,4 @@
-{% macro publish(published, rows, is_first=false, restored=none) %}
+{% macro publish(published, rows, is_first=false, restored=none, state=none) %}
 
     {#-
         Replace a summary's rows, keep those that they displace, and note it, in one transaction
@@ -9,12 +9,19 @@
 
         rows: the table that holds the new rows.
         restored: the version that they are, if they are an earlier one.
+        state: what the next build may go on from.
         returns: {version, displaced}; displaced is the version that was kept, or none.
     -#}
     {%- do mysql_to_redshift.hold_published(published, is_first) -%}
     {%- do mysql_to_redshift.refuse_without_lease(published) -%}
     {%- set versions = mysql_to_redshift.published_versions(published) -%}
     {%- set current = versions[0] if versions and versions[0].is_current else none -%}
+    {%- if model and model.get('_counted') and not (current and current.published_at == model['_counted'].published_at) -%}
+        {{ exceptions.raise_compiler_error(
+            published ~ ' was not published: another run has published it since this one has counted, which is a '
+            ~ 'conflict with concurrent transaction. Run it again.'
+        ) }}
+    {%- endif -%}
     {%- set moment = mysql_to_redshift.publication_time(current) -%}
     {%- set changed = is_first or mysql_to_redshift.has_other_rows(published, rows) -%}
     {%- set displaced = none -%}
@@ -37,9 +44,11 @@
                 create table {{ mysql_to_redshift.version_relation(published, displaced) }} as
                 select * from {{ published }};
             {%- endif -%}
-            {{ mysql_to_redshift.replace_rows(published, rows) }}
+            {%- if changed -%}
+                {{ mysql_to_redshift.replace_rows(published, rows) }}
+            {%- endif -%}
         {%- endif -%}
-        {{ mysql_to_redshift.record_publication(published, version, moment) }}
+        {{ mysql_to_redshift.record_publication(published, version, moment, rows, state) }}
     {%- endcall -%}
     {%- if is_first -%}
         {%- do create_indexes(published) -%}

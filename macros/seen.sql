@@ -68,14 +68,14 @@
 
 {% macro table_id(relation) %}
 
-    {#- The warehouse's own number of a table: one that was made anew has another. -#}
+    {#- The warehouse's own number of a table: one that was made anew has another; none without one. -#}
     {%- set found = run_query(
         'select cast(pg_class.oid as bigint) from pg_class'
         ~ ' inner join pg_namespace on pg_namespace.oid = relnamespace'
         ~ ' where nspname = ' ~ mysql_to_redshift.text_literal(relation.schema)
         ~ ' and relname = ' ~ mysql_to_redshift.text_literal(relation.identifier)
     ) -%}
-    {{ return(found.rows[0][0] | string) }}
+    {{ return(found.rows[0][0] | string if found.rows else none) }}
 
 {% endmacro %}
 

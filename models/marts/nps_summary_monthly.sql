@@ -4,13 +4,19 @@ with
 
 answers as (
 
-    select * from {{ ref('nps') }}
+    select * from {{ rows_to_count(ref('nps'), ['answered_at', 'score', 'is_deleted']) }}
 
 ),
 
 counted as (
 
     {{ nps_counts('answers', 'month', 'answered_month') }}
+
+),
+
+totalled as (
+
+    {{ add_published('counted', 'answered_month', nps_bands()) }}
 
 ),
 
@@ -25,7 +31,7 @@ scored as (
         excluded_answers,
         {{ nps_ratios() }}
 
-    from counted
+    from totalled
 
 )
 

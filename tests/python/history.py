@@ -1,5 +1,6 @@
-"""Histories kept twice: narrowly, as the project does, and by comparing whole tables."""
+"""What the project brings up to date narrowly, kept a second time by looking at whole tables."""
 
+import re
 from pathlib import Path
 
 from pipeline import Pipeline
@@ -45,3 +46,26 @@ def assert_histories_equal(pipeline: Pipeline) -> None:
         )
         read = read.replace("{key}", key)
         assert pipeline.query(read.format("history")) == pipeline.query(read.format("whole")), table
+
+
+SUMMARIES = ("nps_summary", "nps_summary_monthly")
+
+
+def keep_whole_summaries(folder: Path) -> None:
+    """Add a view beside each summary that goes on from what it has counted; it counts everything."""
+    for name in SUMMARIES:
+        text = (folder / "models" / "marts" / f"{name}.sql").read_text()
+        view = "{{ config(materialized='kept_view', bind=false) }}"
+        whole = re.sub(r"\{\{ rows_to_count\((ref\('nps'\)).*\}\}", r"(select *, 1 as copies from {{ \1 }}) x", text)
+        assert whole != text
+        (folder / "models" / "marts" / f"{name}_whole.sql").write_text(
+            re.sub(r"\{\{ config\(.*\) \}\}", view, whole)
+        )
+
+
+def assert_summaries_equal(pipeline: Pipeline) -> None:
+    """Compare each with its whole one, after both have been built from the same rows."""
+    for name in SUMMARIES:
+        rows = f"(select * from analytics.{name}{{}} except select * from analytics.{name}{{}})"
+        differing = f"{rows.format('', '_whole')} union all {rows.format('_whole', '')}"
+        assert pipeline.query(differing) == [], name

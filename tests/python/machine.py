@@ -15,7 +15,7 @@ from typing import Any
 import independent
 import psycopg2
 from cutting import Cutting
-from history import assert_histories_equal
+from history import assert_histories_equal, assert_summaries_equal
 from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -58,6 +58,8 @@ Rule = Callable[..., None]
 RUN = ("dbt", "run", "--no-version-check")
 SNAPSHOT = ("dbt", "snapshot", "--no-version-check")
 REPAIR = ("loader", "verify", "--repair", "--yes")
+DEPTHS = st.sampled_from([{}, {"LOADER_CHECKS": "new"}])
+"""How a build comes to its summaries: whole, or as `loader run` does."""
 
 days = st.integers(0, DAYS - 1).map(lambda n: FIRST + timedelta(days=n))
 windows = st.tuples(days, st.integers(1, DAYS)).map(
@@ -266,9 +268,9 @@ class Pipelines(RuleBasedStateMachine):
             dates = ["--start-date", str(window[0]), "--end-date", str(window[1])]
         return ["loader", "load", *dates, *selected(tables)]
 
-    def succeeds(self, *command: str) -> None:
+    def succeeds(self, *command: str, env: dict[str, str] | None = None) -> None:
         """Run a command that nothing stands against."""
-        status = self.forked.run(*command)
+        status = self.forked.run(*command, env=env or {})
         assert status == 0, f"{command} ended with {status}:\n{''.join(self.forked.said)}"
         self.reader.note()
 
@@ -339,25 +341,34 @@ class Pipelines(RuleBasedStateMachine):
         if missing := sorted(set(CORE) - landed):
             self.succeeds(*self.load_command(None, missing))
 
-    @command(refresh=st.sampled_from([(), (), ("--full-refresh",)]))
-    def build(self, refresh: tuple[str, ...]) -> None:
+    @command(refresh=st.sampled_from([(), (), ("--full-refresh",)]), env=DEPTHS)
+    def build(self, refresh: tuple[str, ...], env: dict[str, str]) -> None:
         """Build what has landed since the last build."""
         self.land_what_never_was()
-        self.succeeds(*RUN, *refresh)
-        self.count("builds")
+        self.succeeds(*RUN, *refresh, env=env)
+        self.count_build(env)
 
-    @command(window=windows)
-    def build_window(self, window: tuple[date, date]) -> None:
+    @command(window=windows, env=DEPTHS)
+    def build_window(self, window: tuple[date, date], env: dict[str, str]) -> None:
         """Build one window."""
         self.land_what_never_was()
-        self.succeeds(*RUN, "--vars", f"{{start_date: {window[0]}, end_date: {window[1]}}}")
-        self.count("builds")
+        dates = f"{{start_date: {window[0]}, end_date: {window[1]}}}"
+        self.succeeds(*RUN, "--vars", dates, env=env)
+        self.count_build(env)
 
-    @command(step=st.integers(0, 150), refresh=st.sampled_from([(), ("--full-refresh",)]))
-    def build_killed(self, step: int, refresh: tuple[str, ...]) -> None:
+    def count_build(self, env: dict[str, str]) -> None:
+        """Compare summaries with whole ones, once all have been built from the same rows."""
+        assert_summaries_equal(self.pipeline)
+        self.count("narrow builds" if env else "builds")
+
+    @command(
+        step=st.integers(0, 150), refresh=st.sampled_from([(), ("--full-refresh",)]), env=DEPTHS
+    )
+    def build_killed(self, step: int, refresh: tuple[str, ...], env: dict[str, str]) -> None:
         """A build dies before one of its statements."""
         self.land_what_never_was()
-        status = self.may_fail({"command": [*RUN, *refresh], "die_before": step})[0]
+        command = {"command": [*RUN, *refresh], "die_before": step, "env": env}
+        status = self.may_fail(command)[0]
         assert status in (0, -9), "".join(self.forked.said)
         self.count("kills of dbt" if status else "builds")
 
@@ -407,6 +418,8 @@ class Pipelines(RuleBasedStateMachine):
         if status:
             self.let_leases_expire()
             self.take_snapshots()  # of each history's two only one may have been
+        else:
+            assert_summaries_equal(self.pipeline)
         self.count("kills of the daily job" if status else "daily jobs")
 
     def let_leases_expire(self) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 
 import pytest
-from history import keep_whole_histories
+from history import keep_whole_histories, keep_whole_summaries
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from machine import Pipelines
@@ -19,6 +19,7 @@ def machine(new_project):
     """A machine's class for a pipeline of this test's own; every run starts it empty."""
     pipeline = new_project()
     keep_whole_histories(pipeline.folder)
+    keep_whole_summaries(pipeline.folder)
     for file in (pipeline.folder / "models").rglob("*.yml"):
         # Bounds that a few rows do not meet.
         text = re.sub(r"arguments: {minimum: \d\d+}", "arguments: {minimum: 0}", file.read_text())

@@ -91,12 +91,14 @@ def test_nothing_but_the_manifests_address_passes_through_the_client(pipeline, r
 
 
 def test_a_publish_is_one_transaction(few, redshift):
+    few.query("update analytics.session_timestamp set session_at = session_at + interval '1 hour'")
+    redshift.log.clear()
     few.build(*PUBLISH)
     statements = session_of(redshift.log, f"(?s)insert into .*{MART.split('.')[1]}")
     verbs = [each.verb for each in statements]
     delete = verbs.index("delete")
-    assert verbs[delete : delete + 3] == ["delete", "insert", "insert"]
-    assert "_publications" in statements[delete + 2].text
+    assert verbs[delete : delete + 4] == ["delete", "insert", "drop", "insert"]
+    assert "_publications" in statements[delete + 3].text
     ends = ("begin", "commit", "rollback")
     assert next(verb for verb in reversed(verbs[:delete]) if verb in ends) == "begin"
     assert next(verb for verb in verbs[delete:] if verb in ends) == "commit"

@@ -1,0 +1,48 @@
+{% macro row_text(relation) %}
+
+    {#-
+        The text of a row, by which rows are told apart: of two rows that differ anywhere it is
+        another one, NULL and a text's length included. None where a column has no text that says all
+        of it, as floats have none on Redshift.
+    -#}
+    {%- set texts = [] -%}
+    {%- for column in adapter.get_columns_in_relation(relation) | sort(attribute='name') -%}
+        {%- set name, kind = mysql_to_redshift.quoted(column.name), column.data_type -%}
+        {%- if modules.re.match('text|char|varchar', kind) -%}
+            {%- do texts.append("coalesce(length(" ~ name ~ ") || ':' || " ~ name ~ ", '-')") -%}
+        {%- elif modules.re.match('bool', kind) -%}
+            {%- do texts.append('case when ' ~ name ~ " then 't' when not " ~ name ~ " then 'f' else '-' end") -%}
+        {%- elif modules.re.match('(small|big)?int|numeric|decimal|date|timestamp', kind) -%}
+            {%- do texts.append('coalesce(cast(' ~ name ~ " as varchar(64)), '-')") -%}
+        {%- else -%}
+            {{ return(none) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(texts | join(" || ' ' || ")) }}
+
+{% endmacro %}
+
+
+{% macro digest(relation) %}
+
+    {#- Two columns: how many rows there are, and the sum of a number of each; NULL where rows have no
+        text, so that no digest is like another. -#}
+    {%- set text = mysql_to_redshift.row_text(relation) -%}
+    count(*),
+    {%- if text %}
+        coalesce(sum(cast({{ mysql_to_redshift.number_of(text) }} as numeric(38, 0))), 0)
+    {%- else %}
+        cast(null as numeric(38, 0))
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{#- The first 48 bits of a text's hash. -#}
+{% macro number_of(text) %}{{ return(adapter.dispatch('number_of', 'mysql_to_redshift')(text)) }}{% endmacro %}
+
+{% macro default__number_of(text) %}
+    {{ return("cast(cast('x' || substr(md5(" ~ text ~ "), 1, 12) as bit(48)) as bigint)") }}
+{% endmacro %}
+
+{% macro redshift__number_of(text) %}{{ return('strtol(substring(md5(' ~ text ~ '), 1, 12), 16)') }}{% endmacro %}

@@ -1,0 +1,123 @@
+"""A summary that adds up counts goes on from what it has published, and is a whole one's equal."""
+
+import independent
+import pytest
+
+DAY = "2026-07-01"
+NEXT = "2026-07-02"
+NAMES = ("nps_summary", "nps_summary_monthly")
+MARTS = ("run", "--select", *NAMES, "--vars", "minimum_rows_scale: 0.000001")
+NEW = {"LOADER_CHECKS": "new"}
+UNSEEN = "update analytics.nps set score = {} where response_id = 1"
+
+
+@pytest.fixture(scope="module")
+def counted(new_project):
+    """A project whose summaries have been published from a few answers, and may go on from there."""
+    pipeline = new_project()
+    marts = pipeline.folder / "models" / "marts" / "_marts__models.yml"
+    marts.write_text(marts.read_text().replace("{percent: 20}", "{percent: 1000000}"))
+    pipeline.start_anew()
+    pipeline.mysql(
+        "insert into nps (id, user_id, score, created_at, updated_at) select seq, 1, "
+        f"mod(seq * 7, 11), '{DAY}' - interval mod(seq, 40) day, '{DAY}' from seq_1_to_99"
+    )
+    pipeline.load("--full-refresh")
+    pipeline.build("run", "--select", "stg_prod__nps", "nps")
+    pipeline.build(*MARTS)
+    return pipeline
+
+
+def assert_right(pipeline):
+    """Compare both summaries with what MySQL says, computed elsewhere."""
+    answered = independent.answers(pipeline)
+    independent.assert_nps_equals(pipeline, answered, NAMES[0], "D")
+    independent.assert_nps_equals(pipeline, answered, NAMES[1], "M")
+
+
+def goes_on(pipeline, *options, **changes):
+    """Build the summaries as `loader run` does, over a row that nobody has landed.
+
+    Returns whether they went on from what was published, and so have not seen that row.
+    """
+    score = pipeline.value("select score from analytics.nps where response_id = 1")
+    pipeline.query(UNSEEN.format(10 - score))
+    pipeline.build(*MARTS, *options, **{**NEW, **changes})
+    pipeline.query(UNSEEN.format(score))
+    try:
+        assert_right(pipeline)
+    except AssertionError:
+        pipeline.build(*MARTS)
+        assert_right(pipeline)
+        return False
+    return True
+
+
+ROUNDS = (
+    (
+        f"update nps set score = 0, updated_at = '{NEXT}' where id = 2",
+        f"update nps set score = null, updated_at = '{NEXT}' where id in (3, 4)",
+        f"update nps set created_at = '2026-05-01', updated_at = '{NEXT}' where id between 5 and 9",
+        f"insert into nps values (500, 1, 9, '2020-01-01', '{NEXT}', 0)",  # alone on its day
+    ),
+    (
+        f"update nps set is_deleted = 1, updated_at = '{NEXT} 01:00:00' where id = 500",
+        f"insert into nps values (501, 1, 9, '2026-06-30', '{DAY}', 0)",
+    ),
+    (f"update nps set is_deleted = 0, updated_at = '{NEXT} 02:00:00' where id = 500",),
+)
+
+
+def test_what_came_and_went_is_added_and_taken_away_whatever_it_is(counted):
+    for changes in ROUNDS:
+        counted.mysql(*changes)
+        counted.load("--start-date", DAY, "--end-date", "2026-07-03")
+        if changes is ROUNDS[0]:
+            counted.build("run", "--select", "nps", "--vars", f"run_date: {NEXT}")
+        counted.build("run", "--select", "nps")
+        assert goes_on(counted), changes
+    counted.mysql("delete from nps where id in (500, 6)")
+    counted.loader("verify", "--select", "nps", "--repair", "--yes")
+    counted.build("run", "--select", "nps")
+    assert goes_on(counted)
+    counted.mysql("delete from nps where id in (501, 7)", "update nps set score = 5 where id = 8")
+    counted.load("--full-refresh", "--select", "nps")
+    counted.build("run", "--select", "nps")
+    assert goes_on(counted)
+    assert goes_on(counted)  # where nothing happened
+    # What every summary has counted is not kept.
+    assert counted.value("select count(*) from archive._changes_nps") < 20
+
+
+def test_everything_is_counted_where_it_may_be_another(counted):
+    published = "analytics.nps_summary"
+    assert goes_on(counted)
+    assert not goes_on(counted, LOADER_CHECKS="all")
+    assert not goes_on(counted, LOADER_CHECKS=None)
+    assert not goes_on(counted, "--full-refresh")
+    assert goes_on(counted)
+    counted.query(f"update {published} set detractors = detractors + 1, passives = passives - 1")
+    assert not goes_on(counted)
+    counted.query(f"delete from {published} where responses < 3")
+    assert not goes_on(counted)
+    assert goes_on(counted)
+    counted.build("run", "--select", "nps", "--full-refresh")
+    assert not goes_on(counted)
+    counted.query("drop table archive._changes_nps")
+    assert not goes_on(counted)
+    counted.build("run", "--select", "nps")
+    assert not goes_on(counted)
+    assert goes_on(counted)
+
+
+def test_a_changed_rule_counts_for_every_row(counted):
+    assert goes_on(counted)
+    macro = counted.folder / "macros" / "nps.sql"
+    before = macro.read_text()
+    macro.write_text(before.replace("score between 9 and 10", "score between 8 and 10"))
+    promoters = "select sum(promoters) from analytics.nps_summary"
+    published = counted.value(promoters)
+    counted.build(*MARTS, **NEW)
+    assert counted.value(promoters) > published
+    macro.write_text(before)
+    assert not goes_on(counted)
