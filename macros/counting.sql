@@ -247,7 +247,6 @@
             {%- for name, kind in mysql_to_redshift.changes_columns(this, columns).items() -%}
                 {%- do listed.append(mysql_to_redshift.quoted(name) ~ ' ' ~ kind) -%}
             {%- endfor -%}
-            create schema if not exists {{ mysql_to_redshift.quoted(changes.schema) }};
             drop table if exists {{ changes }};
             create table {{ changes }} ({{ listed | join(', ') }})
         {%- endif -%}

@@ -52,11 +52,12 @@ SUMMARIES = ("nps_summary", "nps_summary_monthly")
 
 
 def keep_whole_summaries(folder: Path) -> None:
-    """Add a view beside each summary that goes on from what it has counted; it counts everything."""
+    """Add a view beside each summary that adds up what came; the view counts everything."""
     for name in SUMMARIES:
         text = (folder / "models" / "marts" / f"{name}.sql").read_text()
         view = "{{ config(materialized='kept_view', bind=false) }}"
-        whole = re.sub(r"\{\{ rows_to_count\((ref\('nps'\)).*\}\}", r"(select *, 1 as copies from {{ \1 }}) x", text)
+        all_rows = r"(select *, 1 as copies from {{ \1 }}) as all_rows"
+        whole = re.sub(r"\{\{ rows_to_count\((ref\('nps'\)).*\}\}", all_rows, text)
         assert whole != text
         (folder / "models" / "marts" / f"{name}_whole.sql").write_text(
             re.sub(r"\{\{ config\(.*\) \}\}", view, whole)

@@ -13,7 +13,7 @@ UNSEEN = "update analytics.nps set score = {} where response_id = 1"
 
 @pytest.fixture(scope="module")
 def counted(new_project):
-    """A project whose summaries have been published from a few answers, and may go on from there."""
+    """A project whose summaries were published from a few answers, and may go on from there."""
     pipeline = new_project()
     marts = pipeline.folder / "models" / "marts" / "_marts__models.yml"
     marts.write_text(marts.read_text().replace("{percent: 20}", "{percent: 1000000}"))
