@@ -72,7 +72,7 @@
     {%- endfor -%}
     {%- for other in (graph.nodes.values() if not key else []) if other.resource_type == 'test'
         and other.attached_node == test.attached_node and test.attached_node
-        and other.test_metadata.name in ['unique', 'unique_together'] -%}
+        and other.test_metadata.name in ['unique', 'primary_key'] -%}
         {%- do columns.extend(other.test_metadata.kwargs.get('columns', [])) -%}
         {%- do columns.append(other.test_metadata.kwargs.get('column_name')) -%}
     {%- endfor -%}

@@ -18,15 +18,16 @@
     {%- if config.get('where') -%}
         {%- do conditions.append('(' ~ config.get('where') ~ ')') -%}
     {%- endif -%}
-    {%- if look.since -%}
-        {%- do conditions.append(
-            mysql_to_redshift.brought_by('looked', look) if kind == 'rows' else mysql_to_redshift.met_by(relation, look)
-        ) -%}
+    {%- set own = conditions | join(' and ') or '1 = 1' -%}
+    {%- set looked = 'select looked.* from ' ~ relation ~ ' as looked where ' ~ own -%}
+    {%- if look.since and kind == 'rows' -%}
+        {%- set looked = looked ~ ' and ' ~ mysql_to_redshift.brought_by('looked', look) -%}
+    {%- elif look.since -%}
+        {%- set met = looked ~ ' and ' ~ mysql_to_redshift.met_by(relation, look) -%}
+        {%- set unfilled = mysql_to_redshift.unfilled_by(look) -%}
+        {%- set looked = met ~ (' union all ' ~ looked ~ ' and ' ~ unfilled if unfilled else '') -%}
     {%- endif -%}
-    {{ return(
-        '(select looked.* from ' ~ relation ~ ' as looked where '
-        ~ (conditions | join(' and ') or '1 = 1') ~ ') narrowed_rows ' ~ look.mark
-    ) }}
+    {{ return('(' ~ looked ~ ') narrowed_rows ' ~ look.mark) }}
 
 {% endmacro %}
 
@@ -138,21 +139,47 @@
 {% macro met_by(relation, look) %}
 
     {#- The condition that a row shares the columns that are tested together with a new one. -#}
-    {%- set arguments = model.test_metadata.kwargs -%}
-    {%- if arguments.columns -%}
+    {%- set columns = mysql_to_redshift.key_tested(look) -%}
+    {%- if columns -%}
         exists (
             select 1
             from {{ relation }} as brought
-            where {{ mysql_to_redshift.same_key('brought', 'looked', arguments.columns) }}
+            where {{ mysql_to_redshift.same_key('brought', 'looked', columns) }}
             and {{ mysql_to_redshift.brought_by('brought', look) }}
         )
     {%- else -%}
-        {{ arguments.column_name }} in (
-            select {{ arguments.column_name }}
+        {%- set column = model.test_metadata.kwargs.column_name -%}
+        {{ column }} in (
+            select {{ column }}
             from {{ relation }} as brought
             where {{ mysql_to_redshift.brought_by('brought', look) }}
         )
     {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro unfilled_by(look) %}
+
+    {#- The condition that a new row lacks a column of the key, so that it equals no other row. -#}
+    {%- set columns = mysql_to_redshift.key_columns(mysql_to_redshift.key_tested(look)) -%}
+    {%- if columns -%}
+        {{ return(
+            mysql_to_redshift.brought_by('looked', look)
+            ~ ' and (' ~ columns | join(' is null or ') ~ ' is null)'
+        ) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro key_tested(look) %}
+
+    {#- The columns of the key that the present test is of; none if it is of one column. -#}
+    {%- set arguments = model.test_metadata.kwargs -%}
+    {{ return(
+        [] if arguments.column_name else arguments.columns or look.node.config.unique_key
+    ) }}
 
 {% endmacro %}
 

@@ -61,7 +61,9 @@
     {%- if test.config.where -%}
         {%- set checked = '(select * from ' ~ relation ~ ' where ' ~ test.config.where ~ ') checked_rows' -%}
     {%- endif -%}
-    {%- set arguments = {} -%}
+    {#- A test of a key asks the graph for its own model, which is not the one that is built now. -#}
+    {%- set tested = graph.nodes.get(test.attached_node, {'config': {}}) -%}
+    {%- set arguments = {'columns': tested.config.unique_key} if test.test_metadata.name == 'primary_key' else {} -%}
     {%- for name, value in test.test_metadata.kwargs.items() if name != 'model' -%}
         {%- do arguments.update({name: mysql_to_redshift.resolve_reference(value)}) -%}
     {%- endfor -%}

@@ -184,21 +184,11 @@ def _source(proposal: Proposal, table: Table, package: str) -> dict[str, Any]:
 def _model(proposal: Proposal, table: Table, package: str) -> dict[str, Any]:
     key = list(table.primary_key)
     grain = f" One row per {' and '.join(key)}." if key else " As it was when it was landed last."
-    model: dict[str, Any] = {
-        "name": table.name, "description": _sentence(proposal) + _prose(grain)
-    }  # fmt: skip
-    if len(key) > 1:
-        model["data_tests"] = [{f"{package}unique_together": {"arguments": {"columns": key}}}]
-    if key:
-        model["columns"] = [
-            {
-                "name": name,
-                **({} if _is_plain(name) else {"quote": True}),
-                "data_tests": ["not_null"] if len(key) > 1 else ["unique", "not_null"],
-            }
-            for name in key
-        ]
-    return model
+    return {
+        "name": table.name,
+        "description": _sentence(proposal) + _prose(grain),
+        **({"data_tests": [f"{package}primary_key"]} if key else {}),
+    }
 
 
 def _rows(table: Table) -> str:

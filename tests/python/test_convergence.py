@@ -162,10 +162,7 @@ def declare_keys(folder):
             f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
             " data_tests: [key_of_newest_version]}\n"
         )
-        core.append(
-            f"  - {{name: {name}, data_tests: [unique_together: {{arguments: "
-            f"{{columns: {listed}}}}}]}}\n"
-        )
+        core.append(f"  - {{name: {name}, data_tests: [primary_key]}}\n")
         own = json.dumps([f'"{column.lower()}"' for column in key])
         history.append(
             f"  - {{name: {name}_history, relation: ref('{name}'), config: {{unique_key: {own}, "

@@ -77,7 +77,7 @@ def test_every_key_is_tested_and_every_model_has_an_owner(nodes):
             if test.get("attached_node") == node["unique_id"]
         }
         has_key = keyless not in node["depends_on"]["macros"]
-        assert bool(kinds & {"unique", "unique_together"}) == has_key, node["name"]
+        assert bool(kinds & {"unique", "primary_key"}) == has_key, node["name"]
         assert node["group"], node["name"]
 
 

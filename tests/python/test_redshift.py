@@ -119,7 +119,7 @@ def test_an_input_check_runs_before_each_summary_or_once_before_all(
 ):
     redshift.log.clear()
     built.build(*command)
-    unique = r'(?s)response_id as unique_field.*"analytics"."nps"\s.*having count'
+    unique = r'(?s)"response_id",\s+count.*"analytics"."nps"\s.*having count'
     assert len([each for each in redshift.log if re.search(unique, each.text)]) == times
 
 
