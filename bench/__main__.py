@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from bench import checks, growth, increments, report, threads
+from bench import checks, compared, day, growth, increments, many, report, threads
 from bench.measure import Cost, WayError
 from bench.peers import peers
 from bench.place import Place, close_place, open_place, repository
@@ -25,20 +25,30 @@ from bench.ways import Way, check_tools, ways
 from loader.errors import LoaderError
 
 THREADS, INCREMENTS, GROWTH = "threads", "increments", "growth"
+DAY, COMPARED, MANY = "day", "compared", "many"
 THREADS_TITLE = "CPU of the loader in a full load of both tables, by what its threads do"
 INCREMENTS_TITLE = "0.1 % changed in both tables"
+SECTIONS = (THREADS, INCREMENTS, GROWTH, DAY, COMPARED, MANY)
 _SLOW_SECONDS = 20
 
 
 @click.command()
-@click.option("--only", "-o", multiple=True, help="Ways, threads, increments or growth; else all.")
+@click.option("--only", "-o", multiple=True, help="Ways or sections; else all.")
 @click.option("--nps", default=NPS.rows, show_default=True, help="Rows of the narrow table.")
 @click.option("--orders", default=ORDERS.rows, show_default=True, help="Rows of the wide one.")
-@click.option("--grown", default=1_000_000, show_default=True, help="Rows of the one that grows.")
+@click.option(
+    "--grown",
+    default=1_000_000,
+    show_default=True,
+    help="Rows of the one that grows: to ten times as many.",
+)
 @click.option(
     "--runs", default=3, show_default=True, help="Runs of each way, in turns; more of what grows."
 )
 @click.option("--minutes", default=8.0, show_default=True, help="After these, slow ways run less.")
+@click.option(
+    "--tables", default=many.COUNTS, multiple=True, show_default=True, help="How many are many."
+)
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Keep the record there.")
 @click.option("--leave-up", is_flag=True, help="Do not stop the servers.")
 def bench(  # noqa: PLR0913, PLR0917 - one a setting
@@ -48,21 +58,23 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
     grown: int,
     runs: int,
     minutes: float,
+    tables: tuple[int, ...],
     file: Path | None,
     leave_up: bool,
 ) -> None:
     """Measure every way to bring the two tables from MySQL to PostgreSQL."""
     check_tools()
     chosen = [way for way in (*ways(), *peers()) if not only or way.name in only]
-    if unknown := set(only) - {THREADS, INCREMENTS, GROWTH, *(way.name for way in chosen)}:
+    if unknown := set(only) - {*SECTIONS, *(way.name for way in chosen)}:
         raise click.BadParameter(f"no way is called {', '.join(sorted(unknown))}")
     place = open_place()
     try:
-        tables = [replace(NPS, rows=nps), replace(ORDERS, rows=orders)]
-        record = _record(place, tables)
+        two = [replace(NPS, rows=nps), replace(ORDERS, rows=orders)]
+        record = _record(place, two)
         if chosen:
-            record["ways"] = measure(place, tables, chosen, Limits(runs, minutes))
-        record["sections"], failed = _sections(place, tables, only, grown, runs)
+            record["ways"] = measure(place, two, chosen, Limits(runs, minutes))
+        repeated = _sections(place, two, grown, runs, tables)
+        record["sections"], failed = _measured(repeated, only)
     finally:
         if not leave_up:
             close_place(place)
@@ -74,24 +86,34 @@ def bench(  # noqa: PLR0913, PLR0917 - one a setting
 
 
 def _sections(
-    place: Place, tables: Sequence[Table], only: Sequence[str], grown: int, runs: int
-) -> tuple[dict[str, Any], bool]:
-    """Measure the other sections; returns them, and whether one has failed."""
-    sections, failed = dict[str, Any](), False
-    for name, section in {
-        THREADS: lambda: {THREADS_TITLE: threads.measure(place, tables, runs)},
-        INCREMENTS: lambda: {INCREMENTS_TITLE: increments.measure(place, tables, runs)},
+    place: Place, two: Sequence[Table], grown: int, runs: int, tables: Sequence[int]
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Every other section, by the name that --only takes."""
+    return {
+        THREADS: lambda: {THREADS_TITLE: threads.measure(place, two, runs)},
+        INCREMENTS: lambda: {INCREMENTS_TITLE: increments.measure(place, two, runs)},
         # More of them, because what it finds is held against ratios of two medians.
         GROWTH: lambda: growth.measure(repository(place), grown, 2 * runs - 1, print),
-    }.items():
+        DAY: lambda: day.measure(repository(place), grown, runs, print),
+        COMPARED: lambda: compared.measure(repository(place), grown, runs, print),
+        MANY: lambda: many.measure(place, tables, print),
+    }
+
+
+def _measured(
+    sections: Mapping[str, Callable[[], dict[str, Any]]], only: Sequence[str]
+) -> tuple[dict[str, Any], bool]:
+    """Measure the sections that were asked for; returns them, and whether one has failed."""
+    found, failed = dict[str, Any](), False
+    for name, section in sections.items():
         if only and name not in only:
             continue
         try:
-            sections.update(section())
+            found.update(section())
         except WayError as error:
             failed = True
-            sections[name] = [vars(growth.Line(what=name, found=f"failed: {error}"))]
-    return sections, failed
+            found[name] = [vars(growth.Line(what=name, found=f"failed: {error}"))]
+    return found, failed
 
 
 class Limits:

@@ -22,7 +22,7 @@ from loader.local import sample
 JULY, AUGUST = date(2026, 7, 1), date(2026, 8, 1)
 _JULY_DAYS = ("--start-date", str(JULY), "--end-date", str(AUGUST))
 NOTHING = "2026-09-01"  # a day without a row
-_GROWTH = 10
+GROWTH = 10
 _NPS = ("--select", "nps")
 _TWO_TABLES = (*_NPS, "session_transaction")
 _MARTS = "nps_summary"
@@ -125,39 +125,40 @@ def measure(place: Place, rows: int, runs: int, say: Callable[[str], None]) -> d
         place: with the repository's project.
     """
     here = Field(place=place, rows=rows, runs=runs, say=say)
-    _begin(here)
+    begin(here)
     start_up = [*_start_up(here)]
-    _land_anew(here)  # or the gate would notice that there are many more days all at once
+    land_anew(here)  # or the gate would notice that there are many more days all at once
     grow(here, rows)
     backfill = [*_backfill(here)]
     small = _increments(here)
     memory = [_memory(here, rows)]
-    grow(here, _GROWTH * rows)
+    grow(here, GROWTH * rows)
     here.loader("load", "--full-refresh", *_NPS)
     verify = here.line(
-        f"`loader verify`, {_GROWTH * rows:,} unchanged rows",
+        f"`loader verify`, {GROWTH * rows:,} unchanged rows",
         lambda: here.loader("verify", *_NPS),
         "15 s, 100 MB",
     )
     large = _increments(here)
-    grow(here, 2 * _GROWTH * rows)
-    memory += [_memory(here, 2 * _GROWTH * rows), _heavy(here)]
+    grow(here, 2 * GROWTH * rows)
+    memory += [_memory(here, 2 * GROWTH * rows), _heavy(here)]
     sections = (start_up, backfill, [verify], _compared(small, large), memory)
     return {
         title: [vars(line) for line in lines] for title, lines in zip(TITLES, sections, strict=True)
     }
 
 
-def _begin(here: Field) -> None:
+def begin(here: Field) -> None:
     """Fill, land and build the sample."""
     endpoints = here.place.endpoints
     address = sample.Address(endpoints.mysql_port, endpoints.admin_password)
     sample.fill(address, here.place.folder, lambda *_: None, AUGUST - 40 * DAY)
-    _land_anew(here)
+    land_anew(here)
     here.dbt("build", "--exclude-resource-type", "unit_test")
 
 
-def _land_anew(here: Field) -> None:
+def land_anew(here: Field) -> None:
+    """Land everything where nothing is."""
     here.place.drop_schemas("analytics", "raw_data")
     here.loader("load", "--full-refresh")
 
@@ -173,7 +174,7 @@ def _start_up(here: Field) -> Iterator[Line]:
     yield here.line(
         "`loader run`, the same day: landed, built, tested",
         lambda: here.loader("run", "--run-date", NOTHING),
-        "12 s",
+        "8 s",
     )
 
 
@@ -204,7 +205,7 @@ def _backfill(here: Field) -> Iterator[Line]:
     ranged = here.line(
         "`loader load`, the same rows as one range of 31 days", lambda: load(*_JULY_DAYS)
     )
-    limit = f"{2 * _middle(whole.seconds):.1f} s: twice the plain load"
+    limit = f"{2 * middle(whole.seconds):.1f} s: twice the plain load"
     yield whole
     yield Line(**{**vars(ranged), "limit": limit})
     yield load_whole(", once windows have been landed, which index the table")
@@ -227,14 +228,14 @@ def _day_by_day(here: Field, tables: Sequence[str], what: str, limit: str = "") 
     """Run a backfill that lands each day by itself; its landing alone is measured."""
     here.place.settle()
     cost = here.loader("run", *_JULY_DAYS, *tables, "--step", "day", "--json")
-    (landed,) = (step for step in _report(cost)["steps"] if step["name"] == "land")
+    (landed,) = (step for step in report_of(cost)["steps"] if step["name"] == "land")
     told = f"the landing of `loader run --step day`, 31 days one by one{what}"
     here.say(f"{told}: {landed['seconds']:.1f} s")
     return Line(what=told, seconds=[landed["seconds"]], limit=limit)
 
 
-def _report(cost: Cost) -> dict[str, Any]:
-    """The JSON that a run has written, with dbt's own lines before it."""
+def report_of(cost: Cost) -> dict[str, Any]:
+    """Read the JSON that a run has written, with dbt's own lines before it."""
     text = cost.output
     found: dict[str, Any] = json.loads(text[text.index('{"') if '{"' in text else 0 :])
     return found
@@ -262,7 +263,7 @@ def _increments(here: Field) -> _Increments:
     with connection(here.place.endpoints) as source, source.cursor() as cursor:
         cursor.execute("select count(*) from prod.nps")
         ((rows,),) = cursor.fetchall()
-    changed = _GROWTH * here.rows // 1000
+    changed = GROWTH * here.rows // 1000
     here.dbt("run", "--select", "source:raw_data.nps+")
     here.place.settle()
 
@@ -322,7 +323,7 @@ def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
     ):
         for each in (small, large):
             is_large = each is large
-            share = _middle(of(large)) / _middle(of(small))
+            share = middle(of(large)) / middle(of(small))
             yield Line(
                 what=f"{what}, {each.changed:,} of {each.rows:,} rows",
                 seconds=of(each),
@@ -337,7 +338,8 @@ def _compared(small: _Increments, large: _Increments) -> Iterator[Line]:
         )
 
 
-def _middle(numbers: Sequence[float]) -> float:
+def middle(numbers: Sequence[float]) -> float:
+    """Take the median."""
     return sorted(numbers)[len(numbers) // 2]
 
 

@@ -3,8 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import psycopg2
 
 from bench.tables import DATABASE, HEAVY, TABLES, Table, connection
 from loader.local import services
+from loader.local.own import take_out
 from loader.local.processes import Registry
 from loader.local.s3 import BUCKET
 from loader.local.services import Endpoints
@@ -151,6 +153,16 @@ def open_place() -> Place:
 
 def write_project(folder: Path) -> None:
     """Write a project that declares the tables, and merges them as the repository's own does."""
+    options = {"primary_key": ["id"], "cursor": "updated_at"}
+    names = [table.name for table in (*TABLES, HEAVY)]
+    write_sources(folder, {name: {"source": f"{DATABASE}.{name}", **options} for name in names})
+    for table in TABLES:
+        model = _MODEL.replace("TABLE", table.name)
+        (folder / "models" / f"{table.name}.sql").write_text(model)
+
+
+def write_sources(folder: Path, declared: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write a project that has nothing but the macros and these declarations, by table."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
     for name in ("profiles.yml.example", ".dbtignore"):
         shutil.copy(ROOT / name, folder / name.removesuffix(".example"))
@@ -161,27 +173,12 @@ def write_project(folder: Path) -> None:
         "profile": "mysql_to_redshift",
     }
     (folder / "dbt_project.yml").write_text(json.dumps(project, indent=1))
-    for table in TABLES:
-        model = _MODEL.replace("TABLE", table.name)
-        (folder / "models" / f"{table.name}.sql").write_text(model)
-    declared = [
-        {
-            "name": table.name,
-            "config": {
-                "meta": {
-                    "loader": {
-                        "source": f"{DATABASE}.{table.name}",
-                        "primary_key": ["id"],
-                        "cursor": "updated_at",
-                    }
-                }
-            },
-        }
-        for table in (*TABLES, HEAVY)
+    tables: list[dict[str, Any]] = [
+        {"name": name, "config": {"meta": {"loader": each}}} for name, each in declared.items()
     ]
-    declared.append({"name": "_loads", "config": {}})  # the ledger, which core models read
+    tables.append({"name": "_loads", "config": {}})  # the ledger, which core models read
     (folder / "models" / "sources.yml").write_text(
-        json.dumps({"sources": [{"name": SCHEMA, "tables": declared}]}, indent=1)
+        json.dumps({"sources": [{"name": SCHEMA, "tables": tables}]}, indent=1)
     )
 
 
@@ -197,6 +194,17 @@ def repository(place: Place) -> Place:
     (folder / "dbt_project.yml").write_text(text)
     for name in ("profiles.yml.example", ".dbtignore"):
         shutil.copy(ROOT / name, folder / name.removesuffix(".example"))
+    return replace(place, project=folder)
+
+
+def without_sample(place: Place, folder: Path) -> Place:
+    """The same servers, and a clone of the repository out of which `make own` took the sample."""
+    shutil.rmtree(folder, ignore_errors=True)
+    clone = ["git", "clone", "--quiet", "--no-local", str(ROOT), str(folder)]
+    subprocess.run(clone, check=True)  # noqa: S603 - the command is ours
+    for sentence in take_out(folder):
+        print(sentence)
+    shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
     return replace(place, project=folder)
 
 

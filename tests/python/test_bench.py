@@ -11,10 +11,10 @@ import psycopg2
 import pymysql
 import pytest
 
-from bench import checks, growth, increments, peers, report, threads
+from bench import checks, day, growth, increments, peers, report, threads
 from bench.__main__ import INCREMENTS_TITLE, THREADS_TITLE, Limits, measure
 from bench.distance import far_away
-from bench.measure import measured
+from bench.measure import Cost, measured
 from bench.place import Place, program, write_project
 from bench.tables import HEAVY, NPS, ORDERS, connection, fill
 from bench.ways import Way, ways
@@ -132,6 +132,29 @@ def test_what_is_far_away_answers_later(place):
     with far_away(place, 0.5) as place_far_away:
         far = seconds_of(place_far_away.env)
     assert all(away - beside > 0.4 for away, beside in zip(far, near, strict=True))
+
+
+def test_a_day_at_two_sizes_is_told_by_step_and_by_node():
+    def days(rows, seconds):
+        cost = Cost(
+            seconds=seconds, cpu=1, mysql_cpu=1, peak_bytes=1, examined=1, output=""
+        )  # fmt: skip
+        nodes = {f"model `m{number}`": [seconds * number] for number in range(12)}
+        return day.Days(
+            rows=rows, changed=10, runs=[cost], steps={name: [seconds] for name in day.STEPS},
+            nodes=nodes, idle=[cost], without_peers="failed: no",
+        )  # fmt: skip
+
+    small, large = days(1_000, 2.0), days(10_000, 5.0)
+    told = {line.what: line for line in day.lines(small, large)}
+    whole = told["**`loader run`**, everything included, 10 of 10,000 rows"]
+    assert whole.limit == "1.3 ×"
+    assert "2.50 × the small one's" in whole.found
+    assert "… its step `verify`, 10 of 1,000 rows" in told
+    dearest = [line.what for line in day.dearest(small, large)]
+    assert len(dearest) == 20
+    assert dearest[0] == "model `m11`, 1,000 rows"
+    assert dearest[-1] == "model `m2`, 10,000 rows"
 
 
 def test_the_docs_show_the_record_of_all_sections():
