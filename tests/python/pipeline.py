@@ -16,7 +16,7 @@ from typing import Any, Self
 import psycopg2
 import pymysql
 from dbt.cli.main import dbtRunner
-from project import DBT_FILES, ROOT, copy_project  # noqa: F401 - tests take them from here
+from project import COMPILED, DBT_FILES, ROOT, copy_project  # noqa: F401 - for tests too
 from standin import copying
 from standin.relay import ROLE, Standin
 
@@ -80,7 +80,7 @@ class Pipeline:
             "DBT_PROFILES_DIR": str(self.target_folder),
             "DBT_TARGET_PATH": str(self.target_folder / "target"),
             "DBT_LOG_LEVEL_FILE": "none",  # dbt would leave the file open
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **COMPILED,
             **self._target,
         }
 

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from click.testing import CliRunner
 from ending import ends_servers
-from pipeline import BIN, DBT_FILES, ROOT, mysql_administrator
+from pipeline import BIN, COMPILED, DBT_FILES, ROOT, mysql_administrator
 
 from loader.errors import ConfigError
 from loader.local import __main__ as local
@@ -73,8 +73,7 @@ def demo(tmp_path_factory):
 
 
 def type_in(folder, *words, **changes):
-    env = {"PATH": f"{BIN}:/usr/bin:/bin:/usr/sbin", "HOME": str(folder), **changes}
-    env["PYTHONDONTWRITEBYTECODE"] = "1"  # the program is the repository's
+    env = {"PATH": f"{BIN}:/usr/bin:/bin:/usr/sbin", "HOME": str(folder), **COMPILED, **changes}
     env |= {mysql.GIVEN: os.environ[mysql.GIVEN]} if mysql.GIVEN in os.environ else {}
     return subprocess.run(
         [str(BIN / words[0]), *words[1:]],

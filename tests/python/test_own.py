@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from ending import ends_servers
-from pipeline import BIN, ROOT, mysql_administrator
+from pipeline import BIN, COMPILED, ROOT, mysql_administrator
 from test_repository import tracked
 
 from loader.local import services
@@ -32,7 +32,7 @@ class Clone:
     def run(self, *command):
         env = {
             "PATH": f"{BIN}:/usr/bin:/bin:/usr/sbin", "HOME": str(self.folder), "CI": "1",
-            "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(self.folder), **COMPILED,
             "DBT_PROFILES_DIR": str(self.folder), "DBT_TARGET": "local",
         }  # fmt: skip
         mysqld = {name: os.environ[name] for name in ("LOADER_TEST_MYSQLD",) if name in os.environ}

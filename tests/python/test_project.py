@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import yaml
-from pipeline import BIN, ROOT
+from pipeline import BIN, COMPILED, ROOT
 
 from loader.declared.tables import read_tables
 
@@ -27,7 +27,7 @@ def nodes(tmp_path_factory):
     env = {
         "PATH": os.environ["PATH"], "HOME": str(folder), "DBT_TARGET": "postgres",
         "DBT_PROFILES_DIR": str(folder), "DBT_TARGET_PATH": str(folder),
-        "DBT_LOG_LEVEL_FILE": "none", **dict.fromkeys(asked, "none"),
+        "DBT_LOG_LEVEL_FILE": "none", **COMPILED, **dict.fromkeys(asked, "none"),
     }  # fmt: skip
     done = subprocess.run(
         [BIN / "dbt", "--no-use-colors", "parse"],
