@@ -291,6 +291,7 @@ def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(
     assert stays["whole_summary"] > before["whole_summary"]
 
 
+@pytest.mark.deep(because="what dbt says of a failure is told always")
 @pytest.mark.only("postgres", because="the warehouse has no part in it")
 def test_a_project_that_dbt_cannot_read_is_told_by_its_own_message(pipeline):
     broken = pipeline.folder / "models" / "marts" / "broken.sql"
