@@ -9,7 +9,7 @@
     {%- for column in adapter.get_columns_in_relation(relation) | sort(attribute='name') -%}
         {%- set name, kind = mysql_to_redshift.quoted(column.name), column.data_type -%}
         {%- if modules.re.match('text|char|varchar', kind) -%}
-            {%- do texts.append("coalesce(length(" ~ name ~ ") || ':' || " ~ name ~ ", '-')") -%}
+            {%- do texts.append("coalesce(cast(length(" ~ name ~ ") as varchar(8)) || ':' || " ~ name ~ ", '-')") -%}
         {%- elif modules.re.match('bool', kind) -%}
             {%- do texts.append('case when ' ~ name ~ " then 't' when not " ~ name ~ " then 'f' else '-' end") -%}
         {%- elif modules.re.match('(small|big)?int|numeric|decimal|date|timestamp', kind) -%}

@@ -53,6 +53,12 @@ def goes_on(pipeline, *options, **changes):
     return True
 
 
+def written(pipeline):
+    """Each row of the summary with the transaction that wrote it."""
+    rows = pipeline.query("select answered_on, cast(xmin as text) from analytics.nps_summary")
+    return set(rows)
+
+
 ROUNDS = (
     (
         f"update nps set score = 0, updated_at = '{NEXT}' where id = 2",
@@ -71,11 +77,15 @@ ROUNDS = (
 def test_what_came_and_went_is_added_and_taken_away_whatever_it_is(counted):
     for changes in ROUNDS:
         counted.mysql(*changes)
+        before = written(counted)
         counted.load("--start-date", DAY, "--end-date", "2026-07-03")
         if changes is ROUNDS[0]:
             counted.build("run", "--select", "nps", "--vars", f"run_date: {NEXT}")
         counted.build("run", "--select", "nps")
         assert goes_on(counted), changes
+        if changes is ROUNDS[1]:  # nothing else is written
+            days = {str(day) for day, _ in before ^ written(counted)}
+            assert days == {"2020-01-01", "2026-06-30"}
     counted.mysql("delete from nps where id in (500, 6)")
     counted.loader("verify", "--select", "nps", "--repair", "--yes")
     counted.build("run", "--select", "nps")
@@ -99,6 +109,7 @@ def test_everything_is_counted_where_it_may_be_another(counted):
     counted.query(f"update {published} set detractors = detractors + 1, passives = passives - 1")
     assert not goes_on(counted)
     counted.query(f"delete from {published} where responses < 3")
+    counted.query(f"insert into {published} select * from {published} limit 2")
     assert not goes_on(counted)
     assert goes_on(counted)
     counted.build("run", "--select", "nps", "--full-refresh")
