@@ -1,8 +1,7 @@
 """dbt's part of a run: what it is asked to build, and what became of it.
 
-dbt has a process of its own, so its memory, a crash of it and signals stay apart. It interrupts
-itself when its input ends, so it never outlives a loader that was killed, and the warehouse rolls
-back what was under way.
+dbt has a process of its own, so its memory, a crash of it and signals stay apart. It ends when its
+input does, so it never outlives a loader that was killed; the warehouse rolls back the rest.
 """
 
 import json
@@ -40,9 +39,7 @@ _OF_THE_GATE = "config.materialized:checked_table+1,test_type:generic,config.sev
 _LOGGED_BY_A_MACRO = "JinjaLogInfo"
 _SAID_BY_A_MACRO = re.compile(r"\s*(Got \d+ results?, configured to|(Failure|Warning) in test )")
 _BEGINNINGS = ("LogStartLine", "LogHookStartLine")
-"""The events of a node that begins; each other that says `total` is of one that is through.
-[dbt-core 1.11: dbt/events/types.py]
-"""
+# Each other event that says `total` is of a node that is through. [dbt-core 1.11: events/types.py]
 Node: TypeAlias = Mapping[str, Any]
 
 
@@ -70,11 +67,7 @@ def build_arguments(
 
 
 class Dbt:
-    """The dbt of a run.
-
-    Attributes:
-        nodes: what became of each node, by its unique id: status, message and failures.
-    """
+    """The dbt of a run; `nodes` are what became of each, by id: status, message and failures."""
 
     def __init__(
         self,
