@@ -42,8 +42,7 @@ def declare(
     """
     session = open_session(target, may_be_empty=True)
     from loader.declare.choose import Chooser
-    from loader.declare.drift import differences
-    from loader.declare.survey import survey
+    from loader.declare.survey import differences, survey
     from loader.declare.write import names_taken, new_files, write_whole
     from loader.source import mysql
 

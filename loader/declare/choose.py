@@ -145,7 +145,7 @@ class Chooser:
 
     def _plan(self, table: Table, found: Found) -> ReadPlan:
         days = days_of(table, found.description, self.zone)
-        return plan_read(_decided(table), found.description, WHOLE, days, self.dialect)
+        return plan_read(table, found.description, WHOLE, days, self.dialect)
 
     def _refused_values(self, table: Table, found: Found) -> list[str]:
         """Count the values that the warehouse cannot hold, and name the policy that helps."""

@@ -1,13 +1,16 @@
-"""What MySQL has: its tables and views by pattern, with what a declaration is chosen from."""
+"""What MySQL has: its tables and views by pattern, and what of them is not as it is declared."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from loader.declare.personal import personal
 from loader.declared.tables import Table
-from loader.errors import CommandLineError
+from loader.errors import CommandLineError, LoaderError
 from loader.source import mysql
+from loader.source.declaration import check_declaration
 from loader.source.read_plan import Description
+from loader.source.types import Dialect
 
 _SERVERS_OWN = {"information_schema", "mysql", "performance_schema", "sys"}
 
@@ -76,6 +79,40 @@ def survey(
         and not any(fnmatchcase(f"{database}.{name}", pattern) for pattern in excepted)
     ]
     return found, {f"{database}.{name}" for database, name, *_ in rows}
+
+
+def differences(
+    found: Sequence[Found],
+    there: Collection[str],
+    declared: Collection[Table],
+    patterns: Sequence[str],
+    dialect: Dialect,
+) -> Iterator[str]:
+    """Say what of the declared tables is not in MySQL as it is declared.
+
+    Args:
+        found: what was found by the patterns.
+        there: the names of all that MySQL has.
+        patterns: what was asked about; other declared tables are not looked at.
+        dialect: what the warehouse takes as a name.
+    """
+    looked_at = {each.place: each for each in found}
+    for table in declared:
+        place = table.place
+        if place not in there and any(fnmatchcase(place, pattern) for pattern in patterns):
+            yield f"{place}: MySQL has no such table any more, and {table.name} is declared"
+        if (each := looked_at.get(place)) is None:
+            continue
+        try:
+            # What is declared counts as held: a column that is left out may be gone from MySQL.
+            check_declaration(
+                table, each.description, dialect, {table.name: table.policies}.__getitem__
+            )
+        except LoaderError as error:
+            yield error.fact.rstrip(".")
+        for column in each.description.columns:
+            if column.name.lower() not in table.policies and personal(column).pii:
+                yield f"{place}: {column.name} looks personal, and nothing says how it lands"
 
 
 def _is_meant(place: str, is_view: bool, patterns: Sequence[str]) -> bool:

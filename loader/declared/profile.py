@@ -24,13 +24,11 @@ class Profile:
     Attributes:
         target: its name.
         type: the adapter, `postgres` or `redshift`.
-        schema: the target's schema, which decides the prefix of all others.
         output: every key of the target, passwords included; never shown.
     """
 
     target: str
     type: str
-    schema: str
     output: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -84,7 +82,7 @@ def load_profile(project_dir: Path, target: str, env: Mapping[str, str]) -> Prof
             f"that {host} is who it says.",
             "Set sslmode to verify-full; to another one of libpq's only if that is meant.",
         )
-    return Profile(target=target, type=adapter, schema=str(output.get("schema", "")), output=output)
+    return Profile(target=target, type=adapter, output=output)
 
 
 def render_schema(schema: str, profile: Profile) -> str:

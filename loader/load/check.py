@@ -67,15 +67,15 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
     job = Job(table=table, window=window, mode="run_date")
     try:
         with mysql.connect(settings.mysql) as source:
-            plan = plan_load(job, new_load(job, ""), source, warehouse, settings)
-            mysql.check_cursor(source, table, plan.read)
-            future = mysql.count_future(source, plan.read)
+            read, _ = plan_load(job, new_load(job, ""), source, warehouse, settings)
+            mysql.check_cursor(source, table, read)
+            future = mysql.count_future(source, read)
     except LoaderError as error:
         warehouse.release()
         return Check(what, False, error.fact, error.remedy)
-    description = plan.description
-    finding = f"{len(plan.read.columns)} columns, about {description.rows:,} rows"
-    if doubt := warehouse.doubt(plan.read.columns):
+    description = read.description
+    finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
+    if doubt := warehouse.doubt(read.columns):
         finding += f"; {doubt}"
     if future:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"

@@ -7,7 +7,8 @@ from datetime import date
 from typing import Any
 
 from loader.declared.settings import Settings
-from loader.declared.windows import DAY, WHOLE
+from loader.declared.tables import Table
+from loader.declared.windows import DAY, WHOLE, Zone
 from loader.errors import ConfigError, LoaderError
 from loader.load.job import Job, Outcome, now
 from loader.source import mysql
@@ -18,15 +19,6 @@ from loader.source.read_plan import DELETED_AT, Description, ReadPlan, days_of, 
 from loader.stage.s3 import folder_of
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.ledger import Load, day_in
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadPlan:
-    """What is known of a load before a row is read."""
-
-    description: Description
-    read: ReadPlan
-    landing: Landing
 
 
 def new_load(job: Job, load_id: str) -> Load:
@@ -43,7 +35,7 @@ def new_load(job: Job, load_id: str) -> Load:
 
 def plan_load(
     job: Job, load: Load, source: mysql.Source, warehouse: Warehouse, settings: Settings
-) -> LoadPlan:
+) -> tuple[ReadPlan, Landing]:
     """Decide how a window is read and landed; `loader plan` shows it, a load then does it.
 
     Raises:
@@ -53,9 +45,11 @@ def plan_load(
     description = mysql.describe(source, table)
     check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
     window = WHOLE if job.repair else job.window
-    days = days_of(table, description, settings.zone)
-    if days and days.is_increasing:
-        days = _above_marks(days, job, load, warehouse)
+    # New rows of an increasing cursor belong to the last day that is landed, of a whole landing to
+    # the last that was over; of a repair they are left to their own landing.
+    new = (job.window.end or day_in(settings.zone, load.started_at)) - DAY
+    new = job.repair.landed_before if job.repair else new
+    days = days_landed(table, description, settings.zone, warehouse, new)
     read = plan_read(table, description, window, days, warehouse.dialect)
     if job.repair:
         read = replace(read, fields=(*read.fields, DELETED_AT))
@@ -71,29 +65,29 @@ def plan_load(
     landing = Landing(
         table=table,
         load=load,
-        line=warehouse.line(table, read.fields),
+        line=warehouse.line(read.fields),
         form=warehouse.form(read.columns, load.load_id),
         changes=warehouse.column_changes(table, read.columns, earlier, replaces_all),
         is_new=not warehouse.raw_columns(table.name),
     )
     warehouse.release()
-    return LoadPlan(description=description, read=read, landing=landing)
+    return read, landing
 
 
-def _above_marks(days: Days, job: Job, load: Load, warehouse: Warehouse) -> Days:
-    """Learn from the warehouse which numbers its days hold; what is above them is new.
+def days_landed(
+    table: Table, description: Description, zone: Zone, warehouse: Warehouse, new: date
+) -> Days | None:
+    """Say what days the cursor puts rows into; None without one.
 
-    New rows belong to the last day that is landed, a whole landing's to the last that was over;
-    of a repair they are left to their own landing.
+    Args:
+        new: the day of numbers of an increasing cursor that are above all that is landed, unless a
+            later day has landed some.
     """
-    marks = warehouse.marks(job.table)
-    new = day_in(days.zone, load.started_at) - DAY
-    if job.repair:
-        new = job.repair.landed_before
-    elif job.window.end:
-        new = job.window.end - DAY
-    latest = marks[-1][0] if marks else date.min
-    return replace(days, marks=marks, open_day=max(new, latest))
+    days = days_of(table, description, zone)
+    if days and days.is_increasing:
+        marks = warehouse.marks(table)
+        days = replace(days, marks=marks, open_day=max([new, *(day for day, _ in marks)]))
+    return days
 
 
 def _check_salt(load: Load, earlier: Sequence[Load]) -> None:
@@ -158,22 +152,18 @@ def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     """
     table = job.table
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
-        plan = plan_load(job, new_load(job, "<load_id>"), source, warehouse, settings)
-        rows = mysql.count_window(source, table, plan.read)
+        read, landing = plan_load(job, new_load(job, "<load_id>"), source, warehouse, settings)
+        rows = mysql.count_window(source, table, read)
+    # Most text shrinks to a fifth.
+    compressed = rows * read.description.row_bytes // 5
     return Preview(
         job=job,
         source_rows=rows,
-        files=_estimated_files(rows, plan.description, settings),
-        changes=[sentence for sentence, _ in plan.landing.changes],
+        files=max(1, -(-compressed // settings.stage.part_bytes)),
+        changes=[sentence for sentence, _ in landing.changes],
         statements=[
-            *filter(None, (plan.read.count_without_cursor, plan.read.count, plan.read.rows)),
-            *(statement for _, statements in plan.landing.changes for statement in statements),
-            *warehouse.landing_statements(plan.landing),
+            *filter(None, (read.count_without_cursor, read.count, read.rows)),
+            *(statement for _, statements in landing.changes for statement in statements),
+            *warehouse.landing_statements(landing),
         ],
     )
-
-
-def _estimated_files(rows: int, description: Description, settings: Settings) -> int:
-    """How many parts the rows fill, at the fifth of their size that most text shrinks to."""
-    compressed = rows * description.row_bytes // 5
-    return max(1, -(-compressed // settings.stage.part_bytes))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from loader.errors import LandingError, LoaderError, SourceError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
-from loader.load.plan import LoadPlan, new_load, plan_load
+from loader.load.plan import new_load, plan_load
 from loader.load.repair import count_repaired, read_repaired
 from loader.source import mysql, wire
 from loader.source.copytext import to_copy_text
@@ -90,17 +90,17 @@ def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Wat
     with ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land") as lander, staging:
         try:
             with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
-                plan = plan_load(job, load, source, warehouse, settings)
-                if not job.window.is_whole and (cost := cost_of_windows(table, plan.description)):
+                read, landing = plan_load(job, load, source, warehouse, settings)
+                if not job.window.is_whole and (cost := cost_of_windows(table, read.description)):
                     watcher.say(f"{table.name}: {cost}")
-                rows, batches = _count_and_read(job, plan, source)
-                future = mysql.count_future(source, plan.read)
-                load = replace(plan.landing.load, source_rows=rows, future_rows=future)
-                landing = replace(plan.landing, load=load)
+                rows, batches = _count_and_read(job, read, source)
+                future = mysql.count_future(source, read)
+                load = replace(landing.load, source_rows=rows, future_rows=future)
+                landing = replace(landing, load=load)
                 if warehouse.copies_what_is_read:
                     copied = lander.submit(_copy_of(staging, landing, warehouse, watcher))
-                batches = masking(table, plan.read, settings.mask_salt)(_paced(route, batches))
-                load = _stage(landing, plan.read, batches, staging, watcher)
+                batches = masking(table, read, settings.mask_salt)(_paced(route, batches))
+                load = _stage(landing, read, batches, staging, watcher)
         except BrokenPipeError:
             if copied and staging.feed:
                 with suppress(OSError):
@@ -126,10 +126,9 @@ def _copy_of(
 
 
 def _count_and_read(
-    job: Job, plan: LoadPlan, source: mysql.Source
+    job: Job, read: ReadPlan, source: mysql.Source
 ) -> tuple[int, Iterator[list[bytes]]]:
     """Count the rows that are to be landed, and begin to read them."""
-    read = plan.read
     if job.repair:
         rows = read_repaired(source, job.repair, read, now())
         return count_repaired(source, job.repair, read), rows

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.read_plan import ReadPlan
-from loader.source.texts import is_binary, is_number
+from loader.source.texts import BINARIES, is_number
 from loader.source.types import Column, as_bytes, quote_mysql
 
 Key: TypeAlias = tuple[str, ...]
@@ -69,6 +69,6 @@ def _literal(column: Column, text: str) -> str:
     """
     if is_number(column):
         return text
-    if is_binary(column):
+    if column.data_type in BINARIES:
         return "X'" + text.removeprefix("\\x") + "'"
     return f"_utf8mb4 X'{text.encode(errors='surrogateescape').hex()}'"

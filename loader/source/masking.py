@@ -8,7 +8,8 @@ cannot do this, because the salt would be in the text of a statement, and so in 
 """
 
 import hmac
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from loader.declared.tables import Table
 from loader.errors import ConfigError
@@ -37,21 +38,18 @@ def masking(table: Table, read: ReadPlan, salt: str) -> Masking:
         )
     places = [read.fields.index(name) for name in read.hashed]
 
-    def mask(batches: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
-        for batch in batches:
-            batch[:] = [_masked(row, places, len(read.fields), salt) for row in batch]
-            yield batch
-
-    return mask
-
-
-def _masked(row: bytes, places: Sequence[int], width: int, salt: str) -> bytes:
-    fields = row.split(SEPARATOR)
-    if len(fields) == width:  # or it is refused by name, a step later
-        for place in places:
+    def masked(row: bytes) -> bytes:
+        fields = row.split(SEPARATOR)
+        for place in places if len(fields) == len(read.fields) else ():  # or it is refused by name
             if fields[place] != NULL:
                 fields[place] = _keyed(salt, fields[place])
-    return SEPARATOR.join(fields)
+        return SEPARATOR.join(fields)
+
+    def mask(batch: list[bytes]) -> list[bytes]:
+        batch[:] = map(masked, batch)  # in place: a row may be many megabytes
+        return batch
+
+    return partial(map, mask)
 
 
 def _keyed(salt: str, value: bytes) -> bytes:

@@ -236,7 +236,7 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
             "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
             "LOADER_TIMEZONE to an offset such as +09:00.",
         )
-    if read.is_view and read.key and (shown := _scalar(connection, read.repeated_key)):
+    if read.description.is_view and read.key and (shown := _scalar(connection, read.repeated_key)):
         raise SourceError(
             f"{table.place} is a view, and its declared key ({', '.join(table.primary_key)}) is no "
             f"key: {shown} is there more than once, or is NULL. No row was read.",

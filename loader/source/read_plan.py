@@ -69,7 +69,6 @@ class ReadPlan:
 
     Attributes:
         source: the table, quoted.
-        is_view: whether it is one.
         columns: how each column of the table lands that is not left out.
         key: those of them that identify a row.
         fields: the names of the fields of a row: the columns, and `_run_date` with a cursor.
@@ -79,8 +78,8 @@ class ReadPlan:
         days: those that the cursor puts rows into; None without.
     """
 
+    description: Description
     source: str
-    is_view: bool
     columns: tuple[RawColumn, ...]
     key: tuple[RawColumn, ...]
     fields: tuple[str, ...]
@@ -180,8 +179,8 @@ def plan_read(
         expressions.append(f"coalesce({days.day}, '')" if days.is_digits else days.day)
         fields.append(RUN_DATE)
     return ReadPlan(
+        description=description,
         source=f"{quote_mysql(table.database)}.{quote_mysql(table.source)}",
-        is_view=description.is_view,
         columns=tuple(columns.values()),
         key=tuple(columns[name.lower()] for name in table.primary_key),
         fields=tuple(fields),

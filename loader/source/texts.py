@@ -41,11 +41,6 @@ class Column:
     nullable: bool = True
     is_touched: bool = False
 
-    @property
-    def unsigned(self) -> bool:
-        """Whether the column holds no negative numbers."""
-        return "unsigned" in self.column_type
-
 
 def quote_mysql(name: str) -> str:
     """A MySQL identifier in backticks. [Schema Object Names]."""
@@ -102,25 +97,15 @@ def hash_text(column: Column) -> str:
     quoted, text = quote_mysql(column.name), exact_text(column)
     if column.data_type in BINARIES:
         return as_bytes(quoted)
-    if _has_fraction(column):
+    is_time = column.data_type in {*DATES, "time"}
+    if column.scale if column.data_type == "decimal" else is_time and "(" in column.column_type:
         text = f"trim(trailing '.' from trim(trailing '0' from {text}))"
     return choice([inexact(column)], as_bytes(quoted), as_bytes(text))
-
-
-def _has_fraction(column: Column) -> bool:
-    if column.data_type == "decimal":
-        return bool(column.scale)
-    return column.data_type in {*DATES, "time"} and "(" in column.column_type
 
 
 def is_number(column: Column) -> bool:
     """Whether a value's text is a literal of MySQL's as it stands."""
     return column.data_type in {*INTEGERS, "bit", "decimal", "float", "double", "year"}
-
-
-def is_binary(column: Column) -> bool:
-    """Whether the column holds bytes."""
-    return column.data_type in BINARIES
 
 
 def as_bytes(expression: str) -> str:

@@ -143,7 +143,7 @@ def _type(column: Column, dialect: Dialect) -> str | None:  # noqa: C901, PLR091
     precision, scale = column.precision or 0, column.scale or 0
     match column.data_type:
         case kind if kind in _INTEGERS:
-            return _INTEGERS[kind][column.unsigned]
+            return _INTEGERS[kind]["unsigned" in column.column_type]
         case "bit":
             return "numeric(20,0)" if precision > 63 else "bigint"  # noqa: PLR2004
         case "decimal" if precision <= dialect.precision and scale <= dialect.scale:

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 _SERVER_ERROR = 500
 _NAMED = 1000  # files
+_NO_BUCKET = "Create the bucket, or correct LOADER_S3_BUCKET."
+_DENIED = "Give this identity s3:PutObject, s3:GetObject and s3:DeleteObject on the prefix."
 _REMEDIES = {
-    "404": "Create the bucket, or correct LOADER_S3_BUCKET.",
-    "NoSuchBucket": "Create the bucket, or correct LOADER_S3_BUCKET.",
-    "403": "Give this identity s3:PutObject, s3:GetObject and s3:DeleteObject on the prefix.",
-    "AccessDenied": "Give this identity s3:PutObject, s3:GetObject and s3:DeleteObject "
-    "on the prefix.",
-}
+    "404": _NO_BUCKET, "NoSuchBucket": _NO_BUCKET, "403": _DENIED, "AccessDenied": _DENIED,
+}  # fmt: skip
 
 
 def connect(settings: StageSettings) -> "S3Client":
@@ -130,27 +128,23 @@ def explained(bucket: str) -> Iterator[None]:
     """Turn boto3's errors into one sentence; they hold no secret.
 
     Raises:
-        StageError: S3 refused, or cannot be reached.
+        StageError: S3 refused, or cannot be reached even after boto3's own retries.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore import exceptions
 
     try:
         yield
-    except (ClientError, BotoCoreError, OSError) as error:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    except (exceptions.ClientError, exceptions.BotoCoreError, OSError) as error:
+        is_away = isinstance(
+            error, exceptions.ConnectionError | exceptions.HTTPClientError | OSError
+        )
+        code = ""
+        if isinstance(error, exceptions.ClientError):
+            code = error.response["Error"]["Code"]
+            answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            is_away = answered >= _SERVER_ERROR or code == "SlowDown"
         raise StageError(
             f"S3 bucket {bucket}: {str(error).rstrip('.')}.",
             _REMEDIES.get(code, "Check the AWS settings and that S3 is reachable; then run again."),
-            transient=_is_transient(error),
+            transient=is_away,
         ) from None
-
-
-def _is_transient(error: Exception) -> bool:
-    """Whether S3 was out of reach, after boto3's own retries."""
-    from botocore.exceptions import ClientError, HTTPClientError
-    from botocore.exceptions import ConnectionError as NoConnectionError
-
-    if isinstance(error, ClientError):
-        answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return answered >= _SERVER_ERROR or error.response["Error"]["Code"] == "SlowDown"
-    return isinstance(error, NoConnectionError | HTTPClientError | OSError)

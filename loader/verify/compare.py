@@ -11,10 +11,11 @@ from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import LandingError, LoaderError, RepairError, SourceError
 from loader.load.job import Job, unexpected
+from loader.load.plan import days_landed
 from loader.load.repair import Repair
 from loader.source import mysql
 from loader.source.declaration import check_declaration
-from loader.source.read_plan import Description, ReadPlan, days_of, plan_read
+from loader.source.read_plan import ReadPlan, plan_read
 from loader.source.types import RawColumn
 from loader.verify.differences import differences
 from loader.verify.digest import kind_of
@@ -90,7 +91,8 @@ def _compare(
         with mysql.snapshot(source, table):
             description = mysql.describe(source, table)
             check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-            read = _planned(table, description, settings, warehouse, landed_before)
+            days = days_landed(table, description, settings.zone, warehouse, landed_before)
+            read = plan_read(table, description, WHOLE, days, warehouse.dialect)
             if table.is_compared:  # refused, if a value of it could not be cast
                 warehouse.column_changes(table, read.columns, (), is_whole=True)
             exact, left_out = _values(table, read, held)
@@ -103,35 +105,20 @@ def _compare(
                 read=read,
                 values=exact if has_values else (),
                 due=due,
-                rows=description.rows,
             )
             mysql.check_cursor(source, table, read)
             future = mysql.count_future(source, read)
             pending = sides.set_aside(landed_before)
-            rows, days, versions = differences(sides, pending > 0)
+            rows, differing_days, versions = differences(sides, pending > 0)
     return Finding(
         table=table,
         rows=rows,
         pending=pending,
         future=future or 0,
-        days=days,
+        days=differing_days,
         left_out=left_out if has_values else (),
         repair=Repair(versions=versions, landed_before=landed_before),
     )
-
-
-def _planned(
-    table: Table,
-    description: Description,
-    settings: Settings,
-    warehouse: Warehouse,
-    landed_before: date,
-) -> ReadPlan:
-    """Plan to read the whole table; what is above an increasing cursor's marks is pending."""
-    days = days_of(table, description, settings.zone)
-    if days and days.is_increasing:
-        days = replace(days, marks=warehouse.marks(table), open_day=landed_before)
-    return plan_read(table, description, WHOLE, days, warehouse.dialect)
 
 
 def _due(table: Table, window: Window | None, landed_before: date | None) -> Window | None:

@@ -93,7 +93,7 @@ def differences(sides: Sides, has_pending: bool) -> tuple[int, tuple[Day, ...], 
 
 def _parts(sides: Sides) -> int:
     """Into how many buckets each day is to be divided."""
-    wanted = min(sides.rows // _BUCKET_ROWS, _BUCKETS)
+    wanted = min(sides.read.description.rows // _BUCKET_ROWS, _BUCKETS)
     if (days := sides.read.days) is None:
         return max(1, wanted)
     if days.is_increasing:

@@ -25,7 +25,6 @@ class Sides:
     Attributes:
         values: the columns whose values are compared as well as keys and versions.
         due: the days that are compared.
-        rows: about how many the source has.
     """
 
     source: mysql.Source
@@ -34,7 +33,6 @@ class Sides:
     read: ReadPlan
     values: tuple[RawColumn, ...]
     due: Window
-    rows: int
 
     @property
     def dialect(self) -> Dialect:

@@ -2,7 +2,7 @@
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import ClassVar, TypeAlias
 
@@ -36,12 +36,14 @@ class RawTables(Session, ABC):
         keep_writers_out: the statement that, until its transaction ends, makes other writers of
             `{relation}` wait; the first of the transaction, so that it sees what they wrote.
         literal_prefix: what precedes a string literal in which backslashes escape.
+        brought: those of the loader's own columns that every staged line has.
     """
 
     dialect: ClassVar[Dialect]
     clock: ClassVar[str]
     keep_writers_out: ClassVar[str]
     literal_prefix: ClassVar[str] = ""
+    brought: ClassVar[Sequence[str]] = (RUN_DATE, LOAD_ID, LOADED_AT)
 
     def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
         super().__init__(profile, settings.mysql.answer_seconds)
@@ -64,15 +66,9 @@ class RawTables(Session, ABC):
         """Write a text as a literal."""
         return self.literal_prefix + literal(text)
 
-    def _filled(self, table: Table) -> Collection[str]:
-        """List the loader's own columns that the raw table fills by itself."""
-        return ()
-
-    def line(self, table: Table, fields: Sequence[str]) -> tuple[str, ...]:
+    def line(self, fields: Sequence[str]) -> tuple[str, ...]:
         """List the fields of a staged line: those of a row, and the loader's own that it lacks."""
-        known = {*fields, *self._filled(table)}
-        own = (RUN_DATE, LOAD_ID, LOADED_AT)
-        return (*fields, *(name for name in own if name not in known))
+        return (*fields, *(name for name in self.brought if name not in fields))
 
     def relation(self, table: str) -> str:
         """Name a table of the raw schema."""

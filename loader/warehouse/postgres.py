@@ -1,6 +1,6 @@
 """Landing in PostgreSQL: what is staged goes into COPY FROM STDIN at the same time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
@@ -65,6 +65,7 @@ class Postgres(Warehouse):
     clock = "clock_timestamp() at time zone 'UTC'"
     keep_writers_out = "lock {relation} in share row exclusive mode"  # readers are not kept out
     literal_prefix = "E"
+    brought = (RUN_DATE,)
 
     # Of one instant; with memory for the keys that were landed more than once. The planner knows
     # nothing of a load that has just been copied, takes it for one row, and would look its keys up
@@ -102,16 +103,6 @@ class Postgres(Warehouse):
             f"a row may be longer than the {_ROW_BYTES:,} bytes that PostgreSQL keeps of one, and "
             f"would be refused: {_LEAVE_OUT.lower()}"
         )
-
-    def _filled(self, table: Table) -> Collection[str]:
-        """List those with a default; a table that an older loader made is filled by its lines."""
-        if not self.raw_columns(table.name):
-            return _FILLED
-        found = self.execute(
-            "select attname from pg_attribute where attrelid = %s::regclass and atthasdef",
-            (self.relation(table.name),),
-        )
-        return [name for (name,) in found if name in _FILLED]
 
     def _after_copy(self, landing: Landing) -> list[str]:
         relation, present = self.relation(landing.table.name), self.raw_columns(landing.table.name)

@@ -123,7 +123,7 @@ def test_the_loader_connects_to_postgresql_with_what_dbt_does(monkeypatch, keys)
         "dbname": "d", "schema": "s", "threads": 4, **keys,
     }  # fmt: skip
     output = {key: value for key, value in output.items() if value is not None}
-    profile = declared.Profile(target="t", type="postgres", schema="s", output=output)
+    profile = declared.Profile(target="t", type="postgres", output=output)
     connecting.connect(profile, answer_seconds=60)
     connecting.open_by_adapter(profile, seconds=60)
     ours, theirs = asked
@@ -133,7 +133,7 @@ def test_the_loader_connects_to_postgresql_with_what_dbt_does(monkeypatch, keys)
 
 def test_a_target_without_a_user_is_refused_by_the_name_of_the_key():
     output = {"type": "postgres", "host": "h", "port": 5432, "password": "hunter2", "dbname": "d"}
-    profile = declared.Profile(target="t", type="postgres", schema="s", output=output)
+    profile = declared.Profile(target="t", type="postgres", output=output)
     with pytest.raises(ConfigError, match="Target t is not what postgres needs") as refused:
         connecting.connect(profile, answer_seconds=60)
     assert "hunter2" not in str(refused.value)

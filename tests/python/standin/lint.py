@@ -100,7 +100,7 @@ def _loader_statements() -> Iterator[str]:
             raw_column(Column(name=name, data_type="int", column_type="int"), REDSHIFT)
             for name in sorted(names)
         ]
-        line = warehouse.line(table, [*names, RUN_DATE])
+        line = warehouse.line([*names, RUN_DATE])
         form = warehouse.form(columns, load.load_id)
         landing = Landing(table=table, load=load, line=line, form=form)
         statements = warehouse.create_statements(table, columns)
