@@ -99,10 +99,7 @@ class Chooser:
             primary_key=found.key,
             policies=policies,
         )
-        try:
-            check_declaration(_decided(table), found.description, self.dialect, lambda _: ())
-        except SourceError as error:
-            why = error.fact.removeprefix(f"{found.place}: ").rstrip(".")
+        if why := self._why_not(table, found):
             return Proposal(found=found, table=None, remarks=(why,))
         if found.key:
             plan = partial(self._plan, found=found)
@@ -122,11 +119,19 @@ class Chooser:
     def _compared(self, table: Table, found: Found) -> tuple[Table, list[str]]:
         """Have a load compare a table, unless one of its columns forbids it."""
         compared = replace(table, is_compared=True)
-        try:
-            check_declaration(_decided(compared), found.description, self.dialect, lambda _: ())
-        except SourceError as error:
-            return table, [error.fact.removeprefix(f"{found.place}: ").rstrip(".")]
+        if why := self._why_not(compared, found):
+            return table, [why]
         return compared, ["a load reads all of it on both sides, and lands what differs"]
+
+    def _why_not(self, table: Table, found: Found) -> str:
+        """Say why a table cannot be declared so, once somebody has decided what is personal."""
+        policies = {name: replace(policy, pii=False) for name, policy in table.policies.items()}
+        decided = replace(table, policies=policies)
+        try:
+            check_declaration(decided, found.description, self.dialect, lambda _: ())
+        except SourceError as error:
+            return error.fact.removeprefix(f"{found.place}: ").rstrip(".")
+        return ""
 
     def _policies(self, found: Found) -> tuple[dict[str, Policy], list[str]]:
         """Say of every column that cannot land as it is how it lands, and why."""
@@ -149,7 +154,7 @@ class Chooser:
 
     def _refused_values(self, table: Table, found: Found) -> list[str]:
         """Count the values that the warehouse cannot hold, and name the policy that helps."""
-        if found.description.rows > COUNTED_MOST or found.is_view:
+        if found.description.rows > COUNTED_MOST or found.description.is_view:
             return ["what its values hold was not looked at, because it is large or a view"]
         read = self._plan(table, found)
         columns = read.columns
@@ -192,9 +197,3 @@ def raw_name(found: Found, dialect: Dialect, taken: Collection[str]) -> str:
         name.encode()[: dialect.name_bytes - len(end)].decode(errors="ignore") + end for end in ends
     )
     return next(each for each in shortened if each not in taken)
-
-
-def _decided(table: Table) -> Table:
-    """The table as if somebody had decided about what is personal."""
-    policies = {name: replace(policy, pii=False) for name, policy in table.policies.items()}
-    return replace(table, policies=policies)

@@ -17,16 +17,14 @@ _SERVERS_OWN = {"information_schema", "mysql", "performance_schema", "sys"}
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A table or a view that MySQL has.
+    """A table or a view that MySQL has; views are found by their whole name alone.
 
     Attributes:
-        is_view: whether it is one; views are found by their whole name alone.
         comment: what MySQL says of a table; empty without.
     """
 
     database: str
     name: str
-    is_view: bool
     comment: str
     description: Description
 
@@ -68,7 +66,6 @@ def survey(
         Found(
             database=database,
             name=name,
-            is_view="VIEW" in kind,
             comment="" if "VIEW" in kind else comment,
             description=mysql.describe(
                 source, Table(name=name, database=database, source=name, primary_key=())

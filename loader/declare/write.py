@@ -214,11 +214,9 @@ def _prose(text: str) -> str:
 
 
 def _meta(policy: Policy) -> dict[str, Any]:
-    loader: dict[str, Any] = {"mask": policy.mask} if policy.mask else {}
-    if policy.on_unrepresentable:
-        loader["on_unrepresentable"] = policy.on_unrepresentable
-    pii = {"pii": True} if policy.pii else {}
-    return {**pii, **({"loader": loader} if loader else {})}
+    loader = {"mask": policy.mask, "on_unrepresentable": policy.on_unrepresentable}
+    meta = {"pii": policy.pii, "loader": {key: value for key, value in loader.items() if value}}
+    return {key: value for key, value in meta.items() if value}
 
 
 def entry(content: Mapping[str, Any], indent: int) -> str:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
-from loader.errors import LoaderError
+from loader.errors import LoaderError, SourceError
 from loader.load.job import Job
 from loader.load.jobs import today_in
 from loader.load.plan import new_load, plan_load
@@ -35,7 +36,8 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
     source = _look(f"MySQL {settings.mysql.host}:{settings.mysql.port}", lambda: _version(settings))
     yield source
     if source.passed:
-        yield from (_table(table, settings, warehouse) for table in tables)
+        for table in tables:
+            yield _look(f"table {table.name}", partial(_table, table, settings, warehouse))
     yield _look(
         f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
         lambda: check_access(s3.connect(settings.stage), settings.stage),
@@ -61,8 +63,9 @@ def _version(settings: Settings) -> str:
         return mysql.version(source)
 
 
-def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
-    what, today = f"table {table.name}", today_in(settings)
+def _table(table: Table, settings: Settings, warehouse: Warehouse) -> str:
+    """Plan to land a day of a table, and say what should be known of it before."""
+    today = today_in(settings)
     window = Window(today, today + DAY) if table.cursor else WHOLE
     job = Job(table=table, window=window, mode="run_date")
     try:
@@ -70,10 +73,14 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
             read, _ = plan_load(job, new_load(job, ""), source, warehouse, settings)
             mysql.check_cursor(source, table, read)
             future = mysql.count_future(source, read)
-    except LoaderError as error:
+    finally:
         warehouse.release()
-        return Check(what, False, error.fact, error.remedy)
     description = read.description
+    if description.engine.lower() not in ("innodb", ""):
+        raise SourceError(
+            f"the engine {description.engine} has no snapshots, so counts may differ",
+            "Convert the table to InnoDB, or load when nobody writes.",
+        )
     finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
     if doubt := warehouse.doubt(read.columns):
         finding += f"; {doubt}"
@@ -81,11 +88,4 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> Check:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
     if cost := cost_of_windows(table, description):
         finding += f"; warning: {cost}"
-    if description.engine.lower() not in ("innodb", ""):
-        return Check(
-            what,
-            False,
-            f"the engine {description.engine} has no snapshots, so counts may differ",
-            "Convert the table to InnoDB, or load when nobody writes.",
-        )
-    return Check(what, finding=finding)
+    return finding

@@ -130,12 +130,16 @@ def unwatched() -> Iterator[Watcher]:
 def unexpected(
     error: Exception, left: str = "nothing was landed", table: Table | None = None
 ) -> LoaderError:
-    """A fault of the loader's own; its text is not shown, because nobody knows what it holds.
+    """Make a fault of the loader's own of an error, unless it was raised on purpose.
+
+    The text of such a fault is not shown, because nobody knows what it holds.
 
     Args:
         left: what stays as it was.
         table: the table that was being read, landed or compared.
     """
+    if isinstance(error, LoaderError):
+        return error
     at = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{table.name}: " if table else ""
     return LoaderError(

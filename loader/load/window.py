@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from loader.errors import LandingError, LoaderError, SourceError
+from loader.errors import LandingError, SourceError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
 from loader.load.plan import new_load, plan_load
 from loader.load.repair import count_repaired, read_repaired
@@ -39,9 +39,7 @@ def load_window(job: Job, route: Route, watcher: Watcher) -> Outcome:
         try:
             return Outcome(job=job, load=_attempt(job, route, watcher, begun.append))
         except Exception as caught:
-            error = (
-                caught if isinstance(caught, LoaderError) else unexpected(caught, table=job.table)
-            )
+            error = unexpected(caught, table=job.table)
         may_pass = isinstance(error, LandingError) and is_transient(error)
         if seconds is None or not begun or not may_pass or route.stop.because:
             break

@@ -9,7 +9,7 @@ from datetime import date
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
-from loader.errors import LandingError, LoaderError, RepairError, SourceError
+from loader.errors import LandingError, RepairError, SourceError
 from loader.load.job import Job, unexpected
 from loader.load.plan import days_landed
 from loader.load.repair import Repair
@@ -55,10 +55,7 @@ def compare(
         try:
             found = _compare(table, settings, warehouse, window, with_values)
         except Exception as error:
-            why = error
-            if not isinstance(why, LoaderError):
-                why = unexpected(error, "nothing was compared", table)
-            found = Finding(table=table, error=why)
+            found = Finding(table=table, error=unexpected(error, "nothing was compared", table))
     return replace(found, seconds=time.monotonic() - began)
 
 

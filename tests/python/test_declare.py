@@ -222,7 +222,7 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
 
 
 def found(name):
-    return Found(database="Shop", name=name, is_view=False, comment="", description=None)
+    return Found(database="Shop", name=name, comment="", description=None)
 
 
 @pytest.mark.parametrize(
