@@ -103,13 +103,13 @@ class Chooser:
             return Proposal(found=found, table=None, remarks=(why,))
         if found.key:
             plan = partial(self._plan, found=found)
-            cursor, told = choose_cursor(self.source, table, found, plan, COUNTED_MOST)
-            remarks += told
+            cursor, notes = choose_cursor(self.source, table, found, plan, COUNTED_MOST)
+            remarks += notes
             if cursor:
                 table = replace(table, cursor=cursor, lookback_days=1)
             elif found.description.rows >= COMPARED_LEAST:
-                table, told = self._compared(table, found)
-                remarks += told
+                table, notes = self._compared(table, found)
+                remarks += notes
         flags = (each for each in found.description.columns if each.data_type in _FLAGS)
         deleted = next((each.name for each in flags if _FLAG.fullmatch(each.name.lower())), None)
         table = replace(table, deleted=deleted)

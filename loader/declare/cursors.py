@@ -90,7 +90,7 @@ def _tells_addition(name: str) -> bool:
 
 
 def _sort(column: Column) -> int:
-    """Tell columns apart that no list may mix; 0 for one that is none of a cursor."""
+    """Number the sorts of columns that no list may mix; 0 for one that cannot be a cursor."""
     match column.data_type:
         case "datetime" | "timestamp":
             return 1
@@ -107,7 +107,7 @@ def _with_kind(
     """Tell by the least and the largest value what integers count.
 
     Raises:
-        SourceError: they are none of a time, or there are none.
+        SourceError: they are no times, or there are no values.
     """
     cursor = Cursor(columns=tuple(column.name for column in columns))
     if _sort(columns[0]) != 3:  # noqa: PLR2004 - integers

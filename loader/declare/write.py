@@ -24,7 +24,7 @@ version: 2
 
 sources:
   - name: {source}
-    description: {told}
+    description: {description}
     schema: {schema}
     config:
       loaded_at_field: _loaded_at
@@ -83,9 +83,9 @@ def new_files(project_dir: Path, schema: str, proposals: Sequence[Proposal]) -> 
     folder = project_dir / "models"
     for name, own in databases.items():
         meant = ", ".join(dict.fromkeys(each.found.database for each, _ in own))
-        told = f"Tables of {meant} as the loader landed them. Read those in core, not these."
+        text = f"Tables of {meant} as the loader landed them. Read those in core, not these."
         head = _SOURCES_HEAD.format(
-            source=SOURCE, told=_quoted(_prose(told)), schema=_quoted(schema)
+            source=SOURCE, description=_quoted(_prose(text)), schema=_quoted(schema)
         )
         for _, table in own:
             models[folder / "core" / f"{table.name}.sql"] = core_model(table, package)

@@ -148,8 +148,8 @@ def requested_window(dates: Dates, today: date) -> Window | None:
         today: the current day in the declared time zone.
 
     Raises:
-        CommandLineError: options that exclude each other, a date that is none, an end that is not
-            after its start, or a day that has not begun.
+        CommandLineError: options that exclude each other, a date that does not exist, an end that
+            is not after its start, or a day that has not begun.
     """
     run_date, start_date, end_date, full_refresh = dates
     is_range = start_date is not None or end_date is not None

@@ -164,7 +164,7 @@ class Days:
         return chosen
 
     def _instant(self, column: Column, value: str) -> str:
-        """Write a value as an instant; NULL for digits that are none."""
+        """Write a value as an instant; NULL for digits that are no date."""
         if self.unit:
             count = f"{value} / 1000" if self.cursor.kind == "milliseconds" else value
             part = "microsecond" if self.cursor.kind == "microseconds" else "second"

@@ -31,7 +31,7 @@ def check_declaration(
     Raises:
         ConfigError: a column is personal, and nothing says how its values may land.
         SourceError: a key, cursor or soft-delete column is not there or not fit for its use,
-            a name is none that the warehouse takes, or no column is left to read.
+            the warehouse does not take a name, or no column is left to read.
     """
     where = table.place
     check_consent(where, table.policies)

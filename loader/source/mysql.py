@@ -8,9 +8,12 @@ to 9.7 and MariaDB 10.6 and newer run them alike.
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import pymysql
+from pymysql.cursors import DictCursor
 
 from loader import lines
 from loader.declared.settings import MySQLSettings
@@ -121,29 +124,19 @@ def describe(connection: Source, table: Table) -> Description:
     with suppress(pymysql.err.Error):  # what is missing is said below
         # Without one, all that MySQL says of a function it lacks is "No database selected".
         connection.select_db(table.database)
-    with connection.cursor() as cursor:
-        # Read by position, because MySQL 8 heads these columns in upper case.
-        cursor.execute(
-            "select column_name, data_type, column_type, character_maximum_length, "
-            "numeric_precision, numeric_scale, character_set_name, is_nullable, "
-            "lower(extra) like '%%on update current_timestamp%%' from information_schema.columns "
+    with connection.cursor(DictCursor) as named:
+        named.execute(
+            "select column_name as name, lower(data_type) as data_type, "
+            "lower(column_type) as column_type, character_maximum_length as length, "
+            "numeric_precision as `precision`, numeric_scale as scale, "
+            "character_set_name as charset, is_nullable = 'YES' as nullable, "
+            "lower(extra) like '%%on update current_timestamp%%' as is_touched "
+            "from information_schema.columns "
             "where table_schema = %s and table_name = %s order by ordinal_position",
             place,
         )
-        columns = tuple(
-            Column(
-                name=name,
-                data_type=kind.lower(),
-                column_type=whole.lower(),
-                length=length,
-                precision=precision,
-                scale=scale,
-                charset=charset,
-                nullable=nullable == "YES",
-                is_touched=bool(touched),
-            )
-            for name, kind, whole, length, precision, scale, charset, nullable, touched in cursor
-        )
+        columns = tuple(Column(**row) for row in named)
+    with connection.cursor() as cursor:
         cursor.execute(
             f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
             "from information_schema.statistics "
@@ -187,20 +180,15 @@ def keys_of(
     >>> keys_of([("PRIMARY", 0, "ID", "", 1), ("u", 0, None, "", 1), ("i", 1, "b", "", 0)])
     ((('id',),), frozenset({'id'}))
     """
-    indexes: dict[str, list[tuple[str, bool]]] = {}
-    leading = set[str]()
-    for index, non_unique, column, nullable, is_used in parts:
-        if is_used and index not in indexes:
-            leading.add((column or "").lower())
-        is_unique = not non_unique and column is not None and nullable != "YES"
-        indexes.setdefault(index, []).append(((column or "").lower(), is_unique))
-    unique = {
-        index: tuple(column for column, _ in columns)
-        for index, columns in indexes.items()
-        if all(is_unique for _, is_unique in columns)
-    }
-    first = sorted(unique, key=lambda index: (index != "PRIMARY", len(unique[index])))
-    return tuple(map(unique.__getitem__, first)), frozenset(leading - {""})
+    unique, leading = list[tuple[bool, int, tuple[str, ...]]](), set[str]()
+    for index, group in groupby(parts, itemgetter(0)):
+        columns = list(group)
+        names = tuple((column or "").lower() for _, _, column, *_ in columns)
+        if all(column and not (many or null == "YES") for _, many, column, null, _ in columns):
+            unique.append((index != "PRIMARY", len(names), names))
+        leading |= {names[0]} if columns[0][-1] else set()
+    first = sorted(unique, key=itemgetter(0, 1))
+    return tuple(names for *_, names in first), frozenset(leading - {""})
 
 
 def version(connection: Source) -> str:

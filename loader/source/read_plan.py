@@ -117,7 +117,7 @@ class ReadPlan:
 
     @property
     def repeated_key(self) -> str:
-        """Write the one that shows a key of a view which is none; no hash of a value is shown."""
+        """Write the one that finds a key that a view has twice, or without a value."""
         shown = ", ', ', ".join(
             "'(hashed)'" if each.type == HASH else f"coalesce(min({each.text}), 'NULL')"
             for each in self.key
@@ -142,7 +142,7 @@ def days_of(table: Table, description: Description, zone: Zone) -> Days | None:
 
 
 def cost_of_windows(table: Table, description: Description) -> str:
-    """Say what each window costs for want of an index on the cursor; empty if none is wanting."""
+    """Say what each window costs because its cursor has no index; empty if it has one."""
     columns = table.cursor.columns if table.cursor and not description.is_view else ()
     if not (bare := [each for each in columns if each.lower() not in description.leading]):
         return ""

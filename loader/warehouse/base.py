@@ -214,7 +214,7 @@ class Warehouse(RawTables):
         ends without that.
 
         Args:
-            say: told of every change to the table's columns.
+            say: called with a sentence on every change to the table's columns.
 
         Returns:
             How many rows COPY reports.

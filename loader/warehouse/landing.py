@@ -41,7 +41,7 @@ class Landing:
     def replacing(self, relation: str) -> list[str]:
         """Write what becomes of older rows once the new ones are copied in, and the last count.
 
-        Of a window: COPY comes first, so that its rows that are not among the new ones can be told:
+        Of a window: COPY comes first, so that its rows that are not among the new ones are known:
         they moved to a later window, or were deleted; nobody can say which yet. Their last known
         version stays in the raw table outside any window (`_run_date` is NULL) until a landing of
         the whole table or a repair settles it. The rest of the old window is deleted. DELETE, not
