@@ -83,7 +83,7 @@ def _attempt(job: Job, route: Route, watcher: Watcher, begin: Callable[[Load], N
 def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Watcher) -> Load:
     """Read, stage and land; a warehouse that copies what is read does so at the same time."""
     table, settings = job.table, route.settings
-    staging = Staging(route.stage, settings.stage, table.name, load.load_id, warehouse.owner)
+    staging = Staging(route.stage, settings.stage, table.name, load.load_id)
     copied: Future[int] | None = None
     with ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land") as lander, staging:
         try:

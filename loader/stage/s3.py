@@ -98,15 +98,14 @@ def folder_of(settings: StageSettings, table: str, load_id: str = "") -> str:
     return "/".join(filter(None, (settings.prefix, table, load_id)))
 
 
-def sweep(client: "S3Client", settings: StageSettings, table: str, owner: str) -> None:
+def sweep(client: "S3Client", settings: StageSettings, table: str, load_id: str) -> None:
     """Remove what killed loads of a table left behind; the caller holds the table's lock.
 
-    Args:
-        owner: the end of this warehouse's load ids; other warehouses may share the bucket.
+    Other warehouses may share the bucket; the ids of one's loads have the same end.
     """
     if settings.keep != "never":
         return
-    bucket = settings.bucket
+    bucket, owner = settings.bucket, load_id.rpartition("-")[2]
     prefix = folder_of(settings, table) + "/"
     # Listing is not among the rights that a load needs.
     with contextlib.suppress(StageError), explained(bucket):

@@ -37,11 +37,10 @@ class Staging:
     """The folder of one load: `prefix/table/load_id/`.
 
     Used with `with`: on the way out it removes its files, or leaves them as the setting says.
+    Before the first upload it removes what killed loads have left; the table is locked.
 
     Args:
         client: gives the client of S3.
-        owner: the end of this warehouse's load ids; before the first upload, what killed loads of
-            it have left of the table is removed. The caller holds the table's lock.
 
     Attributes:
         parts: those that are uploaded, in order.
@@ -51,23 +50,16 @@ class Staging:
     """
 
     def __init__(
-        self,
-        client: "Callable[[], S3Client]",
-        settings: StageSettings,
-        table: str,
-        load_id: str,
-        owner: str = "",
+        self, client: "Callable[[], S3Client]", settings: StageSettings, table: str, load_id: str
     ) -> None:
         self._client = client
         self._settings = settings
+        self._table, self._load_id = table, load_id
         self.folder = folder_of(settings, table, load_id)
         self.parts: list[Part] = []
         self.feed: BinaryIO | None = None
         self.rows_to_come = 0
         self._written: list[str] = []
-        self._sweep: Callable[[], None] | None = None
-        if owner:
-            self._sweep = lambda: sweep(client(), settings, table, owner)
         self._open_part()
 
     def __enter__(self) -> Self:
@@ -126,8 +118,9 @@ class Staging:
             }
             for part in self.parts
         ]
-        key = f"{self.folder}/manifest.json"
-        self._upload(key, json.dumps({"entries": entries}, indent=1).encode())
+        self._upload(
+            f"{self.folder}/manifest.json", json.dumps({"entries": entries}, indent=1).encode()
+        )
 
     def _is_full(self) -> bool:
         """Whether the open part has its share of the rows that are left for it and the next ones.
@@ -159,8 +152,8 @@ class Staging:
         settings, extra = self._settings, dict[str, Any]()
         if settings.kms_key_id:
             extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
-        if self._sweep and not self._written:
-            self._sweep()
+        if not self._written:
+            sweep(self._client(), settings, self._table, self._load_id)
         self._written.append(key)
         with explained(settings.bucket):
             self._client().put_object(Body=data, Bucket=settings.bucket, Key=key, **extra)  # type: ignore[arg-type]
