@@ -30,6 +30,12 @@ _KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
+def _landed_value(column: RawColumn) -> str:
+    """Write a raw column as the type that the source has now; the raw one may be wider."""
+    name = f"landed.{quote(column.name)}"
+    return name if kind_of(column) in ("text", "bytes") else f"cast({name} as {column.type})"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     """How a server writes what a digest is made of; in a template, `{}` is the value.
@@ -50,19 +56,19 @@ class Dialect:
         joined: writes several texts as one.
     """
 
-    value: Callable[[RawColumn], str]
-    whole: str
+    value: Callable[[RawColumn], str] = _landed_value
+    whole: str = "cast({} as bigint)"
     micros: str
     bits: str
     sha256: str
     number: str
-    shown: str
+    shown: str = "cast({} as varchar)"
     texts: Mapping[str, str]
     bytes_of: str = ""
-    instant: str = ""
+    instant: str = "(to_timestamp({}, 'YYYYMMDDHH24MISS') at time zone 'UTC')"
     decoded: str = ""
-    null: str
-    joined: Callable[[Sequence[str]], str]
+    null: str = "chr(30)"
+    joined: Callable[[Sequence[str]], str] = " || chr(31) || ".join
 
 
 MYSQL = Dialect(
@@ -77,35 +83,13 @@ MYSQL = Dialect(
     null="0x1E",
     joined=lambda texts: f"concat_ws(0x1F, {', '.join(texts)})",
 )
-
-
-def _landed_value(column: RawColumn) -> str:
-    """Write a raw column as the type that the source has now; the raw one may be wider."""
-    name = f"landed.{quote(column.name)}"
-    return name if kind_of(column) in ("text", "bytes") else f"cast({name} as {column.type})"
-
-
-def _warehouse(hexadecimal: str, **templates: str) -> Dialect:
-    """Make a dialect of what the two warehouses have in common and what they have not."""
-    return Dialect(
-        value=_landed_value,
-        whole="cast({} as bigint)",
-        shown="cast({} as varchar)",
-        texts={
-            "text": "{}",
-            "bytes": hexadecimal,
-            "date": "to_char({}, 'YYYY-MM-DD')",
-            "timestamp": "to_char({}, 'YYYY-MM-DD HH24:MI:SS.US')",
-        },
-        instant="(to_timestamp({}, 'YYYYMMDDHH24MISS') at time zone 'UTC')",
-        null="chr(30)",
-        joined=" || chr(31) || ".join,
-        **templates,
-    )
-
-
-POSTGRES = _warehouse(
-    "'\\x' || upper(encode({}, 'hex'))",
+_TEXTS = {
+    "text": "{}",
+    "date": "to_char({}, 'YYYY-MM-DD')",
+    "timestamp": "to_char({}, 'YYYY-MM-DD HH24:MI:SS.US')",
+}
+POSTGRES = Dialect(
+    texts={**_TEXTS, "bytes": "'\\x' || upper(encode({}, 'hex'))"},
     bytes_of="cast({} as bytea)",
     decoded="convert_from({}, 'UTF8')",
     # By day and time: EXTRACT(EPOCH) costs twice as much.
@@ -118,8 +102,8 @@ POSTGRES = _warehouse(
     number="cast(cast('x' || {} as bit(48)) as bigint)",
 )
 # [Redshift: FROM_VARBYTE, FROM_HEX, DATEDIFF, SHA2, STRTOL; ST_AsHexWKB: five bytes come before]
-REDSHIFT = _warehouse(
-    "upper(from_varbyte({}, 'hex'))",
+REDSHIFT = Dialect(
+    texts={**_TEXTS, "bytes": "upper(from_varbyte({}, 'hex'))"},
     bytes_of="from_hex({})",
     decoded="from_varbyte({}, 'utf8')",
     micros="datediff(microsecond, timestamp '1970-01-01', cast({} as timestamp))",
