@@ -138,18 +138,13 @@ def previews(
     """Say of every job what it would do, or what would stop it; touch nothing."""
     for job in jobs:
         try:
-            yield preview(job, settings, warehouse)
+            yield _preview(job, settings, warehouse)
         except LoaderError as error:
             warehouse.release()
             yield Outcome(job=job, load=None, error=error)
 
 
-def preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
-    """Say what landing a window would do, and touch nothing.
-
-    Raises:
-        ConfigError, SourceError, LandingError: what would stop the load before it reads.
-    """
+def _preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     table = job.table
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
         read, landing = plan_load(job, new_load(job, "<load_id>"), source, warehouse, settings)

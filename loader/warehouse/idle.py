@@ -21,7 +21,7 @@ def connections_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        _end(_waiting.pop())
+        _end(*(each for _, each, _ in _waiting.pop()))
 
 
 def keep(connection: Any, process: int) -> None:
@@ -29,7 +29,7 @@ def keep(connection: Any, process: int) -> None:
     try:
         _waiting[-1].append((time.monotonic(), connection, process))
     except IndexError:
-        _end([(0, connection, process)])
+        _end(connection)
 
 
 def take_on() -> tuple[Any, int] | None:
@@ -39,19 +39,19 @@ def take_on() -> tuple[Any, int] | None:
             since, connection, process = _waiting[-1].pop()
             if time.monotonic() - since < _SECONDS and lines.is_kept(connection):
                 return connection, process
-            _end([(0, connection, process)])
+            _end(connection)
     return None
 
 
 def give_up(connection: Any) -> None:
     """End a connection that broke, and those at rest: what broke it may have broken them."""
-    _end([(0, connection, 0)])
+    _end(connection)
     if _waiting:
         ended, _waiting[-1] = _waiting[-1], []
-        _end(ended)
+        _end(*(each for _, each, _ in ended))
 
 
-def _end(connections: list[tuple[float, Any, int]]) -> None:
-    for _, connection, _ in connections:
+def _end(*connections: Any) -> None:
+    for each in connections:
         with suppress(Exception):
-            connection.close()
+            each.close()
