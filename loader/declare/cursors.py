@@ -115,7 +115,7 @@ def _with_kind(
     kinds, remarks = set[str](), list[str]()
     place = f"{quote_mysql(table.database)}.{quote_mysql(table.source)}"
     for column in columns:
-        name = quote_mysql(column.name)
+        name = column.quoted
         query = f"select min({name}), max({name}) from {place}{where(f'{name} > 0')}"
         ((least, most),) = mysql.fetch(source, query)
         kind = _kind(least, most)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from loader.declared.tables import DIGITS, INCREASING, Cursor
 from loader.declared.windows import FIRST_CHANGE, LAST_CHANGE, Window, Zone
-from loader.source.texts import TEXTS, Column, as_bytes, is_number, quote_mysql
+from loader.source.texts import TEXTS, Column, as_bytes, is_number
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _MICROS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1, INCREASING: 1}
@@ -65,22 +65,22 @@ class Days:
     def day(self) -> str:
         """Write the expression of the day that a row belongs to."""
         if not self.is_increasing:
-            return self._first(lambda column, name: self._day_of(self._instant(column, name)))
+            return self._first(lambda column: self._day_of(self._instant(column, column.quoted)))
         days = ", ".join(f"'{day}'" for day in (*(day for day, _ in self.marks), self.open_day))
         after = ", ".join(str(most + 1) for _, most in self.marks)
         # It is looked up in halves. [MySQL: INTERVAL()]
-        number = f"interval({quote_mysql(self.columns[0].name)}, {after})"
+        number = f"interval({self.columns[0].quoted}, {after})"
         return f"cast({f'elt(1 + {number}, {days})' if self.marks else days} as date)"
 
     @property
     def version(self) -> str:
         """Write the expression of a row's version."""
-        return self._first(self._version)
+        return self._first(lambda column: self._version(column, column.quoted))
 
     @property
     def value(self) -> str:
         """Write the expression of the column that counts."""
-        return self._first(lambda _, name: name)
+        return self._first(lambda column: column.quoted)
 
     def within(self, window: Window) -> str:
         """Write a window as ranges on the bare columns, so that their indexes serve it.
@@ -88,17 +88,16 @@ class Days:
         Args:
             window: may lack its start or its end.
         """
-        return self._any_of(lambda column, name: self._range(column, name, window))
+        return self._any_of(lambda column: self._range(column, window))
 
     @property
     def missing(self) -> str:
         """Write the condition of a row that no window holds."""
-        last = self.columns[-1]
 
-        def outside(column: Column, name: str) -> str:
-            least, most = self._bounds(column)
+        def outside(column: Column) -> str:
+            name, (least, most) = column.quoted, self._bounds(column)
             conditions = [
-                f"{name} is null" if column is last else "",
+                f"{name} is null" if column is self.columns[-1] else "",
                 f"{name} < {least}" if least else "",
                 f"{name} > {most}" if most else "",
             ]
@@ -117,50 +116,45 @@ class Days:
 
     def refused(self, column: Column) -> str:
         """Write the condition of a value that counts and is no instant; empty if all are."""
-        names = [quote_mysql(each.name) for each in self.columns]
         if column not in self.columns or not self.is_digits:
             return ""
-        place = self.columns.index(column)
-        before = f"coalesce({', '.join(names[:place])}) is null and " if place else ""
-        return f"{before}{self._instant(column, names[place])} is null"
+        return f"{self._counts(column)}{self._instant(column, column.quoted)} is null"
 
     def spans(self, source: str, window: Window) -> list[str]:
         """Write queries for the least and the largest version in a window, one a column."""
 
         def span(column: Column) -> str:
-            name = quote_mysql(column.name)
-            ends = ", ".join(self._version(column, f"{end}({name})") for end in ("min", "max"))
-            return f"select {ends} from {source}{where(self._range(column, name, window))}"
+            ends = (self._version(column, f"{end}({column.quoted})") for end in ("min", "max"))
+            return f"select {', '.join(ends)} from {source}{where(self._range(column, window))}"
 
         return [span(column) for column in self.columns]
 
-    def _range(self, column: Column, name: str, window: Window) -> str:
+    def _range(self, column: Column, window: Window) -> str:
         return " and ".join(
-            f"{name} {compares} {_literal(column, self.shown(edge))}"
+            f"{column.quoted} {compares} {_literal(column, self.shown(edge))}"
             for compares, edge in self.edges(window)
         )
 
-    def _any_of(self, condition: Callable[[Column, str], str]) -> str:
-        """Write that a condition holds of the first column that is not NULL.
+    def _counts(self, column: Column) -> str:
+        """Write that the columns before one are NULL, with an `and` after it.
 
-        That the others are NULL is asked of an expression of theirs: MySQL would rather read all
-        NULLs of an index than the range of the next one.
+        It is asked of an expression of theirs: of bare columns MySQL would rather read all NULLs of
+        an index than the range of the next one.
         """
-        conditions, names = list[str](), list[str]()
-        for column in self.columns:
-            name = quote_mysql(column.name)
-            before = f"coalesce({', '.join(names)}) is null and " if names else ""
-            conditions.append(before + condition(column, name))
-            names.append(name)
-        return conditions[0] if len(names) == 1 else f"({' or '.join(conditions)})"
+        before = [each.quoted for each in self.columns[: self.columns.index(column)]]
+        return f"coalesce({', '.join(before)}) is null and " if before else ""
 
-    def _first(self, expression: Callable[[Column, str], str]) -> str:
+    def _any_of(self, condition: Callable[[Column], str]) -> str:
+        """Write that a condition holds of the first column that is not NULL."""
+        conditions = [self._counts(column) + condition(column) for column in self.columns]
+        return f"({' or '.join(conditions)})" if len(conditions) > 1 else conditions[0]
+
+    def _first(self, expression: Callable[[Column], str]) -> str:
         """Write the expression of the first column that is not NULL."""
         *others, last = self.columns
-        chosen = expression(last, quote_mysql(last.name))
+        chosen = expression(last)
         for column in reversed(others):
-            name = quote_mysql(column.name)
-            chosen = f"if({name} is null, {chosen}, {expression(column, name)})"
+            chosen = f"if({column.quoted} is null, {chosen}, {expression(column)})"
         return chosen
 
     def _instant(self, column: Column, value: str) -> str:

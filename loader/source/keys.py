@@ -8,7 +8,7 @@ from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.read_plan import ReadPlan
 from loader.source.texts import BINARIES, is_number
-from loader.source.types import Column, as_bytes, quote_mysql
+from loader.source.types import Column, as_bytes
 
 Key: TypeAlias = tuple[str, ...]
 """The texts of a key's columns."""
@@ -36,7 +36,7 @@ def among(read: ReadPlan, keys: Iterable[Key]) -> str:
 
     MySQL compares as the columns' collations say: rows of other keys may be found as well.
     """
-    names = [quote_mysql(each.column.name) for each in read.key]
+    names = [each.column.quoted for each in read.key]
     literals = (
         [_literal(each.column, text) for each, text in zip(read.key, key, strict=True)]
         for key in keys

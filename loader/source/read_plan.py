@@ -122,7 +122,7 @@ class ReadPlan:
             "'(hashed)'" if each.type == HASH else f"coalesce(min({each.text}), 'NULL')"
             for each in self.key
         )
-        names = [quote_mysql(each.column.name) for each in self.key]
+        names = [each.column.quoted for each in self.key]
         is_wrong = " or ".join(["count(*) > 1", *(f"{name} is null" for name in names)])
         found = self.select(f"convert(concat('(', {shown}, ')') using utf8mb4)")
         return f"{found} group by {', '.join(names)} having {is_wrong} limit 1"
@@ -168,7 +168,7 @@ def plan_read(
     read = read_columns(table, description)
     columns = {each.name.lower(): _raw_column(table, each, dialect, days) for each in read}
     expressions = [
-        f"if({quote_mysql(each.column.name)} is null, {marker(NULL)}, {each.text})"
+        f"if({each.column.quoted} is null, {marker(NULL)}, {each.text})"
         if each.column.nullable
         else each.text
         for each in columns.values()

@@ -41,6 +41,11 @@ class Column:
     nullable: bool = True
     is_touched: bool = False
 
+    @property
+    def quoted(self) -> str:
+        """Its name as an identifier of MySQL's."""
+        return quote_mysql(self.name)
+
 
 def quote_mysql(name: str) -> str:
     """A MySQL identifier in backticks. [Schema Object Names]."""
@@ -55,7 +60,7 @@ def exact_text(column: Column) -> str:  # noqa: C901, PLR0911 - one line a type
     Returns:
         A MySQL expression, whose bytes are the text in UTF-8.
     """
-    quoted = quote_mysql(column.name)
+    quoted = column.quoted
     match column.data_type:
         case "decimal" if "zerofill" in column.column_type:
             return f"cast({quoted} as decimal({column.precision},{column.scale}))"
@@ -94,7 +99,7 @@ def hash_text(column: Column) -> str:
     columns' types, scales and character sets. Text that has no equal in UTF-8 is hashed as the
     bytes that it is, not as a question mark.
     """
-    quoted, text = quote_mysql(column.name), exact_text(column)
+    quoted, text = column.quoted, exact_text(column)
     if column.data_type in BINARIES:
         return as_bytes(quoted)
     is_time = column.data_type in {*DATES, "time"}
@@ -131,7 +136,7 @@ def inexact(column: Column) -> str:
     if column.charset is None or column.charset in _EXACT:
         return ""
     back = as_bytes(f"convert({exact_text(column)} using {column.charset})")
-    return f"{back} <> {as_bytes(quote_mysql(column.name))}"
+    return f"{back} <> {as_bytes(column.quoted)}"
 
 
 def choice(conditions: list[str], then: str, otherwise: str) -> str:

@@ -180,7 +180,7 @@ def _refused(column: Column, value: str, dialect: Dialect, policy: str) -> list[
     Text with a NUL character is looked for on the way through instead, where it costs nothing,
     unless a policy has to change it.
     """
-    quoted = quote_mysql(column.name)
+    quoted = column.quoted
     if column.data_type in TEXTS:
         nul = _has_nul(value) if policy == "null" else ""
         too_long = _too_long(column, value, dialect) if policy != "truncate" else ""
