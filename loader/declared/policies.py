@@ -32,8 +32,6 @@ _MAY_DECLARE = {"cursor": (), "deleted": ("null", "strip", "truncate", "text"),
 """What leaves the values of a column as the loader and the models need them; equal keys have equal
 hashes, and windows are cut by the cursor."""
 
-_WAYS = "`mask: hash`, `mask: drop` or `exclude: true`; `mask: none` lands it as it is"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
@@ -160,5 +158,6 @@ def check_consent(where: str, policies: Mapping[str, Policy]) -> None:
     ]:
         raise ConfigError(
             f"{where}: marked `pii: true` without a policy: {', '.join(unsaid)}. No row was read.",
-            f"Declare one under the column's `config: meta: loader:`: {_WAYS}.",
+            "Declare one under the column's `config: meta: loader:`: `mask: hash`, `mask: drop` or "
+            "`exclude: true`; `mask: none` lands it as it is.",
         )

@@ -24,7 +24,6 @@ DIGITS, INCREASING = "digits", "increasing"
 CURSOR_KINDS = ("seconds", "milliseconds", "microseconds", DIGITS, INCREASING)
 """What a cursor's values may be that are no dates."""
 
-_NAME = (lambda value: isinstance(value, str | None), "Write one column's name.")
 _KNOWN: Known = {
     **FOR_ALL,
     "source": (
@@ -45,7 +44,7 @@ _KNOWN: Known = {
     ),
     "cursor_kind": one_of(*CURSOR_KINDS),
     "mode": one_of("compare"),
-    "deleted": _NAME,
+    "deleted": (lambda value: isinstance(value, str | None), "Write one column's name."),
     "lookback_days": (
         lambda value: isinstance(value, int) and value >= 0,
         "Write a whole number of days, 0 or more.",

@@ -123,13 +123,8 @@ class Preview:
 
     def as_json(self) -> dict[str, Any]:
         """What the job would do, its days as ISO text."""
-        return {
-            **self.job.as_json(),
-            "source_rows": self.source_rows,
-            "files": self.files,
-            "changes": self.changes,
-            "statements": self.statements,
-        }
+        own = {name: value for name, value in vars(self).items() if name != "job"}
+        return {**self.job.as_json(), **own}
 
 
 def previews(

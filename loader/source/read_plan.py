@@ -211,7 +211,8 @@ def read_columns(table: Table, description: Description) -> list[Column]:
 def _raw_column(table: Table, column: Column, dialect: Dialect, days: Days | None) -> RawColumn:
     policy = table.policy(column.name)
     if policy.is_hashed:
-        return _hashed(column)
+        text = as_bytes(f"sha2({hash_text(column)}, 256)")
+        return RawColumn(name=column.name.lower(), type=HASH, value=text, text=text, column=column)
     try:
         lands = raw_column(column, dialect, policy.on_unrepresentable)
     except SourceError as error:
@@ -230,9 +231,3 @@ def _raw_column(table: Table, column: Column, dialect: Dialect, days: Days | Non
 
 def _refusal(lands: RawColumn) -> str:
     return f"concat({marker(REFUSED)}, {lands.text})"
-
-
-def _hashed(column: Column) -> RawColumn:
-    """Read a hash instead of the value."""
-    text = as_bytes(f"sha2({hash_text(column)}, 256)")
-    return RawColumn(name=column.name.lower(), type=HASH, value=text, text=text, column=column)

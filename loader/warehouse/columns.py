@@ -122,13 +122,9 @@ class RawTables(Session, ABC):
         for column in (*columns, *LOADER_COLUMNS):
             where, was = f"{table.name}: column {column.name}", raw.get(column.name)
             if was is None:
+                sentence = f"{where} ({column.type}) is new; rows landed earlier hold NULL"
                 added = f"add column {quote(column.name)} {column.type}"
-                changes.append(
-                    (
-                        f"{where} ({column.type}) is new; rows landed earlier hold NULL",
-                        [f"alter table {self.relation(table.name)} {added}"],
-                    )
-                )
+                changes.append((sentence, [f"alter table {self.relation(table.name)} {added}"]))
             elif not widens(column.type, was):
                 sentence = f"{where} widened: {was} to {column.type}"
                 changes.append((sentence, self._widen(table, column)))
