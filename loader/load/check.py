@@ -40,7 +40,7 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
             yield _look(f"table {table.name}", partial(_table, table, settings, warehouse))
     yield _look(
         f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
-        lambda: check_access(s3.connect(settings.stage), settings.stage),
+        lambda: check_access(s3.shared(settings.stage), settings.stage),
         "written, read and removed a file",
     )
     yield _look(

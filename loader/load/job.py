@@ -7,19 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import Window
 from loader.errors import LoaderError
 from loader.load.repair import Repair
+from loader.stage.s3 import NewClient
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load
 from loader.warehouse.stop import Stop
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
 
 THREAD_NAME = "load"
 """What the names of threads begin with that read and land."""
@@ -87,7 +85,6 @@ class Route:
     """Where rows come from, are staged and land; threads share it.
 
     Attributes:
-        stage: gives the client of S3.
         new_warehouse: makes a warehouse with a connection of its own.
         differing: compares a table with what is landed of it, and says what would repair it; None
             if it has to be landed whole.
@@ -96,7 +93,7 @@ class Route:
     """
 
     settings: Settings
-    stage: "Callable[[], S3Client]"
+    stage: NewClient
     new_warehouse: Callable[[], Warehouse]
     differing: Callable[[Table, Settings, Callable[[], Warehouse]], Repair | None]
     stop: Stop = field(default_factory=Stop)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from loader.declared.settings import THIS_MACHINE, StageSettings
@@ -25,6 +25,10 @@ _DENIED = "Give this identity s3:PutObject, s3:GetObject and s3:DeleteObject on 
 _REMEDIES = {
     "404": _NO_BUCKET, "NoSuchBucket": _NO_BUCKET, "403": _DENIED, "AccessDenied": _DENIED,
 }  # fmt: skip
+
+
+NewClient: TypeAlias = "Callable[[], S3Client]"
+"""Gives the client of S3."""
 
 
 def connect(settings: StageSettings) -> "S3Client":
@@ -73,7 +77,7 @@ def _check_tls(endpoint: str, tls: str) -> None:
         )
 
 
-def shared(settings: StageSettings) -> "Callable[[], S3Client]":
+def shared(settings: StageSettings) -> NewClient:
     """Make a client when a thread first asks for one, and give it to all that ask later."""
     made, lock = list["S3Client"](), Lock()
 

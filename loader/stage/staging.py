@@ -2,19 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import zstandard
 
 from loader.declared.settings import StageSettings
 from loader.errors import StageError
-from loader.stage.s3 import explained, folder_of, remove, sweep
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
+from loader.stage.s3 import NewClient, explained, folder_of, remove, sweep
 
 _SMALLEST_PART = 1_000_000  # [Redshift: COPY, "Loading data files": 1 MB to 1 GB each]
 _TEXT_AT_ONCE = 1 << 18
@@ -39,9 +35,6 @@ class Staging:
     Used with `with`: on the way out it removes its files, or leaves them as the setting says.
     Before the first upload it removes what killed loads have left; the table is locked.
 
-    Args:
-        client: gives the client of S3.
-
     Attributes:
         parts: those that are uploaded, in order.
         feed: where the text of every part is written as well, before it is compressed, if anywhere.
@@ -50,7 +43,7 @@ class Staging:
     """
 
     def __init__(
-        self, client: "Callable[[], S3Client]", settings: StageSettings, table: str, load_id: str
+        self, client: NewClient, settings: StageSettings, table: str, load_id: str
     ) -> None:
         self._client = client
         self._settings = settings
@@ -159,15 +152,15 @@ class Staging:
             self._client().put_object(Body=data, Bucket=settings.bucket, Key=key, **extra)  # type: ignore[arg-type]
 
 
-def check_access(client: "S3Client", settings: StageSettings) -> None:
+def check_access(client: NewClient, settings: StageSettings) -> None:
     """Write, read and remove a file in the staging prefix.
 
     Raises:
         StageError: one of them was refused.
     """
-    with Staging(lambda: client, replace(settings, keep="never"), "_check", "access") as staging:
+    with Staging(client, replace(settings, keep="never"), "_check", "access") as staging:
         staging.write(b"check\n", 1)
         staging.finish()
         with explained(settings.bucket):
             for part in staging.parts:
-                client.get_object(Bucket=settings.bucket, Key=part.key)["Body"].read()
+                client().get_object(Bucket=settings.bucket, Key=part.key)["Body"].read()
