@@ -20,7 +20,7 @@ from loader.warehouse.session import one_line, quote, sqlstate
 _SET_TYPE = "_set_type"
 """The function that gives a column another type, with the views on it; dbt calls it as well."""
 _SET_TYPE_SQL = Path(__file__).with_name("set_type.sql")
-_FILLED = {LOAD_ID: "varchar", LOADED_AT: "timestamp"}
+_FILLED = (LOAD_ID, LOADED_AT)
 """The columns that are equal in every row of a load, so that no line has to bring them.
 
 Their default is what the session has set. A column that is added has it as the value of all rows
@@ -123,19 +123,15 @@ class Postgres(Warehouse):
             return []
         apart = self._connection.server_version < _SKIP_SCAN_SINCE
         looked_up = ([LOAD_ID], [RUN_DATE]) if apart else ([LOAD_ID, RUN_DATE],)
-        name = landing.table.name
-        return [
-            "set local enable_nestloop = off",
-            *(
-                "create index if not exists "
-                f"{quote(self.dialect.fitted('_'.join([name, *columns, 'idx'])))} "
+        statements, name = ["set local enable_nestloop = off"], landing.table.name
+        for columns in (*looked_up, [DELETED_AT]):
+            index = quote(self.dialect.fitted("_".join([name, *columns, "idx"])))
+            rows = f" where {DELETED_AT} is not null" if columns == [DELETED_AT] else ""
+            statements.append(
+                f"create index if not exists {index} "
                 f"on {self.relation(name)} ({', '.join(columns)}){rows}"
-                for columns, rows in (
-                    *((columns, "") for columns in looked_up),
-                    ([DELETED_AT], f" where {DELETED_AT} is not null"),
-                )
-            ),
-        ]
+            )
+        return statements
 
     def _copy_statement(self, landing: Landing) -> str:
         """Write the COPY; it is given the text that is staged."""
@@ -172,7 +168,6 @@ class Postgres(Warehouse):
 
 
 def _definition(column: RawColumn) -> str:
-    kind = _FILLED.get(column.name)
     setting = f"nullif(current_setting('loader.{column.name}', true), '')"
-    default = f" default cast({setting} as {kind})" if kind else ""
+    default = f" default cast({setting} as {column.type})" if column.name in _FILLED else ""
     return f"{quote(column.name)} {column.type}{default}"
