@@ -13,12 +13,13 @@ from loader.errors import ConfigError
     short_help="Send a test message to everybody in LOADER_NOTIFY.",
     epilog=options.examples(
         "loader notify                            try it before the first night",
-        "loader notify --target redshift",
+        "loader notify --message 'Airflow: the run of 2026-07-01 failed'",
     ),
 )
+@click.option("--message", help="What to say of a run that failed, instead of a test.")
 @options.target
-def notify(target: str | None) -> None:
-    """Send a test message to everybody in LOADER_NOTIFY, and say what became of it."""
+def notify(message: str | None, target: str | None) -> None:
+    """Send a message to everybody in LOADER_NOTIFY, and say what became of it."""
     session = open_session(target)
     from loader.run.receivers import send
 
@@ -28,9 +29,9 @@ def notify(target: str | None) -> None:
             "Set it to one or more addresses; docs/your-own.md shows some.",
         )
     answers = send(
-        "info",
-        f"mysql_to_redshift: a test, from {session.profile.place}",
-        "From now on you are notified when a run fails, and when one recovers.",
+        "failure" if message else "info",
+        f"mysql_to_redshift: {message or 'a test'}, from {session.profile.place}",
+        "`loader status` shows what is landed, missing or failing.",
         session.settings.notify,
     )
     for receiver, why in answers.items():

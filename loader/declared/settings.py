@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
+from urllib.parse import unquote
 
+from loader.declared.secrets import revealed
 from loader.declared.windows import Zone, parse_zone
 from loader.errors import ConfigError
 
@@ -16,8 +18,10 @@ LOCAL_ENV = Path(".local/local.env")
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 _ADDRESS = r"[A-Za-z0-9]+://"
 _SECRET_LENGTH = 16
-# Who has set these would otherwise hear of no failure any more.
-_OLD = re.compile("LOADER_(SLACK_WEBHOOK|EMAIL_TO|SMTP_.*)")
+_URL = re.compile(
+    r"(?:mysql|mariadb)://(?P<USER>[^:@/]+)(?::(?P<PASSWORD>[^:@/]*))?@(?P<HOST>[\w.-]+)"
+    r"(?::(?P<PORT>[1-9]\d{,4}))?(?:/\w*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Setting:
 
     meaning: str
     default: str | None
+    secret: bool
 
 
 SETTINGS: dict[str, Setting] = {}
@@ -33,7 +38,7 @@ SETTINGS: dict[str, Setting] = {}
 
 
 def _setting(name: str, meaning: str, default: str | None = None, *, secret: bool = False) -> Any:
-    SETTINGS[name] = Setting(meaning, default)
+    SETTINGS[name] = Setting(meaning, default, secret)
     return field(metadata={"name": name}, repr=not secret)
 
 
@@ -84,10 +89,16 @@ TimeZone = Annotated[Zone, lambda _, text: parse_zone(text)]
 class MySQLSettings:
     """How to reach the source."""
 
+    url: str = _setting(
+        "LOADER_MYSQL_URL", "`mysql://USER:PASSWORD@HOST:PORT`, for the next four", "", secret=True
+    )
     host: str = _setting("LOADER_MYSQL_HOST", "MySQL server to read from; a replica is welcome")
     port: Positive = _setting("LOADER_MYSQL_PORT", "its port", "3306")
     user: str = _setting("LOADER_MYSQL_USER", "a user that may SELECT from the declared tables")
     password: str = _setting("LOADER_MYSQL_PASSWORD", "that user's password", secret=True)
+    auth: Literal["password", "iam"] = _setting(
+        "LOADER_MYSQL_AUTH", "`password`, or `iam`: a token of RDS for each connection", "password"
+    )
     tls: Literal["auto", "verify", "verify-ca", "off"] = _setting(
         "LOADER_MYSQL_TLS",
         "`verify`, `verify-ca`, `off`, or `auto`: verify unless it is this machine",
@@ -180,19 +191,15 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
     """Check every setting before anything is touched; an empty one is as one that is not set.
 
     Raises:
-        ConfigError: a setting is missing, means nothing, or has another name now; names all that
-            are missing.
+        ConfigError: a setting is missing or means nothing; names all that are missing.
     """
-    if old := sorted(name for name in env if _OLD.fullmatch(name) and env[name]):
-        raise ConfigError(
-            f"{', '.join(old)}: who is notified is set by LOADER_NOTIFY alone.",
-            "Unset it. LOADER_NOTIFY takes the address of Slack's webhook as it is, and an e-mail "
-            "as mailtos://USER:PASSWORD@SMTP_HOST:587?from=SENDER&to=RECIPIENT.",
-        )
+    secret = (name for name, setting in SETTINGS.items() if setting.secret and env.get(name))
+    env = _of_url({**env, **{name: revealed(name, env[name]) for name in secret}})
+    needless = "LOADER_MYSQL_PASSWORD" if env.get("LOADER_MYSQL_AUTH") == "iam" else ""
     missing = [
         f"{name} ({setting.meaning})"
         for name, setting in SETTINGS.items()
-        if setting.default is None and not env.get(name)
+        if setting.default is None and not env.get(name) and name != needless
     ]
     if missing:
         raise ConfigError(
@@ -226,9 +233,33 @@ def _values(group: type[Any], env: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def _of_url(env: Mapping[str, str]) -> Mapping[str, str]:
+    """Take apart the URL that stands for other settings; what is wrong with it is not quoted."""
+    if not (url := env.get("LOADER_MYSQL_URL")):
+        return env
+    if not (found := _URL.fullmatch(url)):
+        raise ConfigError(
+            "LOADER_MYSQL_URL is no address of a MySQL, or says more than that.",
+            "Write mysql://USER:PASSWORD@HOST:PORT, what is special in it as %40 for @ and so on.",
+        )
+    given = {
+        f"LOADER_MYSQL_{name}": unquote(text or "") for name, text in found.groupdict().items()
+    }
+    if twice := [name for name in given if env.get(name)]:
+        raise ConfigError(
+            f"LOADER_MYSQL_URL is set, and so is {', '.join(twice)}.", "Unset one or the other."
+        )
+    return {**env, **given}
+
+
 def _with_tls(mysql: MySQLSettings) -> MySQLSettings:
     if mysql.tls == "auto":
-        return replace(mysql, tls="off" if mysql.host in THIS_MACHINE else "verify")
+        mysql = replace(mysql, tls="off" if mysql.host in THIS_MACHINE else "verify")
+    if mysql.auth == "iam" and mysql.tls == "off":
+        raise ConfigError(
+            "LOADER_MYSQL_AUTH is iam, and without TLS the token would be sent in clear.",
+            "Set LOADER_MYSQL_TLS to verify, and LOADER_MYSQL_TLS_CA to RDS's authorities.",
+        )
     if mysql.tls == "verify-ca" and not mysql.tls_ca:
         raise ConfigError(
             "LOADER_MYSQL_TLS is verify-ca without LOADER_MYSQL_TLS_CA, so that whoever has a "

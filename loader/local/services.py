@@ -51,6 +51,8 @@ def up(folder: Path, say: Callable[[str], None], cache_mb: int = CACHE_MB) -> En
     postgres_port = postgres.start(folder, registry, secret, cache_mb)
     s3_port = s3.start(folder, registry, secret)
     env = {
+        "LOADER_MYSQL_URL": "",
+        "LOADER_MYSQL_AUTH": "",
         "LOADER_MYSQL_HOST": "127.0.0.1",
         "LOADER_MYSQL_PORT": str(mysql_port),
         "LOADER_MYSQL_USER": "loader",

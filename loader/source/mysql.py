@@ -16,6 +16,7 @@ import pymysql
 from pymysql.cursors import DictCursor
 
 from loader import lines
+from loader.declared.secrets import token
 from loader.declared.settings import MySQLSettings
 from loader.declared.tables import Table
 from loader.errors import SourceError
@@ -59,7 +60,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
             host=settings.host,
             port=settings.port,
             user=settings.user,
-            password=settings.password.encode(),  # PyMySQL itself would take it for latin1
+            password=_password(settings).encode(),  # PyMySQL itself would take it for latin1
             charset="utf8mb4",
             ssl=context,
             ssl_disabled=context is None,
@@ -91,6 +92,11 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         raise SourceError(f"{where}: {error.args[-1]}", remedy, transient=lost) from error
     finally:
         wire.hang_up(connection)
+
+
+def _password(settings: MySQLSettings) -> str:
+    is_iam = settings.auth == "iam"
+    return token(settings.host, settings.port, settings.user) if is_iam else settings.password
 
 
 @contextmanager

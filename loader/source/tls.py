@@ -43,6 +43,11 @@ def remedy(settings: MySQLSettings, code: int, reason: str) -> str:
         return f"Set LOADER_MYSQL_TLS to verify, {_AUTHORITY}."
     if "SSL" in reason:
         return f"Set {_AUTHORITY}; or to off, where nobody else is on the wire."
+    if code == _DENIED and settings.auth == "iam":
+        return (
+            "This identity needs rds-db:connect on that user of the server, and the user "
+            "`identified with AWSAuthenticationPlugin as 'RDS'`."
+        )
     checked = "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, and that the server is up."
     if code == _DENIED and settings.tls == "off":  # MariaDB says no more of a user who needs TLS
         checked += " If it wants TLS, set LOADER_MYSQL_TLS to verify or verify-ca and its _TLS_CA."

@@ -277,19 +277,10 @@ def test_addresses_stand_apart_by_spaces_or_commas_and_are_not_shown():
     assert not re.search(f"{SECRET}|://", repr(made))
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"LOADER_NOTIFY": SECRET}, "Address 1 of LOADER_NOTIFY is none"),
-        ({"LOADER_NOTIFY": f"json://h {SECRET}"}, "Address 1 of LOADER_NOTIFY is none"),
-        ({"LOADER_SLACK_WEBHOOK": SECRET}, "LOADER_SLACK_WEBHOOK: who is notified"),
-        ({"LOADER_SMTP_HOST": SECRET, "LOADER_EMAIL_TO": ""}, "LOADER_SMTP_HOST: who is"),
-    ],
-)  # fmt: skip
-def test_a_setting_that_means_nothing_is_named_and_no_secret_shown(changes, words):
-    with pytest.raises(ConfigError) as refused:
-        settings(**changes)
-    assert words in str(refused.value)
+@pytest.mark.parametrize("address", [SECRET, f"json://h {SECRET}"])
+def test_a_setting_that_means_nothing_is_named_and_no_secret_shown(address):
+    with pytest.raises(ConfigError, match="Address 1 of LOADER_NOTIFY is none") as refused:
+        settings(LOADER_NOTIFY=address)
     assert "://" in refused.value.remedy
     assert SECRET not in str(refused.value)
 
