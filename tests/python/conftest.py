@@ -231,19 +231,23 @@ def _new_database(endpoints: Endpoints) -> str:
 NewPipeline = Callable[[Sequence[dict[str, Any]]], Pipeline]
 
 
+def _pipeline(endpoints: Endpoints, server: Server, folder: Path, database: str) -> Pipeline:
+    return Pipeline(
+        folder=folder,
+        database=database,
+        warehouse=_new_warehouse(endpoints, server),
+        target_folder=_dbt_folder(folder / "dbt"),
+        endpoints=endpoints,
+        standin=server,
+    )
+
+
 def _new_pipeline(endpoints: Endpoints, server: Server, folder: Path) -> NewPipeline:
     def new(tables: Sequence[dict[str, Any]]) -> Pipeline:
         database = _new_database(endpoints)
         own = folder / database
         own.mkdir()
-        return Pipeline(
-            folder=write_sources(own, database, tables),
-            database=database,
-            warehouse=_new_warehouse(endpoints, server),
-            target_folder=_dbt_folder(own / "dbt"),
-            endpoints=endpoints,
-            standin=server,
-        )
+        return _pipeline(endpoints, server, write_sources(own, database, tables), database)
 
     return new
 
@@ -275,16 +279,9 @@ def new_project(
     """Make a copy of the whole project, in databases of its own."""
 
     def new() -> Pipeline:
-        folder = tmp_path_factory.mktemp("project")
         database = _new_database(endpoints)
-        return Pipeline(
-            folder=copy_project(folder, database),
-            database=database,
-            warehouse=_new_warehouse(endpoints, server),
-            target_folder=_dbt_folder(folder / "dbt"),
-            endpoints=endpoints,
-            standin=server,
-        )
+        folder = copy_project(tmp_path_factory.mktemp("project"), database)
+        return _pipeline(endpoints, server, folder, database)
 
     return new
 

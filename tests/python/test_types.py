@@ -153,26 +153,12 @@ def test_a_separator_in_a_value_stops_the_load(new_pipeline, monkeypatch):
 
 
 def test_policies_change_what_they_say_and_count_it(new_pipeline):
-    def column(name, policy):
-        return {"name": name, "config": {"meta": {"loader": {"on_unrepresentable": policy}}}}
-
-    pipeline = new_pipeline(
-        [
-            {
-                "name": "t",
-                "primary_key": ["id"],
-                "columns": [
-                    column("day", "null"),
-                    column("day_text", "text"),
-                    column("stripped", "strip"),
-                    column("emptied", "null"),
-                    column("wide", "text"),
-                    column("place", "text"),
-                    column("digits", "text"),
-                ],
-            }
-        ]
-    )
+    policies = {
+        "null": ["day", "emptied"], "strip": ["stripped"],
+        "text": ["day_text", "wide", "place", "digits"],
+    }  # fmt: skip
+    columns = [each for policy, names in policies.items() for each in by_policy(names, policy)]
+    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"], "columns": columns}])
     pipeline.mysql(
         "create table t (id int primary key, day date not null, day_text date not null, "
         "stripped varchar(10), emptied varchar(10), wide decimal(65,30), place point, "
