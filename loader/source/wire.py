@@ -98,7 +98,9 @@ def _cut(driver: Any, room: int, batch: list[bytes]) -> int:
     Returns:
         How many bytes they took.
     """
-    buffer = _arrived(driver._rfile)
+    buffer = b""
+    with suppress(OSError):  # the driver says better why
+        buffer = driver._rfile.peek()  # waits until something has arrived
     before, add, end = len(batch), batch.append, len(buffer)
     stop = min(room, end - _END + 1)
     position = begin = 0
@@ -120,13 +122,6 @@ def _cut(driver: Any, room: int, batch: list[bytes]) -> int:
     driver._rfile.read(position)
     driver._next_seq_id = (driver._next_seq_id + len(batch) - before) % 256
     return position
-
-
-def _arrived(arriving: BufferedReader) -> bytes:
-    """Wait until something has arrived."""
-    with suppress(OSError):  # the driver says better why
-        return arriving.peek()
-    return b""
 
 
 def _size(row: bytes) -> int:
