@@ -46,7 +46,7 @@ class Days:
 
     @property
     def is_increasing(self) -> bool:
-        """Whether the cursor is a number that says nothing of a row but its place."""
+        """Whether the cursor is a number that rises with every row, and tells no time."""
         return self.cursor.kind == INCREASING
 
     @property
@@ -91,7 +91,7 @@ class Days:
         return self._any_of(lambda column: self._range(column, window))
 
     @property
-    def missing(self) -> str:
+    def undated(self) -> str:
         """Write the condition of a row that no window holds."""
 
         def outside(column: Column) -> str:
@@ -106,8 +106,8 @@ class Days:
         return self._any_of(outside)
 
     @property
-    def missing_values(self) -> str:
-        """Say what the cursor of such a row holds."""
+    def undated_values(self) -> str:
+        """Say what the cursor of a row that no window holds may be."""
         if self.is_increasing:
             return "NULL, or more than a BIGINT"
         if self.is_digits:

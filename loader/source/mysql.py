@@ -240,7 +240,7 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
     if days and (missed := int(_scalar(connection, read.count_without_cursor))):
         raise SourceError(
             f"{missed:,} rows of {table.place} have no day in the cursor column "
-            f"{table.cursor} ({days.missing_values}), so every window would miss them.",
+            f"{table.cursor} ({days.undated_values}), so every window would miss them.",
             f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
             "declaration to copy the table whole.",
         )

@@ -27,7 +27,7 @@ RUN_DATE, LOAD_ID, LOADED_AT, DELETED_AT = LOADER_NAMES
 WIDER = "_wider"
 """What Redshift calls a column while it is being widened."""
 LOCK = "_lock_"
-"""What precedes a raw table's name in that of the table that Redshift locks instead."""
+"""The prefix of the table that is locked in place of a raw table."""
 HASH = "char(64)"
 """The raw type of a hash. No other column has it, and it is no wider type of any other, so
 hashes never land beside values that were landed as they are."""
@@ -105,7 +105,7 @@ class ReadPlan:
     @property
     def count_without_cursor(self) -> str:
         """Write the one that counts the rows that no window holds; empty without a cursor."""
-        return self.select("count(*)", self.days.missing) if self.days else ""
+        return self.select("count(*)", self.days.undated) if self.days else ""
 
     @property
     def count_future(self) -> str:

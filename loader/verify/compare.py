@@ -26,7 +26,7 @@ from loader.warehouse.columns import land_anew
 from loader.warehouse.ledger import COMPARE, REPAIR, covered_end
 
 FREE_ROWS = 100
-"""So many rows are repaired whatever share of a table they are."""
+"""How many rows may be repaired unasked, whatever share of the table they are."""
 
 
 def compare(
