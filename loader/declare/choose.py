@@ -157,20 +157,16 @@ class Chooser:
         if found.description.rows > COUNTED_MOST or found.description.is_view:
             return ["what its values hold was not looked at, because it is large or a view"]
         read = self._plan(table, found)
-        columns = read.columns
-        sums = [f"sum(locate(0x{REFUSED.hex()}, {as_bytes(each.text)}) = 1)" for each in columns]
-        sums += [
-            f"sum(locate(0x00, {as_bytes(each.value)}) > 0)"
-            if each.column.data_type in TEXTS
-            else "0"
-            for each in columns
-        ]
+        sums = list[str]()
+        for each in read.columns:
+            nul = f"sum(locate(0x00, {as_bytes(each.value)}) > 0)"
+            sums += [
+                f"sum(locate(0x{REFUSED.hex()}, {as_bytes(each.text)}) = 1)",
+                nul if each.column.data_type in TEXTS else "0",
+            ]
         (row,) = mysql.fetch(self.source, read.select(", ".join(sums)))
-        counts = [int(number or 0) for number in row]
-        remarks = list[str]()
-        for lands, refused, nuls in zip(
-            columns, counts[: len(columns)], counts[len(columns) :], strict=True
-        ):
+        counts, remarks = (int(number or 0) for number in row), list[str]()
+        for lands, refused, nuls in zip(read.columns, counts, counts, strict=True):
             if refused + nuls:
                 is_date = lands.column.data_type in DATES
                 policy = '"null" or text' if is_date else "strip" if nuls else "truncate"
