@@ -161,7 +161,7 @@ class RawTables(Session, ABC):
             )
 
     def _landed_by(self, table: Table) -> str:
-        """Describe for the ledger the key, the cursor and the time zone that a table is landed by."""
+        """Describe for the ledger the key, cursor and time zone that a table is landed by."""
         key = ", ".join(name.lower() for name in table.primary_key) or "none"
         zone = self._settings.zone.name
         if (cursor := table.cursor) is None:
