@@ -299,6 +299,8 @@ def test_the_command_sends_a_test_message_and_says_what_became_of_it(new_pipelin
     assert done.stdout == f"{first}: notified\n{second}: notified\n"
     assert done.returncode == 0, done.stderr
     assert "a test, from" in webhook.told[0]["title"]
+    assert pipeline.loader("notify", "--message", "DAG run 7 failed", **both).returncode == 0
+    assert "mysql_to_redshift: DAG run 7 failed, from" in webhook.told[2]["title"]
     webhook.answers += 4 * [Answer(404)]
     done = pipeline.loader("notify", **both)
     assert done.returncode == 1

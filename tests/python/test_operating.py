@@ -1,5 +1,6 @@
 """What docs/operating.md gives to paste is read by those who will read it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import test_verify
 import yaml
 from click.testing import CliRunner
 from pipeline import BIN, ROOT
+from test_cli import is_command
 
 from loader.cli import loader
 
@@ -80,6 +82,17 @@ def test_the_workflow_runs_the_job_and_keeps_the_report():
     for name, value in job["env"].items():
         is_secret = "PASSWORD" in name
         assert value == "redshift" or f"{'secrets' if is_secret else 'vars'}.{name}" in value
+
+
+def test_a_task_in_a_container_is_a_command_that_can_be_typed():
+    """`make test-airflow` runs the DAG itself."""
+    page = (ROOT / "docs" / "from-airflow-operators.md").read_text()
+    (job,) = (yaml.safe_load(each) for each in re.findall(r"(?s)```yaml\n(.*?)```", page))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    (override,) = (json.loads(each) for each in re.findall(r"(?s)```json\n(.*?)```", page))
+    assert container["args"] == override["containerOverrides"][0]["command"]
+    assert is_command(container["args"])
+    assert 'ENTRYPOINT ["loader"]' in (ROOT / "Containerfile").read_text()
 
 
 def test_the_figures_of_a_first_copy_follow_from_the_two_that_were_measured():
