@@ -1,11 +1,12 @@
 # Every habit of the project, one target each; CI calls only these.
 PYTHON ?= python3
+PORT ?= 8080
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # uv trusts what the machine trusts, as pip does: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS := true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/cache/python
 LOCAL := .venv/bin/python -m loader.local
-INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps
+INSTALL := .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' Makefile)
@@ -93,7 +94,7 @@ site: .venv/installed  ## write the docs site and the report beside it, a file e
 	@.venv/bin/loader report --output target/report.html
 
 docs: site  ## write them and serve them
-	@.venv/bin/dbt docs serve
+	@.venv/bin/dbt docs serve --port $(PORT) || { echo "Is port $(PORT) taken? PORT=8081 make docs"; exit 1; }
 
 clean:  ## stop the services and leave nothing behind
 	@[ ! -x .venv/bin/python ] || $(LOCAL) clean

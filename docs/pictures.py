@@ -133,11 +133,13 @@ def declared() -> tuple[dict[str, dict[str, bool]], list[Relation]]:
         if name == "sessions":  # a view that joins the others
             continue
         tables[name] = {}
+        has_key = "primary_key" in dict(_test(each) for each in table.get("data_tests", []))
         for column in table["columns"]:
             if column["name"].startswith("_"):
                 continue
             tests = dict(_test(each) for each in column.get("data_tests", []))
-            tables[name][column["name"]] = "unique" in tests
+            is_first = has_key and not tables[name]  # as newest_rows has it
+            tables[name][column["name"]] = is_first or "unique" in tests
             if found := tests.get("relationships"):
                 parent = re.findall(r"'(.*)'", found["arguments"]["to"])[0]
                 relations.append((name, column["name"], parent, found["arguments"]["field"]))

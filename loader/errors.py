@@ -15,6 +15,9 @@
 Each carries the fact and its remedy; the command line prints both and exits with `exit_status`.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 _FACT_MOST = 10_000  # characters: a value that is wrong may be megabytes
 
 
@@ -29,6 +32,11 @@ def printable(text: str) -> str:
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ask for the known name that is most like one that is not; empty if none is."""
+    return "".join(f"Did you mean {each}? " for each in get_close_matches(name, known, 1))
 
 
 def counted(rows: int) -> str:

@@ -30,7 +30,7 @@ from loader.load.job import Job, Outcome, Watcher, now
 from loader.load.plan import Preview
 from loader.load.status import TableStatus
 from loader.verify.finding import Finding
-from loader.warehouse.ledger import Load
+from loader.warehouse.ledger import COMPARE, Load
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
 
@@ -128,38 +128,42 @@ def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
 
 
 def load_line(load: Load, width: int) -> str:
-    """One landed load as a line that a person can read."""
+    """One landed load as a line that a person can read, of 80 columns for a name of 20 letters."""
     changed = f"  values changed: {_changes(load)}" if load.changed_values else ""
     landed = load.mode if load.is_of_keys else str(load.window)
     return (
-        f"{load.table_name:{width}}  {landed:24}  {load.landed_rows or 0:>12,} rows"
-        f"  {decimal(load.staged_bytes or 0):>9}  {load.seconds:6.1f} s{changed}"
+        f"{load.table_name:{width}}  {landed:24} {load.landed_rows or 0:>9,} rows"
+        f" {decimal(load.staged_bytes or 0):>9} {load.seconds:5.1f} s{changed}"
     )
 
 
-def show_previews(previews: Sequence[Preview | Outcome]) -> None:
-    """Print what would happen, with the SQL, or what would stop it; nothing was touched."""
+def show_previews(previews: Sequence[Preview | Outcome], with_sql: bool) -> None:
+    """Print what would happen, on request with the SQL, or what would stop it."""
+    width = max([len(preview.job.table.name) for preview in previews], default=0)
     for preview in previews:
-        heading = (preview.job.table.name, "bold"), f"  {preview.job.window}  "
+        is_compared = preview.job.mode == COMPARE
+        window = "only what differs" if is_compared else str(preview.job.window)
+        heading = (f"{preview.job.table.name:{width}}", "bold"), f"  {window:24}  "
         if isinstance(preview, Outcome):
             failure = preview.as_json()
             OUT.print(_styled(*heading, ("would fail", "red"), f": {failure['error']}"))
             OUT.print(f"  {failure['remedy']}\n")
             continue
-        rows = f"{preview.source_rows:,} rows, about {preview.files} file(s)"
-        OUT.print(_styled(*heading, rows))
-        statements = (f"{statement};".split("\n") for statement in preview.statements)
-        for line in chain(preview.changes, *statements):
+        rows = f"{preview.source_rows:>12,} rows"
+        files = " are compared" if is_compared else f", about {preview.files} file(s)"
+        OUT.print(_styled(*heading, rows, files))
+        sql = (f"{each};".split("\n") for each in (preview.statements if with_sql else ()))
+        for line in chain(preview.changes, *sql):
             OUT.print(f"  {printable(line)}")
-        OUT.print()
-    OUT.print("Nothing was touched." if previews else "Nothing to do.")
+    more = "" if with_sql else " --sql shows the statements."
+    OUT.print(f"\nNothing was touched.{more}" if previews else "Nothing to do.")
 
 
 def show_status(statuses: Sequence[TableStatus]) -> None:
     """Print the ledger's state, a line per table, without the columns that hold nothing."""
     headings = (
         "table", "landed through", "newest row", "rows", "landed", "changed values",
-        "failures since", "missing", "beyond today",
+        "failures since", "missing", "beyond today", "due",
     )  # fmt: skip
     columns = zip(headings, *(_status_row(status) for status in statuses), strict=True)
     headings, *rows = zip(*(column for column in columns if any(column[1:])), strict=True)
@@ -209,6 +213,7 @@ def _status_row(status: TableStatus) -> tuple[str, ...]:
         str(status.failures or ""),
         ", ".join(str(day) for day in missing[:_SHOWN]) + more,
         f"{last.future_rows:,} rows" if last and last.future_rows else "",
+        str(status.due or ""),
     )
 
 

@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 if anything differs.")
 @options.target
 def declare(
-    patterns: tuple[str, ...],
-    excepted: tuple[str, ...],
-    dry_run: bool,
-    check: bool,
+    patterns: tuple[str, ...], excepted: tuple[str, ...], dry_run: bool, check: bool,
     target: str | None,
-) -> None:
+) -> None:  # fmt: skip
     """Declare tables: a source table and a core model each, and what both are tested for.
 
     Chooses key, cursor and how columns land from what MySQL says of a table. What is declared

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,13 +36,9 @@ if TYPE_CHECKING:
 @options.rate
 @options.as_json
 def load(
-    names: tuple[str, ...],
-    dates: Dates,
-    target: str | None,
-    threads: int,
-    rate: int | None,
+    names: tuple[str, ...], dates: Dates, target: str | None, threads: int, rate: int | None,
     as_json: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Land a window of each table; without dates, every day that is missing.
 
     A catch-up begins at the first day that no landing covers, lands the declared look-back days
@@ -62,10 +59,10 @@ def load(
 
 
 @click.command(
-    short_help="Say what `load` would do, SQL included; touch nothing.",
+    short_help="Say what `load` would do; touch nothing.",
     epilog=options.examples(
         "loader plan                              what the next load would do",
-        "loader plan --start-date 2026-07-01 --end-date 2026-08-01",
+        "loader plan --run-date 2026-07-01 --sql",
         "loader plan --full-refresh --select nps --json",
     ),
 )
@@ -73,10 +70,12 @@ def load(
 @options.window
 @options.target
 @options.threads
+@click.option("--sql", "with_sql", is_flag=True, help="Show the statements, too.")
 @options.as_json
 def plan(
-    names: tuple[str, ...], dates: Dates, target: str | None, threads: int, as_json: bool
-) -> None:
+    names: tuple[str, ...], dates: Dates, target: str | None, threads: int, with_sql: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Say what `load` would do with the same arguments, and touch nothing.
 
     A table that could not be landed is shown with what would stop it; the exit status is then 1.
@@ -93,7 +92,7 @@ def plan(
     else:
         from loader.cli import console
 
-        console.show_previews(found)
+        console.show_previews(found, with_sql)
     if any(isinstance(each, Outcome) for each in found):
         sys.exit(1)
 
@@ -124,9 +123,11 @@ def jobs_of(
     session: Session, warehouse: "Warehouse", names: tuple[str, ...], dates: Dates
 ) -> "Sequence[Job]":
     """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
-    from loader.load.jobs import jobs_for
+    from loader.load.jobs import due, jobs_for
 
     tables, requested = asked_for(session, names, dates)
+    if not names and not requested:
+        tables = due(tables, warehouse, session.settings, partial(click.echo, err=True))
     return list(jobs_for(tables, requested, dates.mode, warehouse, session.settings))
 
 

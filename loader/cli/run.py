@@ -45,18 +45,10 @@ if TYPE_CHECKING:
 @click.option("--verbose", is_flag=True, help="Show all that dbt says, not what failed alone.")
 @options.as_json
 def run(
-    names: tuple[str, ...],
-    dates: Dates,
-    step: str | None,
-    resume: bool,
-    wait: int,
-    thorough: bool,
-    target: str | None,
-    threads: int,
-    rate: int | None,
-    verbose: bool,
+    names: tuple[str, ...], dates: Dates, step: str | None, resume: bool, wait: int,
+    thorough: bool, target: str | None, threads: int, rate: int | None, verbose: bool,
     as_json: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Do the day's work: land, build, verify; without dates, every day that is missing.
 
     One run at a time per target. A step that fails for a reason that may pass is tried again. A
@@ -80,24 +72,14 @@ def run(
     report.prepare(folder)
     run_id = report.new_run_id(now())
     this = Run(
-        run_id=run_id,
-        target=session.profile.target,
-        dbt_target=target,
-        tables=tables,
-        selected=bool(names),
-        dates=dates,
-        requested=requested,
-        threads=threads,
-        step=step,
-        resume=resume,
-        wait=wait,
-        checks="all" if thorough else "new",
-        log=folder / f"{run_id}.dbt.log" if as_json else None,
-        verbose=verbose,
+        run_id=run_id, target=session.profile.target, dbt_target=target, tables=tables,
+        selected=bool(names), dates=dates, requested=requested, threads=threads, step=step,
+        resume=resume, wait=wait, checks="all" if thorough else "new",
+        log=folder / f"{run_id}.dbt.log" if as_json else None, verbose=verbose,
         route=route_of(session, rate),
         show=lambda jobs: unwatched() if as_json else console.progress(jobs),
         tell=(lambda _: None) if as_json else console.tell,
-    )
+    )  # fmt: skip
     written, file = _to_its_end(this, folder)
     if as_json:
         click.echo(json.dumps(written, indent=2))

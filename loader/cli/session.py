@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from loader.declared.profile import Profile
     from loader.declared.settings import Settings
     from loader.declared.tables import Table
     from loader.warehouse import Warehouse
+
+
+_PLACES = ("LOADER_MYSQL_HOST", "LOADER_S3_BUCKET")  # which the target `local` has of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,9 @@ def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
     profile = load_profile(project_dir, name, env)
     settings = load_settings(env, name)
     schema, tables = read_tables(project_dir, may_be_empty=may_be_empty)
+    given = [each for each in _PLACES if os.environ.get(each, env.get(each)) != env.get(each)]
+    if given:
+        click.echo(f"target {name} ignores {', '.join(given)}; DBT_TARGET names another.", err=True)
     os.environ.clear()  # boto3 reads its settings there
     os.environ.update(env)
     return Session(profile=profile, settings=settings, schema=schema, tables=tables)

@@ -27,14 +27,9 @@ from loader.declared.windows import Dates
 @options.target
 @options.as_json
 def verify(
-    names: tuple[str, ...],
-    dates: Dates,
-    values: bool,
-    repair: bool,
-    yes: bool,
-    target: str | None,
-    as_json: bool,
-) -> None:
+    names: tuple[str, ...], dates: Dates, values: bool, repair: bool, yes: bool,
+    target: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Compare MySQL with raw_data: keys, newest versions, hard deletes.
 
     No history is trusted, but for the last day that is landed: what changed after it makes no

@@ -1,5 +1,6 @@
 """The tables to copy, read from the dbt source YAML that documents and tests them."""
 
+import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from loader.declared.policies import (
     one_of,
 )
 from loader.declared.yaml_file import read_yaml
-from loader.errors import CommandLineError, ConfigError
+from loader.errors import CommandLineError, ConfigError, did_you_mean
 
 SOURCE = "raw_data"
 
@@ -48,6 +49,10 @@ _KNOWN: Known = {
     "lookback_days": (
         lambda value: isinstance(value, int) and value >= 0,
         "Write a whole number of days, 0 or more.",
+    ),
+    "every": (
+        lambda value: bool(re.fullmatch("[1-9][0-9]{0,3}d", str(value))),
+        "Write a number of days, such as 7d.",
     ),
     "exclude_rows": (
         lambda value: isinstance(value, str) and bool(value.strip()),
@@ -85,6 +90,7 @@ class Table:
         is_compared: whether a load lands only the rows that differ from what is landed.
         deleted: the column that says a row was deleted softly.
         lookback_days: how many landed days a catch-up lands again, for late commits.
+        every_days: how many days apart it lands when nobody names it or a window; 1 is daily.
         exclude_rows: a MySQL condition; the rows that it holds for are left out. Empty for none.
         on_unrepresentable: the policy of columns that declare none; not of the key, the cursor and
             the flag, which the loader needs as they are.
@@ -99,6 +105,7 @@ class Table:
     is_compared: bool = False
     deleted: str | None = None
     lookback_days: int = 0
+    every_days: int = 1
     exclude_rows: str = ""
     on_unrepresentable: str = "fail"
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -170,7 +177,7 @@ def select_tables(tables: Mapping[str, Table], names: tuple[str, ...]) -> list[T
     if unknown := [name for name in names if name not in tables]:
         raise CommandLineError(
             f"No declared table is called {', '.join(unknown)}.",
-            f"Known tables: {', '.join(tables)}.",
+            f"{did_you_mean(unknown[0], tables)}Known tables: {', '.join(tables)}.",
         )
     return [tables[name] for name in dict.fromkeys(names or tables)]
 
@@ -194,7 +201,8 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
     keyless = loader.get("cursor") and not loader.get("primary_key")
     for key in ("source", "primary_key"):
         if key not in loader or (key == "primary_key" and keyless):
-            raise ConfigError(f"{where}: {key} is missing.", _KNOWN[key][1])
+            what = "is [], and a cursor needs a key" if key in loader else "is missing"
+            raise ConfigError(f"{where}: {key} {what}.", _KNOWN[key][1])
     if "mode" in loader and (loader.get("cursor") or not loader["primary_key"]):
         raise ConfigError(
             f"{where}: `mode: compare` is for a table that has a key and no cursor.",
@@ -211,6 +219,7 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         is_compared="mode" in loader,
         deleted=loader.get("deleted"),
         lookback_days=loader.get("lookback_days", 0),
+        every_days=int(loader.get("every", "1d")[:-1]),
         exclude_rows=loader.get("exclude_rows", "").strip(),
         on_unrepresentable=loader.get("on_unrepresentable", "fail"),
         policies=column_policies(where, declared),

@@ -1,5 +1,6 @@
 """Look whether everything is in place before the first load: one line each, with the remedy."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,7 +8,7 @@ from functools import partial
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
-from loader.errors import LoaderError, SourceError
+from loader.errors import LoaderError, SourceError, did_you_mean
 from loader.load.job import Job
 from loader.load.jobs import today_in
 from loader.load.plan import new_load, plan_load
@@ -36,7 +37,15 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
     source = _look(f"MySQL {settings.mysql.host}:{settings.mysql.port}", lambda: _version(settings))
     yield source
     if source.passed:
-        for table in tables:
+        known = _databases(settings)
+        lost = Counter(each.database for each in tables if each.database.lower() not in known)
+        for database, count in lost.items():
+            yield Check(
+                f"database {database}", False,
+                f"MySQL shows {settings.mysql.user} none of that name; {count} tables declare it",
+                f"{did_you_mean(database, known)}Correct `source`, or grant SELECT on it.",
+            )  # fmt: skip
+        for table in (each for each in tables if each.database not in lost):
             yield _look(f"table {table.name}", partial(_table, table, settings, warehouse))
     yield _look(
         f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
@@ -56,6 +65,12 @@ def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check
         return Check(what, finding=look() or finding)
     except LoaderError as error:
         return Check(what, False, error.fact, error.remedy)
+
+
+def _databases(settings: Settings) -> set[str]:
+    with mysql.connect(settings.mysql) as source, source.cursor() as cursor:
+        cursor.execute("show databases")
+        return {str(name).lower() for (name,) in cursor.fetchall()}
 
 
 def _version(settings: Settings) -> str:

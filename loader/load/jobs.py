@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
@@ -60,6 +60,19 @@ def jobs_for(
             first -= table.lookback_days * DAY
             if first < today:
                 yield Job(table=table, window=Window(first, today), mode=mode)
+
+
+def due(
+    tables: Sequence[Table], warehouse: Warehouse, settings: Settings, say: Callable[[str], None]
+) -> list[Table]:
+    """Leave out tables that declare `every`, until so many days after their last landing."""
+    loads, waiting = warehouse.loads() if any(each.every_days > 1 for each in tables) else [], []
+    for table in (each for each in tables if each.every_days > 1):
+        end = covered_end([each for each in loads if each.table_name == table.name], settings.zone)
+        if end and (day := end + table.every_days * DAY) > today_in(settings):
+            waiting.append(table)
+            say(f"{table.name} is not due before {day}; --select {table.name} lands it now.")
+    return [table for table in tables if table not in waiting]
 
 
 def in_steps(job: Job, step: str) -> Iterator[Job]:

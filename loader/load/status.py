@@ -26,6 +26,7 @@ class TableStatus:
         landed_through: the last day that a load covers whole; days before it may be missing.
         missing_days: days between the first and the last landed one that no load covers.
         newest_row: the last day of the cursor that a landed row has.
+        due: of a table that declares `every`, the day on which it lands again.
     """
 
     table: str
@@ -36,6 +37,7 @@ class TableStatus:
     landed_through: date | None
     missing_days: tuple[date, ...]
     newest_row: date | None
+    due: date | None
 
     @property
     def gaps(self) -> list[Window]:
@@ -80,21 +82,15 @@ def table_status(
 ) -> TableStatus:
     """Read a table's state from the ledger's rows, oldest first, and the newest of its own."""
     own = [load for load in loads if load.table_name == table.name]
-    landed = [load for load in own if load.covers]
-    last = landed[-1] if landed else None
-    failed = [
-        load
-        for load in own
-        if load.outcome == "failed" and (not last or load.load_id > last.load_id)
-    ]
+    last = next((load for load in reversed(own) if load.covers), None)
+    since = last.load_id if last else ""
+    failed = [load for load in own if load.outcome == "failed" and load.load_id > since]
     end = covered_end(own, settings.zone)
     return TableStatus(
-        table=table.name,
-        last=last,
+        table=table.name, last=last, landed_through=end and end - DAY,
         age=now() - last.ended_at if last and last.ended_at else None,
-        failures=len(failed),
-        error=failed[-1].error if failed else None,
-        landed_through=end and end - DAY,
+        failures=len(failed), error=failed[-1].error if failed else None,
         missing_days=tuple(missing_days(own, settings.zone)),
         newest_row=newest_row(warehouse, table, own),
-    )
+        due=end + table.every_days * DAY if end and table.every_days > 1 else None,
+    )  # fmt: skip

@@ -1,8 +1,9 @@
 """What a run compares with MySQL: what it has landed, and the rows that checks failed on."""
 
+from datetime import date
 from typing import TYPE_CHECKING
 
-from loader.declared.windows import span
+from loader.declared.windows import DAY, Window, span
 from loader.errors import counted
 from loader.verify.compare import compare
 from loader.warehouse.idle import connections_kept
@@ -48,11 +49,12 @@ def say_what_changed(run: "Run") -> None:
 
     A row that was deleted there stays in the warehouse, and fails again tomorrow.
     """
-    days = run.dbt.days_of_failures()
     for table in run.tables:
-        if not table.cursor or table.name not in days:
+        tests = [node for node in run.dbt.failures if node.get("table") == table.name]
+        days = [date.fromisoformat(day) for node in tests for day in node["days"]]
+        if not table.cursor or not days:
             continue
-        window = days[table.name]
+        window = Window(min(days), max(days) + DAY)
         found = compare(table, run.route.settings, run.route.new_warehouse, window).counts
         if found["extra"] or found["stale"]:
             run.say(

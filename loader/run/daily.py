@@ -13,7 +13,7 @@ from loader.declared.tables import Table
 from loader.declared.windows import Dates, Window
 from loader.errors import LeaseHeldError, LoaderError, RunError, StoppedError
 from loader.load.job import Job, Outcome, Route, Watcher, now, unexpected
-from loader.load.jobs import in_steps, is_landed, jobs_for, run_jobs
+from loader.load.jobs import due, in_steps, is_landed, jobs_for, run_jobs
 from loader.run.comparing import say_what_changed, verify
 from loader.run.dbt import Dbt, build_arguments
 from loader.run.lease import Lease
@@ -154,7 +154,10 @@ class Run:
         settings, mode = self.route.settings, self.dates.mode
         with closing(self.route.new_warehouse()) as warehouse:
             warehouse.prepare()
-            jobs = list(jobs_for(self.tables, self.requested, mode, warehouse, settings))
+            tables = self.tables
+            if not self.selected and not self.requested:
+                tables = due(tables, warehouse, settings, self.say)
+            jobs = list(jobs_for(tables, self.requested, mode, warehouse, settings))
             loads = warehouse.loads() if self.resume else []
         if self.step:
             jobs = [each for job in jobs for each in in_steps(job, self.step)]
@@ -247,16 +250,11 @@ class Run:
         finally:
             timer.cancel()
             if error or name != "lease":
-                self.steps.append(
-                    {
-                        "name": name,
-                        "ok": not error,
-                        "attempts": attempts,
-                        "seconds": round(time.monotonic() - began, 3),
-                        "error": error.fact if error else None,
-                        "remedy": error.remedy if error else None,
-                    }
-                )
+                self.steps.append({
+                    "name": name, "ok": not error, "attempts": attempts,
+                    "seconds": round(time.monotonic() - began, 3),
+                    "error": error and error.fact, "remedy": error and error.remedy,
+                })  # fmt: skip
 
     def _error_of(self, attempt: Callable[[], None]) -> LoaderError | None:
         """Make an attempt and return its error, if a run can go on after it."""

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,7 +21,7 @@ from threading import Thread
 from typing import Any, TypeAlias
 
 from loader.declared.tables import SOURCE
-from loader.declared.windows import DAY, WHOLE, Dates, Window, span
+from loader.declared.windows import Dates
 from loader.errors import RunError, counted
 from loader.load.job import Watcher
 from loader.warehouse.stop import Stop
@@ -142,16 +141,6 @@ class Dbt:
     def failures(self) -> list[Node]:
         """The nodes that failed."""
         return [node for node in self.nodes.values() if node["status"] in _FAILED]
-
-    def days_of_failures(self) -> dict[str, Window]:
-        """The days of raw tables that hold the rows which tests failed on."""
-        found = dict[str, Window]()
-        for node in self.failures:
-            if node.get("days") and (table := node["table"]):
-                first, last = map(date.fromisoformat, node["days"])
-                days = [Window(first, last + DAY), *filter(None, [found.get(table)])]
-                found[table] = span(days) or WHOLE
-        return found
 
     @property
     def warnings(self) -> list[Node]:

@@ -104,14 +104,10 @@ def close(run: "Run", folder: Path) -> tuple[Report, Path]:
 def of_run(run: "Run") -> Report:
     """Write down what is known of a run that has ended, without asking the warehouse."""
     return {
-        "run_id": run.run_id,
-        "target": run.target,
-        "started_at": _utc(run.began),
-        "ended_at": _utc(now()),
-        "ok": run.outcome == "succeeded",
-        "outcome": run.outcome,
-        "dates": run.dates._asdict(),
-        "step": run.step,
+        "run_id": run.run_id, "target": run.target,
+        "started_at": _utc(run.began), "ended_at": _utc(now()),
+        "ok": run.outcome == "succeeded", "outcome": run.outcome,
+        "dates": run.dates._asdict(), "step": run.step,
         "select": [table.name for table in run.tables] if run.selected else [],
         "steps": run.steps,
         "loads": [outcome.as_json() for outcome in list(run.outcomes.values())],
@@ -120,7 +116,7 @@ def of_run(run: "Run") -> Report:
         "verify": [finding.as_json() for finding in run.findings],
         "published": {},
         "held_back": {},
-    }
+    }  # fmt: skip
 
 
 def _utc(instant: datetime) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from loader.declared.policies import Policy, check_consent
 from loader.declared.tables import CURSOR_KINDS, DIGITS, Table
 from loader.declared.windows import parse_zone
-from loader.errors import SourceError
+from loader.errors import SourceError, did_you_mean
 from loader.source.days import FIRST, Days
 from loader.source.read_plan import LOADER_NAMES, WIDER, Description, days_of, read_columns
 from loader.source.texts import DATES, INTEGERS
@@ -50,7 +50,8 @@ def check_declaration(
             raise SourceError(
                 f"{where} has no column {name}; it has "
                 f"{', '.join(column.name for column in description.columns)}.",
-                f"Correct the declaration of table {table.name} in the dbt source YAML.",
+                did_you_mean(name, [column.name for column in description.columns])
+                + f"Correct the declaration of table {table.name} in the dbt source YAML.",
             )
     key = frozenset(name.lower() for name in table.primary_key)
     keys = (key,) if description.is_view else description.unique_keys

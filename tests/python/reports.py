@@ -21,6 +21,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "dbt": {"failures": [], "warnings": []},
         "verify": [],
         "published": {},
+        "held_back": {},
         **changes,
     }
 
@@ -71,5 +72,6 @@ def failed(**changes: Any) -> dict[str, Any]:
             {"table": "channel", "missing": 0, "extra": 0, "stale": 0, "days": []},
         ],
         published={"nps_summary": "2026-11-20T03:10:00+00:00"},
+        held_back={"nps_summary": "held back since 2026-11-21 03:09 UTC by unique (2 rows)"},
     )  # fmt: skip
     return {**found, **changes}

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -38,6 +40,8 @@ def test_a_load_prints_a_line_that_a_person_can_read(pipeline):
     name, window, rows, unit, *_, seconds = lines[1].split()
     assert (name, window, rows, unit, seconds) == ("t", DAY, "2", "rows", "s")
     assert "\x1b" not in done.stdout  # no colours, no bars: this is no terminal
+    long = replace(*pipeline.loads(), landed_rows=9_999_999, window_end=date(2026, 8, 1))
+    assert len(console.load_line(long, len("user_session_channel"))) < 80
 
 
 def test_the_report_of_a_failure_names_fact_and_remedy(pipeline):
@@ -98,8 +102,10 @@ def test_plan_shows_the_statements_that_load_runs(pipeline, monkeypatch):
 
 def test_plan_for_people_ends_by_saying_that_nothing_was_touched(pipeline):
     done = pipeline.loader("plan", "--full-refresh")
-    assert done.stdout.splitlines()[0] == "t  whole table  3 rows, about 1 file(s)"
-    assert done.stdout.strip().endswith("Nothing was touched.")
+    assert re.match(r"t +whole table +3 rows, about 1 file\(s\)\n", done.stdout)
+    assert "select" not in done.stdout
+    assert "--sql shows the statements." in done.stdout
+    assert "select" in pipeline.loader("plan", "--full-refresh", "--sql").stdout
 
 
 def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipeline):
@@ -121,26 +127,44 @@ def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipe
 
 
 def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_back(pipeline):
-    shown = pipeline.loader("status").stdout
-    assert "last run" not in shown + shown
     pipeline.load("--run-date", DAY)
-    ended = "cast('2026-07-02' as timestamp)"
+    at = "cast('2026-07-02' as timestamp)"
     pipeline.query(
-        f"insert into raw_data._runs values ('one', {ended}, {ended}, 'failed', 'build', 1,0,0,0);"
+        f"insert into raw_data._runs values ('one', {at}, {at}, 'failed', 'build', 1, 0, 0, 0);"
         "create schema analytics;"
-        "create table analytics._publications (model_name varchar, published_at timestamp);"
-        f"insert into analytics._publications values ('s', {ended}), ('other', {ended});"
-        "create table analytics._held_back (model_name varchar, check_name varchar, "
-        "failing_rows bigint, held_since timestamp);"
-        f"insert into analytics._held_back values ('s', 'unique_id', 2, {ended}), "
-        f"('s', 'also', 1, {ended}), ('other', null, null, {ended})"
+        f"create table analytics._publications as select 's' as model_name, {at} as published_at;"
+        "create table analytics._held_back as select 's' as model_name, 'unique' as check_name, "
+        f"2 as failing_rows, {at} as held_since union select 'other', null, null, {at}"
     )
     shown = pipeline.loader("status").stdout
     assert re.search(r"last run +failed at build, \d+ d ago \(one\)", shown)
-    assert re.search(r"published +2 of the summaries, the newest \d+ d ago", shown)
-    since = "held back since 2026-07-02 00:00 UTC by"
-    assert f"s: {since} also (1 row), and by unique_id (2 rows)" in shown
-    assert f"other: {since} somebody" in shown
+    assert re.search(r"published +1 of the summaries, the newest \d+ d ago", shown)
+    assert "s: held back since 2026-07-02 00:00 UTC by unique (2 rows)" in shown
+    assert "other: held back since 2026-07-02 00:00 UTC by somebody" in shown
+
+
+def test_a_table_that_lands_every_few_days_waits_for_its_day_unless_it_is_named(new_pipeline):
+    pipeline = new_pipeline([TABLE, {"name": "seldom", "primary_key": ["id"], "every": "7d"}])
+    pipeline.mysql(
+        CREATE, "create table seldom (id int primary key)", "insert into seldom values (1)"
+    )
+    assert set(pipeline.load()) == {"t", "seldom"}
+
+    def ago(days):
+        at = f"started_at = now() at time zone 'UTC' - interval '{days} days'"
+        pipeline.query(f"update raw_data._loads set {at} where table_name = 'seldom'")
+
+    ago(6)
+    due = f"before {datetime.now(UTC).date() + timedelta(days=1)}"
+    assert f"seldom is not due {due}" in pipeline.loader("plan").stderr
+    assert due.split()[1] in pipeline.loader("status").stdout
+    done = json.loads(pipeline.loader("run", "--json").stdout)
+    assert {load["table_name"] for load in done["loads"]} == {"t"}
+    assert any(f"seldom is not due {due}" in said for said in done["said"])
+    for named in (("--select", "seldom"), ("--run-date", DAY)):
+        assert "seldom" in pipeline.load(*named)
+    ago(7)
+    assert "seldom" in pipeline.load()
 
 
 def test_status_shows_a_failure_until_the_next_success(pipeline):
@@ -232,6 +256,24 @@ def test_a_cursor_without_an_index_is_a_warning_with_its_cost(pipeline, change):
     done = pipeline.loader("load", "--run-date", "2026-07-01")
     assert done.returncode == 0
     assert re.search(f"t: {warning}", done.stdout + done.stderr), done.stdout + done.stderr
+
+
+def test_a_name_that_is_nearly_one_is_guessed_and_what_is_wrong_for_all_is_said_once(pipeline):
+    assert "Did you mean t? Known tables:" in pipeline.loader("load", "-s", "tt").stderr
+    file = next((pipeline.folder / "models").rglob("*.y*ml"))
+    written = file.read_text()
+    file.write_text(written.replace("updated_at", "update_at", 1))
+    assert "Did you mean updated_at? " in pipeline.loader("check").stdout
+    file.write_text(written.replace(pipeline.database, f"{pipeline.database}x"))
+    shown = pipeline.loader("check").stdout
+    assert f"{pipeline.database}x: MySQL shows loader none of that name; 1 tables" in shown
+    assert re.search(f"Did you mean {pipeline.database}[?] (?!.*wrong table)", shown, re.S)
+    # Else who forgot DBT_TARGET would look at the sample for production.
+    (pipeline.folder / ".local").mkdir()
+    (pipeline.folder / ".local" / "local.env").write_text("LOADER_MYSQL_HOST=127.0.0.1\n")
+    given = {"DBT_TARGET": "local", "LOADER_MYSQL_HOST": "db.example.com"}
+    said = "target local ignores LOADER_MYSQL_HOST;"
+    assert said in pipeline.loader("status", "--select", "no", **given).stderr
 
 
 def test_check_notices_a_user_without_rights(new_pipeline, superuser):

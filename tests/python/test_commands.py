@@ -27,7 +27,7 @@ COMMANDS = (
     "loader load --run-date 2026-07-01",
     "loader load --start-date 2026-07-01 --end-date 2026-07-03 --select nps channel",
     "loader load --full-refresh --select channel",
-    "loader plan --run-date 2026-07-01",
+    "loader plan --run-date 2026-07-01 --sql",
     "loader status",
     "loader verify",
     "loader check",

@@ -35,12 +35,13 @@ def test_the_projects_own_declarations_are_read():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"primary_key": []}, "table nps: primary_key is missing"),
+        ({"primary_key": []}, r"nps: primary_key is \[\], and a cursor needs a key"),
         ({"primary_key": "id"}, "table nps: primary_key is 'id'"),
         ({"primary_key": [1] * 1_000_000}, r"primary_key is \[1, 1, .*\.\.\.\]"),
         ({"source": "nps"}, "table nps: source is 'nps'"),
         ({"cursor": 1}, "table nps: cursor is 1"),
         ({"lookback_days": -1}, "table nps: lookback_days is -1"),
+        ({"every": "0d"}, "table nps: every is '0d'.\n\nWrite a number of days, such as 7d."),
         ({"lookback_days": "one"}, "table nps: lookback_days is 'one'"),
         ({"cursr": "updated_at"}, "table nps: meta.loader has no key cursr"),
     ],

@@ -49,11 +49,6 @@ def table(text, name):
     ]
 
 
-def csv_of(text, name):
-    """What a click takes away of the numbers."""
-    return unescape(re.search(rf'download="{name}.csv" href="data:text/csv[^,]*,(.*?)"', text)[1])
-
-
 def figures(text):
     """The page's figures by name; plotly writes a column of numbers as base64."""
     embedded = re.search('(?s)<script type="application/json" id="figures">(.*?)</script>', text)
@@ -73,9 +68,9 @@ def test_the_numbers_are_the_tables(report, landed_warehouse):
         rows = landed_warehouse.query(
             f"select {', '.join(heads)} from analytics.{model} order by 1, 2"
         )
-        cells = [[page.cell(*each) for each in zip(row, heads, strict=True)] for row in rows]
-        assert shown == cells, name
-        taken_away = csv.DictReader(io.StringIO(unquote(csv_of(text, name))))
+        assert shown == [list(map(page.cell, row, heads)) for row in rows], name
+        link = unescape(re.search(rf'download="{name}.csv" href="data:[^,]*,(.*?)"', text)[1])
+        taken_away = csv.DictReader(io.StringIO(unquote(link)))
         assert [each[heads[1]] for each in taken_away] == [str(row[1]) for row in rows]
         assert len(shown) >= 24
     heads, shown = table(text, "flows")
@@ -244,14 +239,11 @@ def test_a_change_of_the_score_is_told_apart_from_chance(scores, said):
 
 def test_the_state_of_each_table_is_in_words():
     landed = datetime(2026, 7, 2, 3, tzinfo=UTC)
-    health = [
-        ("current", date(2026, 7, 2), 0, 0, landed, 9, 0, 1000),
-        ("behind", date(2026, 7, 1), 1, 2, landed, 9, 0, 1000),
-        ("never", None, None, None, None, 1, 1, None),
-    ]
+    known = (("current", 2, 0, 0), ("quiet", 2, 0, 0), ("behind", 1, 1, 2))
+    health = [(name, date(2026, 7, day), *lag, landed, 9, 0, 1000) for name, day, *lag in known]
+    health.append(("never", None, None, None, None, 1, 1, None))
     days = ((3, "failed", 1), (2, "succeeded", 1), (1, "succeeded", 0))
     runs = [(date(2026, 7, day), last, None, 2, failed, 0, 0, 0, 0) for day, last, failed in days]
-    health.append(("quiet", date(2026, 7, 2), 0, 0, landed, 9, 0, 1000))
     newest = [("quiet", date(2026, 3, 1)), ("current", date(2026, 7, 1))]
     text = page.render(summaries(health=health, runs=runs, newest=newest), "local", AT)
     for words in (
@@ -266,25 +258,19 @@ def test_the_state_of_each_table_is_in_words():
 
 def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     why = "held back since 2026-07-02 03:00 UTC by unique_users (2 rows)"
-    month = [(date(2026, 6, 1), 5, 1, 7)]
     published = [("active_users_monthly", datetime(2026, 7, 1, 3)), ("other", AT)]
-    shown = summaries(users=month, published=published, held=[("active_users_monthly", why)])
-    text = page.render(shown, "local", AT)
-    banner = text.split('role="alert"')[1].split("</div>")[0]
+    whole = {"users": [(date(2026, 6, 1), 5, 1, 7)], "published": published}
+    text = page.render(summaries(**whole, held=[("active_users_monthly", why)]), "local", AT)
+    banner, rest = text.split('role="alert"')[1].split("</div>", 1)
     assert "1 of 2 summaries are held back" in banner
     assert f"<b>active_users_monthly</b>, {why}" in banner
-    section = text.split('<section id="users">')[1].split("</section>")[0]
-    assert f"H{why[1:]}</b>: what you see was published on 2026-07-01 03:00 UTC" in section
-    assert 'role="alert"' not in page.render(summaries(users=month), "local", AT)
+    assert f"H{why[1:]}</b>: what you see was published on 2026-07-01 03:00 UTC" in rest
+    assert 'role="alert"' not in page.render(summaries(**whole), "local", AT)
 
 
 def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     """As rows tell, not the calendar: the sample's end lies months back."""
-    users = [
-        (date(2026, 6, 1), 200, 1, 1),
-        (date(2026, 7, 1), 250, 1, 1),
-        (date(2026, 8, 1), 9, 1, 1),
-    ]
+    users = [(date(2026, month, 1), count, 1, 1) for month, count in ((6, 200), (7, 250), (8, 9))]
     shown = summaries(users=users, newest=[("visits", date(2026, 8, 1))])
     text = page.render(shown, "local", datetime(2026, 11, 29, tzinfo=UTC))
     assert "<b>250</b><span>July 2026, +25.0 % on the month before</span>" in text

@@ -100,26 +100,22 @@ def test_a_wrong_publish_is_put_back_byte_for_byte_and_so_is_the_restore(changed
     assert wrong[0] != right[0]
     (first, _), (second, _) = publications(changed)
     assert kept(changed) == [first]
-
     said = changed.build(*as_the_readme_says("list_published"))
     versions = said.split(f"{NAME}\n")[1].split("_monthly")[0]
     assert f"{second}, published {second[:4]}" in versions
     assert re.findall(r"(\d{14}), .* 730 rows(, current)?", versions) == [
         (second, ", current"), (first, ""),
     ]  # fmt: skip
-
     before = everything(changed)
     said = restore(changed, f"{{model: {NAME}, dry_run: true}}")
     assert f"would go back to version {first}" in said
     assert "Rows that would go: 730; that would come: 730." in said
     assert everything(changed) == before
-
     said = changed.build(*as_the_readme_says("restore_published"))
     assert readers_have(changed) == right
     assert f"kept as version {second}" in said
     assert kept(changed) == [second]
     assert publications(changed)[2:] == [(first, 730)]
-
     restore(changed)
     assert readers_have(changed) == wrong
     assert kept(changed) == [first]
@@ -138,38 +134,33 @@ def test_a_version_that_is_held_stays_through_builds_until_it_is_lifted(changed)
     right = rows(changed)
     publish(changed)
     wrong = rows(changed)
-    said = restore(changed, f"{{model: {NAME}, hold: true}}")
-    assert f"{NAME} is held" in said
+    assert f"{NAME} is held" in restore(changed, f"{{model: {NAME}, hold: true}}")
     said = publish(changed)
     assert f"{NAME} stays as it is: somebody holds it since" in said
     assert rows(changed) == right
-    assert f"{NAME}\n  held since " in re.sub(
-        r"\d\d:\d\d:\d\d  ", "", changed.build("run-operation", "list_published")
-    )
-    assert re.fullmatch("held back since .* by somebody, until lift_hold", held(changed)[NAME])
-
+    assert "  held since " in changed.build("run-operation", "list_published")
+    assert held(changed).endswith("by somebody, until lift_hold")
     lift = re.search(r"dbt (run-operation lift_hold) --args '(.*)'", said)
-    changed.build(*lift[1].split(), "--args", lift[2])
-    assert held(changed) == {}
-    assert "is not held" in changed.build(*lift[1].split(), "--args", lift[2])
+    for now in ("is held no more", "is not held"):
+        assert now in changed.build(*lift[1].split(), "--args", lift[2])
+        assert held(changed) is None
     publish(changed)
     assert rows(changed) == wrong
-
     changed.query("update analytics.nps set answered_at = null where response_id = 7")
     check, since = "not_null_nps_answered_at", []
     for command in (["run"], ["build", check]):  # by the gate, or by dbt's own order
         changed.build_fails(command[0], "--select", *command[1:], NAME)
-        assert re.fullmatch(rf"held back since .* by {check} \(1 row\)", held(changed)[NAME])
+        assert held(changed).endswith(f" by {check} (1 row)")
         since += changed.query("select held_since from analytics._held_back")
     assert since[0] == since[1]
     changed.query("update analytics.nps set answered_at = updated_at where response_id = 7")
     publish(changed)
-    assert held(changed) == {}
+    assert held(changed) is None
 
 
 def held(pipeline):
     with pipeline.inside(), closing(open_session(None).warehouse()) as warehouse:
-        return held_back(warehouse)
+        return held_back(warehouse).get(NAME)
 
 
 @pytest.mark.deep(because="the way there and back is always tried")
@@ -187,11 +178,9 @@ def test_as_many_versions_stay_as_asked_and_equal_rows_are_none(changed):
         f"has_table_privilege('analytics_users', 'archive.{NAME}__{first}', 'select')",
     ):
         assert changed.value(f"select {said}") is False
-
     publish(changed)
     assert publications(changed)[-2:] == [(second, 730), (second, 730)]
     assert len(kept(changed)) == 3
-
     # A publication comes after the one before, even if the clock does not say so.
     changed.query(
         f"update analytics._publications set published_at = '2999-01-01' where version = '{second}'"
@@ -230,19 +219,16 @@ def test_a_version_with_other_columns_is_put_back_unless_a_view_forbids_it(chang
     publish(changed)
     wrong = rows(changed)
     assert "extra" not in wrong[0]
-
     changed.query(f"create view public.promoted as select promoters from {MART}")
     before = everything(changed)
     said = changed.build_fails(*as_the_readme_says("restore_published"))
     assert "because other objects depend on it" in said
     assert everything(changed) == before
-
     changed.query("drop view public.promoted")
     said = restore(changed, f"{{model: {NAME}, dry_run: true}}")
     assert "Their columns differ." in said
     restore(changed)
     assert readers_have(changed) == right
-
     # Where the record is lost, the versions are not.
     changed.query("delete from analytics._publications")
     before = kept(changed)
