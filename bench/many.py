@@ -6,11 +6,10 @@ from typing import Any
 
 from bench.growth import Field, Line
 from bench.place import Place, without_sample
-from bench.tables import connection
+from bench.tables import DATABASE, connection
 
 MANY = "Many tables of a few columns and rows"
 COUNTS = (12, 60, 300)
-_DATABASE = "many"
 _LINES = 35
 _TABLE = """(
     id int primary key, name varchar(80) not null, email_id int, status tinyint not null,
@@ -35,7 +34,7 @@ def _with(place: Place, count: int, say: Callable[[str], None]) -> Iterator[Line
     _fill(place, count)
     yield here.line(
         f"`loader declare` of {count} tables",
-        lambda: here.loader("declare", f"{_DATABASE}.*"),
+        lambda: here.loader("declare", f"{DATABASE}.many_*"),
         "10 s",
     )
     written = (_written(models) - before) / count
@@ -61,10 +60,10 @@ def _written(models: Path) -> int:
 
 def _fill(place: Place, count: int) -> None:
     with connection(place.endpoints) as source, source.cursor() as cursor:
-        cursor.execute(f"drop database if exists {_DATABASE}")
-        cursor.execute(f"create database {_DATABASE}")
+        for number in range(max(COUNTS)):
+            cursor.execute(f"drop table if exists {DATABASE}.many_{number}")
         for number in range(count):
-            name = f"{_DATABASE}.table_{number}"
+            name = f"{DATABASE}.many_{number}"
             cursor.execute(f"create table {name} {_TABLE}")
             cursor.execute(
                 f"insert into {name} select d, 'x', d, 1, d, 'note', '2026-07-01', '2026-08-01' "
