@@ -24,8 +24,8 @@ AIRFLOW = HOME / "bin" / "airflow"
 BIN = ROOT / ".venv" / "bin"
 DAY = timedelta(days=1)
 BY_LOADER, BY_AIRFLOW = "warehouse", "by_airflow"
-# What says when and by which load, which differs.
-OF_THE_RUN = re.compile("_|pipeline_")
+# What says when and by which load, which differs; and views of all that each load has landed.
+OF_THE_RUN = re.compile("_|pipeline_|stg_")
 TIMES = {
     "load_id", "loaded_at", "watermark",
     "dbt_updated_at", "dbt_valid_from", "dbt_valid_to", "dbt_scd_id",
