@@ -53,7 +53,8 @@ def test_a_process_of_its_own_ends_the_same_way(pipeline):
     """The other tests call the command line within this process."""
     done = pipeline.run("loader", "load", "--select", "tt")
     assert done.returncode == 2
-    assert done.stderr == "Error: No declared table is called tt.\n\nKnown tables: t.\n"
+    fact, remedy = "No declared table is called tt.", "Did you mean t? Known tables: t."
+    assert done.stderr == f"Error: {fact}\n\n{remedy}\n"
     done = pipeline.run("loader", "load", LOADER_MYSQL_PORT="1")
     assert done.returncode == 1
     assert "Cannot connect to MySQL" in done.stderr
@@ -150,7 +151,7 @@ def test_a_zero_timestamp_in_the_cursor_is_not_missed_in_silence(new_pipeline):
     done = pipeline.loader("load", "--run-date", DAY)
     assert "1 rows of" in done.stderr
     pipeline.mysql("delete from t where id = 2")
-    plan = pipeline.loader("plan", "--run-date", DAY).stdout
+    plan = pipeline.loader("plan", "--run-date", DAY, "--sql").stdout
     assert "is null or `updated_at` < '1970-01-01 00:00:01'" in plan
 
 

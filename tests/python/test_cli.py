@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -343,7 +344,7 @@ def test_every_command_has_a_help_with_examples_that_are_commands():
         examples = re.findall(r"^    (loader .*?)(?:   .*)?$", shown.split("Examples:")[1], re.M)
         assert len(examples) >= 2, name
         for example in examples:
-            assert is_command(example.split()[1:]), example
+            assert is_command(shlex.split(example)[1:]), example
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(None, 4), (2, 4), (6, 6), (64, 8)])

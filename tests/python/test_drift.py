@@ -239,7 +239,7 @@ def test_a_plan_shows_every_table_and_touches_none(drifted):
     assert sum("would fail: " in line for line in shown) == len(
         [each for each in drifted["planned"].values() if "error" in each]
     )
-    assert shown[-2] == "Nothing was touched."
+    assert shown[-2] == "Nothing was touched. --sql shows the statements."
     assert "\x1b" not in drifted["shown"]
 
 

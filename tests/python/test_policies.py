@@ -483,7 +483,7 @@ def test_changed_values_are_counted_by_column(watched):
     assert accounts == [(0, None)]  # masked values are not among them
     said = "\n".join(watched.said)
     assert said.count("values changed: 3 (note 2, day 1)") == 1
-    assert re.search(r"^users +whole table +3 +\d+ s ago +3 \(note 2, day 1\)", said, re.M)
+    assert re.search(r"^users +\S+ +2026-07-02 +3 +\d+ s ago +3 \(note 2, day 1\)", said, re.M)
     assert said.count('"changed_columns": {\n') == 2  # the status's and the report's
 
 
