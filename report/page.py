@@ -163,9 +163,15 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
 
 
 def is_over(summaries: Summaries, at: datetime) -> charts.Over:
-    """Make what tells of a month, by its first day, whether all its days may have rows."""
-    days = [day for day in summaries["newest"]["newest_row"] if day]
-    through = max(days, default=at.date() - DAY)
+    """Make what tells of a month, by its first day, whether all its days may have rows.
+
+    They have come as far as any table's newest row, and no further than every table with days has
+    been landed.
+    """
+    newest = {name: day for name, day in summaries["newest"].itertuples(index=False) if day}
+    ends = summaries["health"].set_index("table_name")["landed_before"].dropna()
+    landed = [end - DAY for name, end in ends.items() if name in newest]
+    through = min([max(newest.values(), default=at.date() - DAY), *landed])
     return lambda month: (month.replace(day=1) + timedelta(days=32)).replace(day=1) - DAY <= through
 
 

@@ -280,3 +280,5 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     assert opacity[0] == opacity[1] > opacity[2]
     shown["newest"]["newest_row"] = [date(2026, 8, 31)]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
+    shown["health"].loc[0] = ["visits", date(2026, 8, 29), 3, 0, AT, 1, 0, 1]
+    assert "<span>August so far: 9</span>" in page.render(shown, "local", AT)
