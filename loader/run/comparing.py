@@ -1,5 +1,6 @@
 """What a run compares with MySQL: what it has landed, and the rows that checks failed on."""
 
+from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from loader.warehouse.session import is_transient
 if TYPE_CHECKING:
     from loader.declared.tables import Table
     from loader.run.daily import Run
+
+_DAYS_LOOKED_AT = 31
 
 
 @connections_kept()
@@ -43,22 +46,26 @@ def _compare_landed(run: "Run", table: "Table") -> None:
         run.say(finding.in_words)
 
 
-@connections_kept()
-def say_what_changed(run: "Run") -> None:
-    """Say whether MySQL has other rows by now on the days of those that tests failed on.
-
-    A row that was deleted there stays in the warehouse, and fails again tomorrow.
-    """
+def rows_failed_on(run: "Run") -> Iterator[tuple["Table", Window]]:
+    """Name the days of the rows that tests failed on, by table; of many, the last ones."""
     for table in run.tables:
         tests = [node for node in run.dbt.failures if node.get("table") == table.name]
         days = [date.fromisoformat(day) for node in tests for day in node["days"]]
-        if not table.cursor or not days:
-            continue
-        window = Window(min(days), max(days) + DAY)
-        found = compare(table, run.route.settings, run.route.new_warehouse, window).counts
-        if found["extra"] or found["stale"]:
-            run.say(
-                f"{table.name}: checks failed on rows of {window}, of which MySQL no longer has "
-                f"{counted(found['extra'])}, and {found['stale']:,} in another version. To land "
-                f"that: loader verify --repair --select {table.name}; then loader run."
-            )
+        if table.cursor and days:
+            last = max(days)
+            yield table, Window(max(min(days), last - _DAYS_LOOKED_AT * DAY), last + DAY)
+
+
+@connections_kept()
+def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
+    """Say whether MySQL has other rows by now on days of rows that tests failed on.
+
+    A row that was deleted there stays in the warehouse, and fails again tomorrow.
+    """
+    found = compare(table, run.route.settings, run.route.new_warehouse, window).counts
+    if found["extra"] or found["stale"]:
+        run.say(
+            f"{table.name}: checks failed on rows of {window}, of which MySQL no longer has "
+            f"{counted(found['extra'])}, and {found['stale']:,} in another version. To land "
+            f"that: loader verify --repair --select {table.name}; then loader run."
+        )

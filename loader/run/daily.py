@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -14,7 +15,7 @@ from loader.declared.windows import Dates, Window
 from loader.errors import LeaseHeldError, LoaderError, RunError, StoppedError
 from loader.load.job import Job, Outcome, Route, Watcher, now, unexpected
 from loader.load.jobs import due, in_steps, is_landed, jobs_for, run_jobs
-from loader.run.comparing import say_what_changed, verify
+from loader.run.comparing import rows_failed_on, say_what_changed, verify
 from loader.run.dbt import Dbt, build_arguments
 from loader.run.lease import Lease
 from loader.verify.finding import Finding
@@ -118,7 +119,8 @@ class Run:
         only = [table.name for table in self.tables] if self.selected else []
         arguments = build_arguments(self.dates, only, failed, self.checks)
         built = self._step("build", lambda: self._build(lease, arguments))
-        say_what_changed(self)
+        for table, window in rows_failed_on(self):
+            self._step("compare", partial(say_what_changed, self, table, window))
         if failed and (held := self.dbt.readers(failed)):
             self.say(f"Left as they were, because of {', '.join(failed)}: {', '.join(held)}")
         return built and self._step("verify", lambda: verify(self)) and landed
