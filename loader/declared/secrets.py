@@ -1,6 +1,7 @@
 """Secrets that AWS gives: those that Secrets Manager keeps, and tokens for RDS and Aurora."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from typing import Any
 
 from loader.errors import ConfigError
 
-# As ECS writes it: after the ARN may follow the key of a JSON secret.
+# As ECS writes it: after the ARN may follow the key of a JSON secret, a version's stage and its id.
 # [Amazon ECS: Pass Secrets Manager secrets, "Example referencing a specific key"]
-_ARN = re.compile(r"(arn:aws[\w-]*:secretsmanager:([\w-]+):\d+:secret:[^:\s]+)(?::([^:\s]*):*)?")
+_ARN = re.compile(
+    r"(arn:aws[\w-]*:secretsmanager:([\w-]+):\d+:secret:[^:\s]+)" + r"(?::([^:\s]*))?" * 3
+)
 
 
 def revealed(name: str, text: str) -> str:
@@ -20,15 +23,20 @@ def revealed(name: str, text: str) -> str:
     Of a secret in JSON, as RDS writes its own, it is the value of the ARN's key, or of `password`.
 
     Raises:
-        ConfigError: Secrets Manager does not give it, or it has no such key; quotes no secret.
+        ConfigError: the ARN is of something else, Secrets Manager does not give the secret, or it
+            has no such key; quotes no secret.
     """
     if not (found := _ARN.fullmatch(text.strip())):
+        if text.strip().startswith("arn:"):  # anybody may know it
+            remedy = "Write arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME:KEY:STAGE:VERSION."
+            raise ConfigError(f"{name} is an ARN, of no secret in Secrets Manager.", remedy)
         return text
-    arn, region, key = found.groups()
+    arn, region, key, stage, version = found.groups()
+    which = {kind: of for kind, of in {"VersionStage": stage, "VersionId": version}.items() if of}
     remedy = "secretsmanager:GetSecretValue on it, and kms:Decrypt on its key"
     with _explained(f"{name}: no secret of {text.strip()}", f"Give this identity {remedy}."):
         client = _client("secretsmanager", region)
-        secret = client.get_secret_value(SecretId=arn)["SecretString"]
+        secret = client.get_secret_value(SecretId=arn, **which)["SecretString"]
         is_json = key or secret.startswith("{")
         return str(json.loads(secret)[key or "password"] if is_json else secret)
 
@@ -42,7 +50,9 @@ def token(host: str, port: int, user: str) -> str:
         ConfigError: AWS's settings name no credentials, or no region.
     """
     with _explained(f"No IAM token for {user} at {host}", "AWS_REGION is the server's."):
-        return str(_client("rds", None).generate_db_auth_token(host, port, user))
+        # Containers are given that variable; botocore reads AWS_DEFAULT_REGION alone.
+        client = _client("rds", os.environ.get("AWS_REGION") or None)
+        return str(client.generate_db_auth_token(host, port, user))
 
 
 @contextmanager
