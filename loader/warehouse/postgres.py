@@ -139,6 +139,7 @@ class Postgres(Warehouse):
 
     def _copy(self, statement: str, landing: Landing) -> int:
         load = landing.load
+        self._fill(landing)
         for name, value in ((LOAD_ID, load.load_id), (LOADED_AT, f"{load.started_at}")):
             self.execute("select set_config(%s, %s, true)", (f"loader.{name}", value))
         deadline = Deadline(self._connection, self.answer_seconds)
@@ -158,6 +159,18 @@ class Postgres(Warehouse):
                 raise refused(landing, self.schema, why, remedy) from error
             return int(cursor.rowcount)
 
+    def _fill(self, landing: Landing) -> None:
+        """Give the loader's columns their defaults where somebody else has made the table."""
+        relation = self.relation(landing.table.name)
+        found = self.execute(
+            "select attname from pg_attribute "
+            "where attrelid = to_regclass(%s) and attname in (%s, %s) and not atthasdef",
+            (relation, *_FILLED),
+        )
+        for column in (each for each in LOADER_COLUMNS if (each.name,) in found):
+            default = f"alter column {quote(column.name)} set{_default(column)}"
+            self.execute(f"alter table {relation} {default}")
+
     def _widen(self, table: Table, column: RawColumn) -> list[str]:
         """Change the type in place, with the views that read the table."""
         relation = self.literal(self.relation(table.name))
@@ -168,6 +181,9 @@ class Postgres(Warehouse):
 
 
 def _definition(column: RawColumn) -> str:
+    return f"{quote(column.name)} {column.type}{_default(column)}"
+
+
+def _default(column: RawColumn) -> str:
     setting = f"nullif(current_setting('loader.{column.name}', true), '')"
-    default = f" default cast({setting} as {column.type})" if column.name in _FILLED else ""
-    return f"{quote(column.name)} {column.type}{default}"
+    return f" default cast({setting} as {column.type})" if column.name in _FILLED else ""

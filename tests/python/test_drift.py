@@ -344,8 +344,10 @@ def test_what_an_older_loader_has_landed_is_landed_on(new_pipeline):
     pipeline.mysql(CREATE.format(t="t"), INSERT.format(t="t"))
     pipeline.load("--run-date", DAY_1)
     pipeline.query("alter table raw_data._loads drop column landed_by")
+    for name in ("_load_id", "_loaded_at"):
+        pipeline.query(f"alter table raw_data.t alter column {name} drop default")
     pipeline.load("--run-date", DAY_2, LOADER_TIMEZONE="+00:00")
-    assert pipeline.raw("t", "id") == [(1,), (2,)]
+    assert pipeline.raw("t", "id, num_nulls(_load_id, _loaded_at)") == [(1, 0), (2, 0)]
 
 
 # -- through to the core model -------------------------------------------------------------------
