@@ -8,7 +8,7 @@ from dbt.cli.main import dbtRunner
 from loader.declared.tables import Table
 from loader.errors import LandingError, ReportError
 from loader.load.status import newest_row
-from loader.run.published import held_back
+from loader.run.published import NOT_THERE, held_back
 from loader.warehouse import Warehouse
 from loader.warehouse.session import one_line, quote, sqlstate
 
@@ -54,7 +54,6 @@ QUERIES = {
     ),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
-_MISSING = {"42P01", "3F000"}  # table, schema
 _OLDER = "42703"  # column
 
 
@@ -122,7 +121,7 @@ def _schemas(target: str | None) -> dict[str, str]:
 
 def _explained(error: LandingError, table: str) -> LandingError | ReportError:
     code = sqlstate(error)
-    if code in _MISSING:
+    if code in NOT_THERE:
         return ReportError(
             f"There is no {table} yet; no page was written.",
             "Build the summaries first: `loader run`, or `dbt build` for what is landed.",

@@ -70,6 +70,8 @@ def newest_row(warehouse: Warehouse, table: Table, loads: Sequence[Load]) -> dat
     own = [each for each in loads if each.covers and each.landed_rows and each.table_name == name]
     if not own or not cursor or cursor.kind == INCREASING:
         return None
+    if not warehouse.raw_columns(name):  # dropped, to be landed anew
+        return None
     own.sort(key=lambda load: (load.window_end or load.started_at.date(), load.load_id))
     ids = [load.load_id for load in own[-_LOADS_LOOKED_AT:]]
     statement = f"select max(_run_date) from {warehouse.relation(table.name)} where _load_id in "

@@ -1,14 +1,15 @@
 """What is published since when, and what is held back: from `_publications` and `_held_back`."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from loader.errors import LandingError, counted
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import RUNS
-from loader.warehouse.session import quote
+from loader.warehouse.session import quote, sqlstate
+
+NOT_THERE = {"42P01", "3F000"}  # table, schema
 
 
 def published(warehouse: Warehouse) -> dict[str, datetime]:
@@ -37,7 +38,12 @@ def last_run(warehouse: Warehouse) -> tuple[Any, ...] | None:
 
 def _rows(warehouse: Warehouse, columns: str, table: str, rest: str) -> Iterator[tuple[Any, ...]]:
     """Read a table of records, in the schema that generate_schema_name.sql says; none before."""
-    schema, marts = warehouse.schema, warehouse.schema.removesuffix("raw_data") + "analytics"
-    asked = f"select {columns} from {quote(schema if table == RUNS else marts)}.{table} {rest}"
-    with suppress(LandingError), warehouse.transaction():
-        yield from warehouse.execute(asked)
+    schema = warehouse.profile.output.get("schema")
+    marts = schema if schema == "analytics" else f"{schema}_analytics"
+    place = quote(warehouse.schema if table == RUNS else marts)
+    try:
+        with warehouse.transaction():
+            yield from warehouse.execute(f"select {columns} from {place}.{table} {rest}")
+    except LandingError as error:
+        if sqlstate(error) not in NOT_THERE:
+            raise
