@@ -18,13 +18,7 @@
     }) -%}
     {%- set published = load_cached_relation(this) -%}
 
-    {%- set held = mysql_to_redshift.held_since(this.identifier) -%}
-    {%- if held -%}
-        {%- call noop_statement('main', 'HELD') -%}{%- endcall -%}
-        {%- do log(
-            this.identifier ~ ' stays as it is: somebody holds it since ' ~ held.strftime('%Y-%m-%d %H:%M')
-            ~ " UTC. To publish anew: dbt run-operation lift_hold --args '{model: " ~ model.name ~ "}'", info=true
-        ) -%}
+    {%- if mysql_to_redshift.stays_held(this.identifier) -%}
         {{ return({'relations': [target_relation]}) }}
     {%- endif -%}
 
@@ -58,7 +52,10 @@
         {%- do adapter.commit() -%}
         {%- do mysql_to_redshift.refuse_if_failed(failed, published, candidate, rejected) -%}
     {%- endif -%}
-    {%- do mysql_to_redshift.publish(target_relation, candidate, is_first=published is none, state=state) -%}
+    {%- if not mysql_to_redshift.publish(target_relation, candidate, is_first=published is none, state=state) -%}
+        {%- do adapter.commit() -%}
+        {{ return({'relations': [target_relation]}) }}
+    {%- endif -%}
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=true) -%}
     {%- do persist_docs(target_relation, model) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}

@@ -33,17 +33,20 @@
 
     {#-
         Counts of all rows: those of a CTE, and where it has counted only what came and went, those
-        that are published. A group in which nothing is left goes.
+        that are published, as the type that these have. A group in which nothing is left goes.
 
         group: the column that is counted by; counts: the columns that are counts.
     -#}
-    {%- set totals, left = [], [] -%}
-    {%- for name in counts -%}
-        {%- do totals.append('cast(sum(' ~ name ~ ') as bigint) as ' ~ name) -%}
-        {%- do left.append('sum(' ~ name ~ ') <> 0') -%}
-    {%- endfor -%}
     {%- set listed = group ~ ', ' ~ counts | join(', ') -%}
     {%- if model.get('_counted') -%}
+        {%- set types, totals, left = {}, [], [] -%}
+        {%- for name, kind in mysql_to_redshift.column_types(this).items() -%}
+            {%- do types.update({mysql_to_redshift.quoted(name): kind}) -%}
+        {%- endfor -%}
+        {%- for name in counts -%}
+            {%- do totals.append('cast(sum(' ~ name ~ ') as ' ~ types[mysql_to_redshift.key_columns(name)[0]] ~ ') as ' ~ name) -%}
+            {%- do left.append('sum(' ~ name ~ ') <> 0') -%}
+        {%- endfor -%}
         select {{ group }}, {{ totals | join(', ') }}
         from (select {{ listed }} from {{ counted }} union all select {{ listed }} from {{ this }}) as added
         group by {{ group }}
@@ -266,17 +269,26 @@
     {%- if not core or invocation_args_dict.get('defer') or flags.EMPTY or model.extra_ctes -%}
         {{ return(none) }}
     {%- endif -%}
+    {#- What the clock or chance tells is another thing tomorrow, of rows that have not changed. -#}
+    {%- if modules.re.search(
+        "\\b(current_(date|time)|localtime|sysdate)|\\b(getdate|now|timeofday|(clock|statement|transaction)_timestamp|age|random|gen_random_uuid)\\s*\\("
+        ~ "|'(now|today|yesterday|tomorrow)'", sql | lower
+    ) -%}
+        {{ return(none) }}
+    {%- endif -%}
     {%- set counted = mysql_to_redshift.node_relation(core) -%}
     {%- set changes = mysql_to_redshift.changes_relation(counted) -%}
     {%- set changes_id = mysql_to_redshift.table_id(changes) -%}
     {%- if not changes_id -%}
         {{ return(none) }}
     {%- endif -%}
+    {%- set kept = run_query('select coalesce(min(batch), 1), coalesce(max(batch), 0) from ' ~ changes).rows[0] -%}
     {{ return({
         'changes': changes,
         'changes_id': changes_id,
         'made_of': local_md5(sql) ~ ' ' ~ mysql_to_redshift.table_id(counted),
-        'counted_up_to': run_query('select coalesce(max(batch), 0) from ' ~ changes).rows[0][0] | int
+        'kept_from': kept[0] | int,
+        'counted_up_to': kept[1] | int
     }) }}
 
 {% endmacro %}
@@ -287,7 +299,8 @@
     {#-
         The publication that a summary goes on from; none where everything is to be counted: plain
         dbt, `loader run --thorough`, a full refresh, another SQL, another core table, a version
-        that was put back, or rows that are not those that were published.
+        that was put back, rows that are not those that were published or cannot be told from them,
+        or changes that are no longer kept because two builds at once have counted them.
     -#}
     {%- if not state or not published or env_var('LOADER_CHECKS', '') != 'new' or flags.FULL_REFRESH -%}
         {{ return(none) }}
@@ -297,11 +310,11 @@
         ~ ' where model_name = ' ~ mysql_to_redshift.text_literal(published.identifier) ~ ' order by published_at desc limit 1'
     ).rows -%}
     {%- if not found or found[0]['made_of'] != state.made_of or found[0]['changes_id'] | string != state.changes_id
-        or found[0]['counted_up_to'] > state.counted_up_to -%}
+        or not state.kept_from - 1 <= found[0]['counted_up_to'] <= state.counted_up_to -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set present = run_query('select ' ~ mysql_to_redshift.digest(published) ~ ' from ' ~ published).rows[0] -%}
-    {%- if present[0] == found[0]['row_count'] and present[1] == found[0]['digest'] -%}
+    {%- if present[0] == found[0]['row_count'] and present[1] == found[0]['digest'] and present[1] is not none -%}
         {{ return({
             'published_at': found[0]['published_at'],
             'changes': state.changes,

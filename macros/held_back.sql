@@ -30,8 +30,9 @@
 
 {% macro held_since(name) %}
 
-    {#- Since when somebody holds a summary; none if nobody does. -#}
-    {%- if load_relation(mysql_to_redshift.held_back_relation()) -%}
+    {#- Since when somebody holds a summary; none if nobody does. A build that began without the table
+        has made it. -#}
+    {%- if mysql_to_redshift.is_building() or load_relation(mysql_to_redshift.held_back_relation()) -%}
         {{ return(run_query(
             'select min(held_since) from ' ~ mysql_to_redshift.held_back_relation()
             ~ ' where check_name is null and model_name = ' ~ mysql_to_redshift.text_literal(name)
@@ -41,7 +42,31 @@
 {% endmacro %}
 
 
-{% macro write_held_back(names, rows, only) %}
+{% macro stays_held(name) %}
+
+    {#- Whether somebody holds the summary that is built, which then stays as it is, as is said. -#}
+    {%- set held = mysql_to_redshift.held_since(name) -%}
+    {%- if held -%}
+        {%- call noop_statement('main', 'HELD') -%}{%- endcall -%}
+        {%- do log(
+            name ~ ' stays as it is: somebody holds it since ' ~ held.strftime('%Y-%m-%d %H:%M')
+            ~ " UTC. To publish anew: dbt run-operation lift_hold --args '{model: " ~ model.name ~ "}'", info=true
+        ) -%}
+    {%- endif -%}
+    {{ return(held) }}
+
+{% endmacro %}
+
+
+{% macro held_by_somebody(name) %}
+
+    {#- The statements after which somebody holds a summary. -#}
+    {{ return(mysql_to_redshift.replace_held_back([name], [{'model': name}], 'check_name is null')) }}
+
+{% endmacro %}
+
+
+{% macro replace_held_back(names, rows, only) %}
 
     {#- Replace some summaries' rows; only: the condition of those that are replaced. -#}
     {%- set listed, values = [], [] -%}
@@ -55,16 +80,24 @@
             ~ (row.failures if row.failures else 'null') ~ ', '
             ~ ("cast('" ~ row.since ~ "' as timestamp)" if row.since else mysql_to_redshift.utc_now()) ~ ')'
         ) -%}
-    {%- endfor -%}
+    {%- endfor %}
+    delete from {{ mysql_to_redshift.held_back_relation() }}
+    where {{ only }} and model_name in ({{ listed | join(', ') }});
+    {% if values %}
+        insert into {{ mysql_to_redshift.held_back_relation() }}
+            (model_name, check_name, failing_rows, held_since)
+        values {{ values | join(', ') }};
+    {% endif %}
+
+{% endmacro %}
+
+
+{% macro write_held_back(replacing) %}
+
+    {#- Run what one of the macros above gives, in a transaction of its own. -#}
     {%- call statement('write_held_back') -%}
         {{ mysql_to_redshift.hold(mysql_to_redshift.publications_relation()) }}
-        delete from {{ mysql_to_redshift.held_back_relation() }}
-        where {{ only }} and model_name in ({{ listed | join(', ') }});
-        {% if values %}
-            insert into {{ mysql_to_redshift.held_back_relation() }}
-                (model_name, check_name, failing_rows, held_since)
-            values {{ values | join(', ') }};
-        {% endif %}
+        {{ replacing }}
     {%- endcall -%}
     {%- do adapter.commit() -%}
 
@@ -101,7 +134,7 @@
         {%- endif -%}
     {%- endfor -%}
     {%- if names -%}
-        {%- do mysql_to_redshift.write_held_back(names, rows, 'check_name is not null') -%}
+        {%- do mysql_to_redshift.write_held_back(mysql_to_redshift.replace_held_back(names, rows, 'check_name is not null')) -%}
     {%- endif -%}
 
 {% endmacro %}
@@ -152,7 +185,7 @@
     {%- endif -%}
     {%- set published = mysql_to_redshift.checked_tables(model)[model] -%}
     {%- if mysql_to_redshift.held_since(published.identifier) -%}
-        {%- do mysql_to_redshift.write_held_back([published.identifier], [], 'check_name is null') -%}
+        {%- do mysql_to_redshift.write_held_back(mysql_to_redshift.replace_held_back([published.identifier], [], 'check_name is null')) -%}
         {%- do log(model ~ ' is held no more. The next build publishes anew.', info=true) -%}
     {%- else -%}
         {%- do log(model ~ ' is not held. Nothing was changed.', info=true) -%}

@@ -1,4 +1,4 @@
-{% macro publish(published, rows, is_first=false, restored=none, state=none) %}
+{% macro publish(published, rows, is_first=false, restored=none, state=none, hold=false) %}
 
     {#-
         Replace a summary's rows, keep those that they displace, and note it, in one transaction
@@ -10,10 +10,15 @@
         rows: the table that holds the new rows.
         restored: the version that they are, if they are an earlier one.
         state: what the next build may go on from.
-        returns: {version, displaced}; displaced is the version that was kept, or none.
+        hold: whether somebody holds it from now on.
+        returns: {version, displaced}; displaced is the version that was kept, or none. None if
+            somebody has come to hold the summary while the new rows were made.
     -#}
     {%- do mysql_to_redshift.hold_published(published, is_first) -%}
     {%- do mysql_to_redshift.refuse_without_lease(published) -%}
+    {%- if not restored and mysql_to_redshift.stays_held(published.identifier) -%}
+        {{ return(none) }}
+    {%- endif -%}
     {%- set versions = mysql_to_redshift.published_versions(published) -%}
     {%- set current = versions[0] if versions and versions[0].is_current else none -%}
     {%- if model and model.get('_counted') and not (current and current.published_at == model['_counted'].published_at) -%}
@@ -49,6 +54,9 @@
             {%- endif -%}
         {%- endif -%}
         {{ mysql_to_redshift.record_publication(published, version, moment, rows, state) }}
+        {%- if hold -%}
+            {{ mysql_to_redshift.held_by_somebody(published.identifier) }}
+        {%- endif -%}
     {%- endcall -%}
     {%- if is_first -%}
         {%- do create_indexes(published) -%}

@@ -21,9 +21,15 @@
     {%- set versions = mysql_to_redshift.published_versions(published) if mysql_to_redshift.publications_exist() else [] -%}
     {%- set chosen = mysql_to_redshift.version_to_restore(model, versions, version) -%}
     {%- do mysql_to_redshift.require_table(published) -%}
+    {%- if hold and not dry_run -%}
+        {%- do mysql_to_redshift.create_held_back() -%}
+    {%- endif -%}
 
     {%- if chosen.is_current -%}
         {%- do log(model ~ ' is at version ' ~ chosen.version ~ '. Nothing was changed.', info=true) -%}
+        {%- if hold and not dry_run -%}
+            {%- do mysql_to_redshift.write_held_back(mysql_to_redshift.held_by_somebody(published.identifier)) -%}
+        {%- endif -%}
     {%- elif dry_run -%}
         {%- set changes = mysql_to_redshift.row_changes(published, chosen.kept) -%}
         {%- do log(model ~ ' would go back to version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
@@ -36,7 +42,7 @@
         {#- What has been read is no part of the publish's transaction. -#}
         {%- do adapter.commit() -%}
         {%- do mysql_to_redshift.create_lock(mysql_to_redshift.publications_relation()) -%}
-        {%- set done = mysql_to_redshift.publish(published, chosen.kept, restored=chosen.version) -%}
+        {%- set done = mysql_to_redshift.publish(published, chosen.kept, restored=chosen.version, hold=hold) -%}
         {%- do adapter.commit() -%}
         {{ drop_relation_if_exists(chosen.kept) }}
         {%- do log(model ~ ' is back at version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
@@ -48,10 +54,6 @@
         {%- endif -%}
     {%- endif -%}
     {%- if hold and not dry_run -%}
-        {%- do mysql_to_redshift.create_held_back() -%}
-        {%- do mysql_to_redshift.write_held_back(
-            [published.identifier], [{'model': published.identifier}], 'check_name is null'
-        ) -%}
         {%- do log(
             model ~ ' is held: builds leave it as it is until it is lifted by'
             ~ " dbt run-operation lift_hold --args '{model: " ~ model ~ "}'", info=true

@@ -15,8 +15,7 @@ UNSEEN = "update analytics.nps set score = {} where response_id = 1"
 def counted(new_project):
     """A project whose summaries were published from a few answers, and may go on from there."""
     pipeline = new_project()
-    marts = pipeline.folder / "models" / "marts" / "_marts__models.yml"
-    marts.write_text(marts.read_text().replace("{percent: 20}", "{percent: 1000000}"))
+    replace_in(pipeline, "models/marts/_marts__models.yml", "{percent: 20}", "{percent: 1000000}")
     pipeline.start_anew()
     pipeline.mysql(
         "insert into nps (id, user_id, score, created_at, updated_at) select seq, 1, "
@@ -26,6 +25,11 @@ def counted(new_project):
     pipeline.build("run", "--select", "stg_prod__nps", "nps")
     pipeline.build(*MARTS)
     return pipeline
+
+
+def replace_in(pipeline, file, old, new):
+    path = pipeline.folder / file
+    path.write_text(path.read_text().replace(old, new))
 
 
 def assert_right(pipeline):
@@ -55,8 +59,7 @@ def goes_on(pipeline, *options, **changes):
 
 def written(pipeline):
     """Each row of the summary with the transaction that wrote it."""
-    rows = pipeline.query("select answered_on, cast(xmin as text) from analytics.nps_summary")
-    return set(rows)
+    return set(pipeline.query("select answered_on, cast(xmin as text) from analytics.nps_summary"))
 
 
 ROUNDS = (
@@ -95,8 +98,11 @@ def test_what_came_and_went_is_added_and_taken_away_whatever_it_is(counted):
     counted.build("run", "--select", "nps")
     assert goes_on(counted)
     assert goes_on(counted)  # where nothing happened
-    # What every summary has counted is not kept.
+    # What every summary has counted is not kept; one that has not counted it counts everything.
     assert counted.value("select count(*) from archive._changes_nps") < 20
+    counted.query("update analytics._publications set counted_up_to = 0")
+    counted.build(*MARTS, **NEW)
+    assert_right(counted)
 
 
 def test_everything_is_counted_where_it_may_be_another(counted):
@@ -119,16 +125,34 @@ def test_everything_is_counted_where_it_may_be_another(counted):
     counted.build("run", "--select", "nps")
     assert not goes_on(counted)
     assert goes_on(counted)
+    for file, *texts in (
+        ("macros/nps.sql", "not is_deleted", "not is_deleted and current_date > '2020-01-01'"),
+        (f"models/marts/{NAMES[0]}.sql", "* from scored", "*, cast(1 as float) as f from scored"),
+    ):
+        replace_in(counted, file, *texts)
+        counted.build(*MARTS)
+        assert not goes_on(counted), file
+        replace_in(counted, file, *reversed(texts))
+    counted.build(*MARTS)
 
 
-def test_a_changed_rule_counts_for_every_row(counted):
+def test_a_changed_rule_counts_for_every_row_and_for_none_that_is_held_meanwhile(counted):
     assert goes_on(counted)
-    macro = counted.folder / "macros" / "nps.sql"
-    before = macro.read_text()
-    macro.write_text(before.replace("score between 9 and 10", "score between 8 and 10"))
+    whole = "sum(case when band = 'promoter' then answer_count else 0 end)"
+    half = f"cast(0.5 * {whole} as numeric(12, 1))"
+    replace_in(counted, "macros/nps.sql", whole, half)
     promoters = "select sum(promoters) from analytics.nps_summary"
     published = counted.value(promoters)
-    counted.build(*MARTS, **NEW)
-    assert counted.value(promoters) > published
-    macro.write_text(before)
+    for _ in range(2):  # whole, then only what came and went
+        counted.build(*MARTS, **NEW)
+        assert counted.value(promoters) * 2 == published
+    held = "{% do mysql_to_redshift.restore_published(model.name, hold=true) if not only_tag %}"
+    replace_in(
+        counted, "macros/run_checks.sql", "{{ return(failed) }}", held + "{{ return(failed) }}"
+    )
+    assert "nps_summary stays as it is: somebody holds it" in counted.build(*MARTS)
+    assert counted.value(promoters) == published
+    counted.query("delete from analytics._held_back")
+    replace_in(counted, "macros/run_checks.sql", held, "")
+    replace_in(counted, "macros/nps.sql", half, whole)
     assert not goes_on(counted)

@@ -91,6 +91,10 @@ WRONG = (
     f"select cast(null as date), {NOTHING}, 1000, cast(null as numeric(18, 4)), false"
 )
 """Eleven rows, five of them twice, and one in which every column is wrong."""
+ANOTHER = (
+    "select answered_on, responses, cast(promoters as numeric(12, 1)) as promoters, passives, "
+    "detractors, excluded_answers, nps, nps_margin, is_low_sample, 1 as added from scored"
+)
 
 
 def test_each_check_that_is_declared_guards_the_table_and_is_named(changed):
@@ -123,12 +127,7 @@ def test_a_check_that_only_warns_does_not_stop_and_where_is_respected(changed):
 
 
 def test_the_query_of_the_message_shows_the_rows(changed):
-    replace_in(
-        changed,
-        "marts/_marts__models.yml",
-        "{minimum: -100, maximum: 100}",
-        "{minimum: 0, maximum: 30}",
-    )
+    replace_in(changed, "marts/_marts__models.yml", "-100, maximum: 100", "0, maximum: 30")
     said = changed.build_fails("run", "--select", "nps_summary")
     line = next(line for line in said.splitlines() if "between_nps_summary_nps" in line)
     failures = int(line.rsplit(": ", 1)[1].split()[0])
@@ -162,13 +161,7 @@ def test_a_publish_keeps_grants_views_and_what_a_reader_has_seen_and_drops_the_c
 
 
 def test_a_new_and_a_changed_column_are_published_in_place(changed):
-    replace_in(
-        changed,
-        "marts/nps_summary.sql",
-        "select * from scored",
-        "select answered_on, responses, cast(promoters as numeric(12, 1)) as promoters, passives, "
-        "detractors, excluded_answers, nps, nps_margin, is_low_sample, 1 as added from scored",
-    )
+    replace_in(changed, "marts/nps_summary.sql", "select * from scored", ANOTHER)
     before = everything(changed)
     changed.build("run", "--select", "nps_summary")
     assert everything(changed)[2] == before[2]
@@ -257,13 +250,7 @@ def test_a_key_with_two_open_versions_is_found_and_goes_as_the_docs_say(built):
 @pytest.mark.only("postgres", because="it is PostgreSQL whose catalog is read as of now")
 def test_only_a_reader_of_an_old_snapshot_sees_more_than_rows_change(changed):
     """What "What readers see" in how-it-works.md tells of a change that begins a table anew."""
-    replace_in(
-        changed,
-        "marts/nps_summary.sql",
-        "select * from scored",
-        "select answered_on, responses, cast(promoters as numeric(12, 1)) as promoters, passives, "
-        "detractors, excluded_answers, nps, nps_margin, is_low_sample from scored",
-    )
+    replace_in(changed, "marts/nps_summary.sql", "select * from scored", ANOTHER)
     count = f"select count(*), count(promoters) from {MART}"
     core = "select count(*) > 0 from analytics.nps"
     with changed.warehouse_connection() as connection, connection.cursor() as cursor:

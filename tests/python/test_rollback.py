@@ -51,13 +51,9 @@ def everything(pipeline):
 
 def kept(pipeline):
     """The versions in the archive, the oldest first."""
-    return [
-        name.removeprefix(f"{NAME}__")
-        for (name,) in pipeline.query(
-            "select tablename from pg_tables where schemaname = 'archive' "
-            f"and tablename like '{NAME}\\_\\_%' order by 1"
-        )
-    ]
+    these = f"schemaname = 'archive' and tablename like '{NAME}\\_\\_%' order by 1"
+    found = pipeline.query(f"select right(tablename, 14) from pg_tables where {these}")
+    return [version for (version,) in found]
 
 
 def publications(pipeline):
@@ -103,9 +99,8 @@ def test_a_wrong_publish_is_put_back_byte_for_byte_and_so_is_the_restore(changed
     said = changed.build(*as_the_readme_says("list_published"))
     versions = said.split(f"{NAME}\n")[1].split("_monthly")[0]
     assert f"{second}, published {second[:4]}" in versions
-    assert re.findall(r"(\d{14}), .* 730 rows(, current)?", versions) == [
-        (second, ", current"), (first, ""),
-    ]  # fmt: skip
+    found = re.findall(r"(\d{14}), .* 730 rows(, current)?", versions)
+    assert found == [(second, ", current"), (first, "")]
     before = everything(changed)
     said = restore(changed, f"{{model: {NAME}, dry_run: true}}")
     assert f"would go back to version {first}" in said
@@ -135,6 +130,8 @@ def test_a_version_that_is_held_stays_through_builds_until_it_is_lifted(changed)
     publish(changed)
     wrong = rows(changed)
     assert f"{NAME} is held" in restore(changed, f"{{model: {NAME}, hold: true}}")
+    at_once = "analytics._publications p join analytics._held_back h on p.xmin = h.xmin"
+    assert changed.value(f"select count(*) from {at_once}") == 1
     said = publish(changed)
     assert f"{NAME} stays as it is: somebody holds it since" in said
     assert rows(changed) == right
@@ -248,9 +245,7 @@ def test_every_version_of_a_model_is_listed(project, tmp_path):
         marts.joinpath(f"score_v{version}.sql").write_text("select * from {{ ref('nps') }}")
     marts.joinpath("score.yml").write_text("models: [{name: score, versions: [{v: 1}, {v: 2}]}]")
     said = replace(project, folder=folder).build("run-operation", "list_published")
-    assert re.findall(r"score\S*: no publication", said) == [
-        "score.v1: no publication", "score.v2: no publication",
-    ]  # fmt: skip
+    assert re.findall(r"(score\S*): no publication", said) == ["score.v1", "score.v2"]
 
 
 @pytest.mark.deep(because="the way there and back is always tried")
