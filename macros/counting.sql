@@ -155,7 +155,10 @@
     {%- if not columns -%}
         {{ return(merge) }}
     {%- endif -%}
-    {%- do model.update({'_notes_changes': mysql_to_redshift.notes_changes(core, columns)}) -%}
+    {#- A column that the model has no more brings nothing to be noted. -#}
+    {%- set brought = mysql_to_redshift.key_columns(arg_dict['dest_columns'] | map(attribute='name') | list) -%}
+    {%- do model.update({'_notes_changes': not (columns | reject('in', brought) | list)
+        and mysql_to_redshift.notes_changes(core, columns)}) -%}
     {%- if not model['_notes_changes'] -%}
         {{ return(merge) }}
     {%- endif -%}

@@ -127,6 +127,6 @@
     {%- endif %}
     select child.*
     from (select * from {{ model }}) as child
-    left join {{ to }} as parent on child.{{ column_name }} = parent.{{ field }}
+    left join (select {{ field }} from {{ to }}) as parent on child.{{ column_name }} = parent.{{ field }}
     where child.{{ column_name }} is not null and parent.{{ field }} is null
 {% endmacro %}
