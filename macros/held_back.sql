@@ -30,11 +30,16 @@
 
 {% macro held_since(name) %}
 
-    {#- Since when somebody holds a summary; none if nobody does. A build that began without the table
-        has made it. -#}
-    {%- if mysql_to_redshift.is_building() or load_relation(mysql_to_redshift.held_back_relation()) -%}
+    {#- Since when somebody holds a summary; none if nobody does. The cache does not know of a table
+        that this build has made, and another project may have none. -#}
+    {%- set held = mysql_to_redshift.held_back_relation() -%}
+    {%- if load_relation(held) or run_query(
+        'select 1 as there from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace'
+        ~ ' where nspname = ' ~ mysql_to_redshift.text_literal(held.schema)
+        ~ ' and relname = ' ~ mysql_to_redshift.text_literal(held.identifier)
+    ).rows -%}
         {{ return(run_query(
-            'select min(held_since) from ' ~ mysql_to_redshift.held_back_relation()
+            'select min(held_since) from ' ~ held
             ~ ' where check_name is null and model_name = ' ~ mysql_to_redshift.text_literal(name)
         ).rows[0][0]) }}
     {%- endif -%}

@@ -221,10 +221,10 @@ def test_whoever_stops_reading_need_not_read_the_rest(pipeline, endless):
 
 
 @pytest.mark.parametrize(
-    ("ends", "says", "transient"),
-    [("kill query", "interrupted", False), ("kill connection", "Lost connection", True)],
+    ("ends", "says"),  # MySQL may tell of a killed connection before it closes it
+    [("kill query", "interrupted"), ("kill connection", "Lost connection|interrupted")],
 )
-def test_an_answer_that_breaks_off_is_an_error(pipeline, endless, ends, says, transient):
+def test_an_answer_that_breaks_off_is_an_error(pipeline, endless, ends, says):
     def read_until_it_ends():
         with source_of(pipeline) as source:
             end = f"{ends} {source.thread_id()}"
@@ -237,7 +237,7 @@ def test_an_answer_that_breaks_off_is_an_error(pipeline, endless, ends, says, tr
         pytest.raises(SourceError, match=says) as raised,
     ):
         read_until_it_ends()
-    assert raised.value.transient is transient
+    assert raised.value.transient is ("Lost connection" in str(raised.value))
 
 
 def test_a_packet_that_is_missing_is_noticed():
