@@ -6,7 +6,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_SYSTEM_CERTS := true
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/cache/python
 LOCAL := .venv/bin/python -m loader.local
-INSTALL := .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps
+# pip says why an install fails, and else nothing: how it builds a package of others is not for us.
+INSTALL := .venv/bin/python -W ignore:DEPRECATION -m pip install -q --disable-pip-version-check --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' Makefile)

@@ -9,18 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from rich import progress as bars
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -49,10 +40,10 @@ _SHOWN = 3
 _DAYS_SHOWN = 31
 
 
-class _Rate(ProgressColumn):
+class _Rate(bars.ProgressColumn):
     """Rows a second of late."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: bars.Task) -> Text:
         """Write it as wide for few as for many."""
         return Text(f"{task.speed or 0:>9,.0f}/s")
 
@@ -62,21 +53,22 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
     """Show a bar per table on a terminal; elsewhere a line per table when it is done."""
     width = max([len(job.table.name) for job in jobs], default=0)
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(),
-        _Rate(), TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        bars.TextColumn("{task.description}", markup=False), bars.BarColumn(20),
+        bars.MofNCompleteColumn(), _Rate(),
+        bars.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )  # fmt: skip
-    with Progress(*columns, console=OUT, transient=True, disable=not OUT.is_terminal) as bars:
-        tasks = dict[str, TaskID]()
+    with bars.Progress(*columns, console=OUT, transient=True, disable=not OUT.is_terminal) as shown:
+        tasks = dict[str, bars.TaskID]()
 
         def rows(table: str, done: int, total: int) -> None:
             if table not in tasks:
-                tasks[table] = bars.add_task(f"{table:{width}}", total=total)
-            bars.update(tasks[table], completed=done, total=total, visible=True)
+                tasks[table] = shown.add_task(f"{table:{width}}", total=total)
+            shown.update(tasks[table], completed=done, total=total, visible=True)
 
         def done(outcome: Outcome) -> None:
             # Hidden and not removed: the table's next window may be under way already.
             if (task := tasks.get(outcome.job.table.name)) is not None:
-                bars.update(task, visible=False)
+                shown.update(task, visible=False)
             if outcome.load:
                 OUT.print(load_line(outcome.load, width))
             if outcome.error:
@@ -178,9 +170,7 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
 
 
 def show_summaries(
-    run: tuple[Any, ...] | None,
-    published: Mapping[str, datetime],
-    held: Mapping[str, str],
+    run: tuple[Any, ...] | None, published: Mapping[str, datetime], held: Mapping[str, str]
 ) -> None:
     """Print what became of the last run, how old what is published is, and what is held back."""
     OUT.print()

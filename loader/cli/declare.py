@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loader.cli import options
+from loader.cli.options import Names
 from loader.cli.session import open_session
 from loader.errors import printable
 
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 if anything differs.")
 @options.target
 def declare(
-    patterns: tuple[str, ...], excepted: tuple[str, ...], dry_run: bool, check: bool,
-    target: str | None,
-) -> None:  # fmt: skip
+    patterns: Names, excepted: Names, dry_run: bool, check: bool, target: str | None
+) -> None:
     """Declare tables: a source table and a core model each, and what both are tested for.
 
     Chooses key, cursor and how columns land from what MySQL says of a table. What is declared

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loader.cli import options
+from loader.cli.options import Names
 from loader.cli.session import Session, open_session
 from loader.declared.windows import Dates
 
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
 @options.rate
 @options.as_json
 def load(
-    names: tuple[str, ...], dates: Dates, target: str | None, threads: int, rate: int | None,
-    as_json: bool,
-) -> None:  # fmt: skip
+    names: Names, dates: Dates, target: str | None, threads: int, rate: int | None, as_json: bool
+) -> None:
     """Land a window of each table; without dates, every day that is missing.
 
     A catch-up begins at the first day that no landing covers, lands the declared look-back days
@@ -73,9 +73,8 @@ def load(
 @click.option("--sql", "with_sql", is_flag=True, help="Show the statements, too.")
 @options.as_json
 def plan(
-    names: tuple[str, ...], dates: Dates, target: str | None, threads: int, with_sql: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+    names: Names, dates: Dates, target: str | None, threads: int, with_sql: bool, as_json: bool
+) -> None:
     """Say what `load` would do with the same arguments, and touch nothing.
 
     A table that could not be landed is shown with what would stop it; the exit status is then 1.
@@ -120,7 +119,7 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
 
 
 def jobs_of(
-    session: Session, warehouse: "Warehouse", names: tuple[str, ...], dates: Dates
+    session: Session, warehouse: "Warehouse", names: Names, dates: Dates
 ) -> "Sequence[Job]":
     """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
     from loader.load.jobs import due, jobs_for
@@ -131,9 +130,7 @@ def jobs_of(
     return list(jobs_for(tables, requested, dates.mode, warehouse, session.settings))
 
 
-def asked_for(
-    session: Session, names: tuple[str, ...], dates: Dates
-) -> "tuple[list[Table], Window | None]":
+def asked_for(session: Session, names: Names, dates: Dates) -> "tuple[list[Table], Window | None]":
     """The tables and the window that the command line asks for; no window means catch-up.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loader.cli import options
+from loader.cli.options import Names
 from loader.cli.session import open_session
 from loader.declared.settings import SETTINGS
 from loader.errors import printable
@@ -33,7 +34,7 @@ _SETTINGS = [
 @options.select
 @options.target
 @options.as_json
-def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
+def status(names: Names, target: str | None, as_json: bool) -> None:
     """Show what is landed, missing or failing, the last run, what is published and held back."""
     session = open_session(target)
     from loader.declared.tables import select_tables
@@ -44,15 +45,14 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, session.settings, warehouse) for table in tables]
-        of_run = last_run(warehouse), published(warehouse), held_back(warehouse)
-    if as_json:
-        click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
-    else:
+        if as_json:
+            click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
+            return
         from loader.cli import console
 
         console.show_status(statuses)
         if not names:
-            console.show_summaries(*of_run)
+            console.show_summaries(last_run(warehouse), published(warehouse), held_back(warehouse))
         left = {load.table_name for load in loads} - session.tables.keys()
         if left and not names:
             click.echo(f"\nDeclared no more, and as they were: {', '.join(sorted(left))}")
@@ -70,7 +70,7 @@ def status(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
 @options.select
 @options.target
 @options.as_json
-def check(names: tuple[str, ...], target: str | None, as_json: bool) -> None:
+def check(names: Names, target: str | None, as_json: bool) -> None:
     """Test everything that a first load needs, one line each, with the remedy."""
     session = open_session(target)
     from loader.cli import console

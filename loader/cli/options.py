@@ -13,6 +13,7 @@ from loader.declared.windows import Dates
 from loader.errors import CommandLineError, LoaderError
 
 Command = Callable[..., Any]
+Names = tuple[str, ...]
 _FEWEST, _MOST = 4, 8  # tables at a time: a load mostly waits, and the source is in production
 
 
@@ -44,7 +45,7 @@ def select(command: Command) -> Command:
     )  # fmt: skip
     @click.argument("more", nargs=-1, metavar="", shell_complete=_declared)
     @wraps(command)
-    def with_names(selected: tuple[str, ...], more: tuple[str, ...], **options: Any) -> Any:
+    def with_names(selected: Names, more: Names, **options: Any) -> Any:
         if more and not selected:
             raise CommandLineError(
                 f"Unexpected argument {more[0]}.", f"Did you mean --select {' '.join(more)}?"
@@ -93,8 +94,5 @@ threads = click.option(
     show_default=f"the machine's cores, from {_FEWEST} to {_MOST}",
     help="Tables at a time.",
 )  # fmt: skip
-rate = click.option(
-    "--max-rows-per-second", "rate", type=click.IntRange(1),
-    help="Read no faster, for the source's sake.",
-)  # fmt: skip
+rate = click.option("--max-rows-per-second", "rate", type=click.IntRange(1), help="No faster.")
 as_json = click.option("--json", "as_json", is_flag=True, help="One machine-readable report.")

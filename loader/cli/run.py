@@ -10,6 +10,7 @@ import click
 
 from loader.cli import options
 from loader.cli.landing import asked_for, route_of
+from loader.cli.options import Names
 from loader.cli.session import open_session
 from loader.declared.windows import Dates
 from loader.errors import CommandLineError
@@ -38,27 +39,25 @@ if TYPE_CHECKING:
 @click.option(
     "--wait", type=click.IntRange(0), default=0, help="Seconds to wait for another run to end."
 )
-@click.option("--thorough", is_flag=True, help="Have dbt's tests look at all rows, not the new.")
+@click.option("--thorough", "checks", flag_value="all", default="new", help="Check every row.")
 @options.target
 @options.threads
 @options.rate
 @click.option("--verbose", is_flag=True, help="Show all that dbt says, not what failed alone.")
 @options.as_json
 def run(
-    names: tuple[str, ...], dates: Dates, step: str | None, resume: bool, wait: int,
-    thorough: bool, target: str | None, threads: int, rate: int | None, verbose: bool,
-    as_json: bool,
-) -> None:  # fmt: skip
+    names: Names, dates: Dates, target: str | None, rate: int | None, as_json: bool, **asked: Any
+) -> None:
     """Do the day's work: land, build, verify; without dates, every day that is missing.
 
     One run at a time per target. A step that fails for a reason that may pass is tried again. A
     range is built once. Exit status: 0 all is well, 1 something failed, 2 the command line is
     wrong, 75 another run goes on, 128 + N signal N ended it.
     """
-    for option, value in (("--step", step), ("--resume", resume)):
-        if value and dates.start_date is None:
+    for option in ("step", "resume"):
+        if asked[option] and dates.start_date is None:
             raise CommandLineError(
-                f"{option} is for a backfill.", "Give --start-date and --end-date with it."
+                f"--{option} is for a backfill.", "Give --start-date and --end-date with it."
             )
     session = open_session(target)
     from loader.cli import console
@@ -72,14 +71,19 @@ def run(
     report.prepare(folder)
     run_id = report.new_run_id(now())
     this = Run(
-        run_id=run_id, target=session.profile.target, dbt_target=target, tables=tables,
-        selected=bool(names), dates=dates, requested=requested, threads=threads, step=step,
-        resume=resume, wait=wait, checks="all" if thorough else "new",
-        log=folder / f"{run_id}.dbt.log" if as_json else None, verbose=verbose,
+        run_id=run_id,
+        target=session.profile.target,
+        dbt_target=target,
+        tables=tables,
+        selected=bool(names),
+        dates=dates,
+        requested=requested,
+        log=folder / f"{run_id}.dbt.log" if as_json else None,
         route=route_of(session, rate),
         show=lambda jobs: unwatched() if as_json else console.progress(jobs),
         tell=(lambda _: None) if as_json else console.tell,
-    )  # fmt: skip
+        **asked,
+    )
     written, file = _to_its_end(this, folder)
     if as_json:
         click.echo(json.dumps(written, indent=2))

@@ -7,6 +7,7 @@ import click
 
 from loader.cli import options
 from loader.cli.landing import asked_for, land_all, route_of
+from loader.cli.options import Names
 from loader.cli.session import open_session
 from loader.declared.windows import Dates
 
@@ -27,9 +28,14 @@ from loader.declared.windows import Dates
 @options.target
 @options.as_json
 def verify(
-    names: tuple[str, ...], dates: Dates, values: bool, repair: bool, yes: bool,
-    target: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    names: Names,
+    dates: Dates,
+    values: bool,
+    repair: bool,
+    yes: bool,
+    target: str | None,
+    as_json: bool,
+) -> None:
     """Compare MySQL with raw_data: keys, newest versions, hard deletes.
 
     No history is trusted, but for the last day that is landed: what changed after it makes no

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,10 +38,10 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
     source = _look(f"MySQL {settings.mysql.host}:{settings.mysql.port}", lambda: _version(settings))
     yield source
     if source.passed:
-        known = set[str]()
-        _look("", lambda: known.update(_databases(settings)))  # not every server tells
-        named = [each.database for each in tables] if known else []
-        lost = Counter(name for name in named if name.lower() not in known)
+        known = {each.database.lower() for each in tables}  # where the server does not tell
+        with suppress(LoaderError):
+            known = _databases(settings)
+        lost = Counter(each.database for each in tables if each.database.lower() not in known)
         for database, count in lost.items():
             yield Check(
                 f"database {database}", False,

@@ -68,13 +68,12 @@ def newest_row(warehouse: Warehouse, table: Table, loads: Sequence[Load]) -> dat
     """
     cursor, name = table.cursor, table.name
     own = [each for each in loads if each.covers and each.landed_rows and each.table_name == name]
-    if not own or not cursor or cursor.kind == INCREASING:
-        return None
-    if not warehouse.raw_columns(name):  # dropped, to be landed anew
-        return None
+    if not own or not cursor or cursor.kind == INCREASING or not warehouse.raw_columns(name):
+        return None  # the raw table may have been dropped, to be landed anew
     own.sort(key=lambda load: (load.window_end or load.started_at.date(), load.load_id))
     ids = [load.load_id for load in own[-_LOADS_LOOKED_AT:]]
-    statement = f"select max(_run_date) from {warehouse.relation(table.name)} where _load_id in "
+    statement = f"select max(_run_date) from {warehouse.relation(name)} where _run_date <= "
+    statement += "current_date and _load_id in "  # a whole copy brings what is dated beyond today
     day: date | None = warehouse.execute(f"{statement}({', '.join(['%s'] * len(ids))})", ids)[0][0]
     return day
 

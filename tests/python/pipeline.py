@@ -240,6 +240,15 @@ class Pipeline:
             f"insert into session_transaction values ({session}, 0, 1, '{day}')",
         )
 
+    def few_rows(self, day: str) -> None:
+        """Have nothing but a session of the sample and nine answers, of a day, in MySQL."""
+        self.start_anew()
+        self.one_session(day)
+        self.mysql(
+            "insert into nps (id, user_id, score, created_at, updated_at) "
+            f"select seq, 1, 5, '{day}', '{day}' from seq_1_to_9"
+        )
+
     def staged(self) -> list[Path]:
         """The objects in the bucket under this pipeline's prefix, as files.
 

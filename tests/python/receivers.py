@@ -43,7 +43,21 @@ class Webhook(http.server.ThreadingHTTPServer):
         """A client that hangs up is expected."""
 
 
-class _Posted(http.server.BaseHTTPRequestHandler):
+class Service(http.server.BaseHTTPRequestHandler):
+    """What answers a request of a test, without a word."""
+
+    def reply(self, status: int, body: str) -> None:
+        """Answer with a body."""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body.encode())))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class _Posted(Service):
     server: Webhook
 
     def do_POST(self) -> None:
@@ -58,9 +72,6 @@ class _Posted(http.server.BaseHTTPRequestHandler):
         for byte in "\r\n".join(lines).encode():
             self.wfile.write(bytes([byte]))
             threading.Event().wait(answer.seconds_per_byte)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
 
 @contextmanager

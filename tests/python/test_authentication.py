@@ -5,7 +5,6 @@ import gc
 import http.server
 import os
 import shutil
-import threading
 from argparse import Namespace
 from unittest.mock import MagicMock
 from urllib.parse import parse_qs
@@ -18,6 +17,7 @@ from dbt.config.renderer import ProfileRenderer
 from dbt.flags import set_from_args
 from dbt_common.context import set_invocation_context
 from project import ROOT
+from receivers import Service, serving
 from standin.relay import Standin
 
 from loader.declared import profile as declared
@@ -139,10 +139,10 @@ def test_a_target_without_a_user_is_refused_by_the_name_of_the_key():
     assert "hunter2" not in str(refused.value)
 
 
-class _Iam(http.server.BaseHTTPRequestHandler):
+class _Iam(Service):
     """AWS's answer to GetClusterCredentials; refuses what is not signed."""
 
-    def do_POST(self):
+    def do_POST(self):  # noqa: N802 - as http.server calls it
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         asked = {name: values[0] for name, values in parse_qs(body).items()}
         self.server.asked.append(asked)
@@ -158,14 +158,8 @@ class _Iam(http.server.BaseHTTPRequestHandler):
             "</GetClusterCredentialsResult></GetClusterCredentialsResponse>"
             if ok
             else "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
-        ).encode()
-        self.send_response(200 if ok else 403)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_):
-        """Say nothing."""
+        )
+        self.reply(200 if ok else 403, answer)
 
 
 @pytest.fixture
@@ -173,10 +167,8 @@ def iam():
     """An endpoint that gives out temporary credentials."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Iam)
     server.asked = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture

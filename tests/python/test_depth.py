@@ -18,12 +18,7 @@ NEWER = "99991231T000000000000-aaaaaa"
 def passed(new_project):
     """A project whose tests have all passed on a few rows."""
     pipeline = new_project()
-    pipeline.start_anew()
-    pipeline.one_session(DAY)
-    pipeline.mysql(
-        "insert into nps (id, user_id, score, created_at, updated_at) "
-        f"select seq, 1, 5, '{DAY}', '{DAY}' from seq_1_to_9"
-    )
+    pipeline.few_rows(DAY)
     pipeline.load("--start-date", DAY, "--end-date", "2026-07-03")
     for _ in range(3):  # the second snapshot notes what it has seen, then its tests do
         pipeline.build(*BUILD, **NEW)

@@ -13,12 +13,7 @@ def kept(new_project):
     """A project that keeps each history twice: as it does, and by comparing whole tables."""
     pipeline = new_project()
     keep_whole_histories(pipeline.folder)
-    pipeline.start_anew()
-    pipeline.one_session(DAY)
-    pipeline.mysql(
-        "insert into nps (id, user_id, score, created_at, updated_at) "
-        f"select seq, 1, 5, '{DAY}', '{DAY}' from seq_1_to_9"
-    )
+    pipeline.few_rows(DAY)
     pipeline.load("--full-refresh")
     pipeline.build(*BUILD)
     for _ in range(2):  # the first one makes the table, the second one notes what it has seen

@@ -38,12 +38,7 @@ def pipeline(new_pipeline, redshift, monkeypatch):
 def few(new_project):
     """The project with a few rows, landed and built."""
     made = new_project()
-    made.start_anew()
-    made.one_session(DAY)
-    made.mysql(
-        "insert into nps (id, user_id, score, created_at, updated_at) "
-        f"values (1, 1, 9, '{DAY}', '{DAY}')"
-    )
+    made.few_rows(DAY)
     made.load("--full-refresh")
     made.build("seed")
     made.build("run", *PUBLISH[3:])

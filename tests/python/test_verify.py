@@ -179,6 +179,8 @@ def test_rows_dated_beyond_today_are_named_and_compared_to_the_end_of_the_calend
     assert "3 pending, 3 of them beyond today" in pipeline.loader("verify", **env).stdout
 
     assert pipeline.load("--full-refresh", **env)["t"]["future_rows"] == 3
+    (status,) = json.loads(pipeline.loader("status", "--json", **env).stdout)
+    assert status["newest_row"] <= str(TODAY)
     assert agrees(pipeline, "--values", **env)
     pipeline.mysql("delete from t where id >= 3")
     found = differing(pipeline, "--values", **env)
