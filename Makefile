@@ -130,6 +130,7 @@ define install
 	    { echo "Python 3.11 or newer is needed, and $(PYTHON) is older: PYTHON=python3.12 make ..."; exit 1; }
 	@echo "Installing $(1) into .venv (a minute or two, once)"
 	@[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv
-	@$(INSTALL) --require-hashes -r $(1)
+	@$(INSTALL) --require-hashes -r $(1) || \
+	    { echo "pip says above why. Without the internet, PIP_INDEX_URL names an index of yours."; exit 1; }
 	@$(INSTALL) --no-build-isolation -e .
 endef

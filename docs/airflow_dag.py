@@ -22,7 +22,7 @@ DAYS = f"--start-date {START} --end-date {END}"
 
 def tables(status: str) -> list[dict[str, str]]:
     """Name each declared table for a task of its own."""
-    return [{"TABLE": each["table"]} for each in json.loads(status)]
+    return [{"TABLE": each["table"]} for each in json.loads(status)["tables"]]
 
 
 with DAG(

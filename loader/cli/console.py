@@ -58,7 +58,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
         bars.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )  # fmt: skip
     with bars.Progress(*columns, console=OUT, transient=True, disable=not OUT.is_terminal) as shown:
-        tasks = dict[str, bars.TaskID]()
+        tasks, said = dict[str, bars.TaskID](), set[str]()
 
         def rows(table: str, done: int, total: int) -> None:
             if table not in tasks:
@@ -72,7 +72,7 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
             if outcome.load:
                 OUT.print(load_line(outcome.load, width))
             if outcome.error:
-                _failed(f"{outcome.job.table.name:{width}}", outcome.error)
+                _failed(f"{outcome.job.table.name:{width}}", outcome.error, said)
 
         yield Watcher(rows=rows, say=lambda line: OUT.print(printable(line)), done=done)
 
@@ -89,7 +89,7 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
     for step in report["steps"]:
         if not step["ok"]:
             ERR.print()
-            _failed(step["name"], LoaderError(step["error"], step["remedy"]))
+            _failed(step["name"], LoaderError(step["error"], step["remedy"]), set())
     began, ended = (datetime.fromisoformat(report[each]) for each in ("started_at", "ended_at"))
     seconds = (ended - began).total_seconds()
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
@@ -131,15 +131,15 @@ def load_line(load: Load, width: int) -> str:
 
 def show_previews(previews: Sequence[Preview | Outcome], with_sql: bool) -> None:
     """Print what would happen, on request with the SQL, or what would stop it."""
-    width = max([len(preview.job.table.name) for preview in previews], default=0)
+    width, said = max([len(each.job.table.name) for each in previews], default=0), set[str]()
     for preview in previews:
         is_compared = preview.job.mode == COMPARE
         window = "only what differs" if is_compared else str(preview.job.window)
         heading = (f"{preview.job.table.name:{width}}", "bold"), f"  {window:24}  "
         if isinstance(preview, Outcome):
             failure = preview.as_json()
-            OUT.print(_styled(*heading, ("would fail", "red"), f": {failure['error']}"))
-            OUT.print(f"  {failure['remedy']}\n")
+            fact, *remedy = _once(failure["error"], f"  {failure['remedy']}\n", said)
+            OUT.print(_styled(*heading, ("would fail", "red"), f": {fact}"), *remedy, sep="\n")
             continue
         rows = f"{preview.source_rows:>12,} rows"
         files = " are compared" if is_compared else f", about {preview.files} file(s)"
@@ -160,27 +160,25 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
     columns = zip(headings, *(_status_row(status) for status in statuses), strict=True)
     headings, *rows = zip(*(column for column in columns if any(column[1:])), strict=True)
     _show_table(headings, rows)
+    for error in dict.fromkeys(each.error for each in statuses if each.error):
+        failed = ", ".join(each.table for each in statuses if each.error == error)
+        OUT.print("", _styled((failed, "red"), f": {error}"), sep="\n")
     for status in statuses:
-        if status.error:
-            OUT.print()
-            OUT.print(_styled((status.table, "red"), f": {status.error}"))
         for gap in status.gaps[:_SHOWN]:
             land = f"loader run --start-date {gap.start} --end-date {gap.end}"
             OUT.print(_styled(f"{status.table} lacks {gap}: {land} --select {status.table}"))
 
 
 def show_summaries(
-    run: tuple[Any, ...] | None, published: Mapping[str, datetime], held: Mapping[str, str]
+    run: Mapping[str, Any] | None, published: Mapping[str, datetime], held: Mapping[str, str]
 ) -> None:
     """Print what became of the last run, how old what is published is, and what is held back."""
     OUT.print()
     ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
     if run:
-        run_id, ended, outcome, step = run
-        verdict = (outcome, "green" if outcome == "succeeded" else "red")
-        when = (
-            f"{f' at {step}' if step else ''}, {_age((now() - ended).total_seconds())} ({run_id})"
-        )
+        verdict = (run["outcome"], "green" if run["outcome"] == "succeeded" else "red")
+        at = f" at {run['failed_step']}" if run["failed_step"] else ""
+        when = f"{at}, {_age((now() - run['ended_at']).total_seconds())} ({run['run_id']})"
         OUT.print(_styled("last run   ", verdict, when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])
@@ -207,11 +205,11 @@ def _status_row(status: TableStatus) -> tuple[str, ...]:
     )
 
 
-def show_finding(finding: Finding, width: int) -> None:
+def show_finding(finding: Finding, width: int, said: set[str]) -> None:
     """Print what the comparison of one table has found, as one line."""
     name = f"{finding.table.name:{width}}"
     if finding.error:
-        _failed(name, finding.error)
+        _failed(name, finding.error, said)
         return
     if not finding.is_landed:
         OUT.print(f"{name}  not landed yet, so there is nothing to compare")
@@ -260,9 +258,17 @@ def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     OUT.print(grid)
 
 
-def _failed(name: str, error: LoaderError) -> None:
+def _failed(name: str, error: LoaderError, said: set[str]) -> None:
     # At once, because several tables may fail at the same time.
-    ERR.print(_styled((f"{name}  failed", "red"), f": {error.fact}"), error.remedy, sep="\n\n")
+    fact, *remedy = _once(error.fact, error.remedy, said)
+    ERR.print(_styled((f"{name}  failed", "red"), f": {fact}"), *remedy, sep="\n\n")
+
+
+def _once(fact: str, remedy: str, said: set[str]) -> list[str]:
+    """Take a failure's fact and remedy; where it was said before, two words for both."""
+    told = ["as above"] if fact in said else [fact, remedy]
+    said.add(fact)
+    return told
 
 
 def _styled(*parts: str | tuple[str, str]) -> Text:

@@ -39,20 +39,23 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
     session = open_session(target)
     from loader.declared.tables import select_tables
     from loader.load.status import table_status
-    from loader.run.published import held_back, last_run, published
+    from loader.run.published import held_back, last_run, published, utc
 
     tables = select_tables(session.tables, names)
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, session.settings, warehouse) for table in tables]
+        run, since, held = last_run(warehouse), published(warehouse), held_back(warehouse)
         if as_json:
-            click.echo(json.dumps([each.as_json() for each in statuses], indent=2))
+            found = {"tables": [each.as_json() for each in statuses], "last_run": run}
+            found |= {"published": since, "held_back": held}
+            click.echo(json.dumps(found, indent=2, default=utc))
             return
         from loader.cli import console
 
         console.show_status(statuses)
         if not names:
-            console.show_summaries(last_run(warehouse), published(warehouse), held_back(warehouse))
+            console.show_summaries(run, since, held)
         left = {load.table_name for load in loads} - session.tables.keys()
         if left and not names:
             click.echo(f"\nDeclared no more, and as they were: {', '.join(sorted(left))}")

@@ -46,14 +46,14 @@ def verify(
 
     asked, window = asked_for(session, names, dates)
     width = max(len(table.name) for table in asked)
-    findings = []
+    findings, said = [], set[str]()
     for table in asked:
         finding = compare(table, session.settings, session.warehouse, window, values)
         findings.append(finding)
         if not as_json:
             from loader.cli import console
 
-            console.show_finding(finding, width)
+            console.show_finding(finding, width, said)
     if not as_json:
         console.show_differences(findings)
     jobs = repair_jobs(findings, session.settings, confirmed=yes) if repair else []

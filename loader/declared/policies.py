@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from loader.errors import ConfigError
+from loader.errors import ConfigError, did_you_mean
 
 Known: TypeAlias = Mapping[str, tuple[Callable[[Any], bool], str]]
 """The keys of a declaration: whether a value is right, and what to write if not."""
@@ -95,7 +95,7 @@ def check_keys(where: str, declared: Mapping[str, Any], known: Known) -> None:
         if key not in known:
             raise ConfigError(
                 f"{where}: meta.loader has no key {reprlib.repr(key).strip(chr(39))}.",
-                f"Known keys: {', '.join(known)}.",
+                f"{did_you_mean(str(key), known)}Known keys: {', '.join(known)}.",
             )
         is_right, remedy = known[key]
         if not is_right(value):

@@ -39,15 +39,13 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
     yield source
     if source.passed:
         known = {each.database.lower() for each in tables}  # where the server does not tell
-        with suppress(LoaderError):
-            known = _databases(settings)
+        with suppress(LoaderError), mysql.connect(settings.mysql) as server:
+            known = mysql.databases(server)
         lost = Counter(each.database for each in tables if each.database.lower() not in known)
         for database, count in lost.items():
-            yield Check(
-                f"database {database}", False,
-                f"MySQL shows {settings.mysql.user} none of that name; {count} tables declare it",
-                f"{did_you_mean(database, known)}Correct `source`, or grant SELECT on it.",
-            )  # fmt: skip
+            fact = f"MySQL shows {settings.mysql.user} none of that name; {count} tables declare it"
+            remedy = f"{did_you_mean(database, known)}Correct `source`, or grant SELECT on it."
+            yield Check(f"database {database}", False, fact, remedy)
         for table in (each for each in tables if each.database not in lost):
             yield _look(f"table {table.name}", partial(_table, table, settings, warehouse))
     yield _look(
@@ -70,12 +68,6 @@ def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check
         return Check(what, False, error.fact, error.remedy)
 
 
-def _databases(settings: Settings) -> set[str]:
-    with mysql.connect(settings.mysql) as source, source.cursor() as cursor:
-        cursor.execute("show databases")
-        return {str(name).lower() for (name,) in cursor.fetchall()}
-
-
 def _version(settings: Settings) -> str:
     with mysql.connect(settings.mysql) as source:
         return mysql.version(source)
@@ -94,11 +86,9 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> str:
     finally:
         warehouse.release()
     description = read.description
-    if description.engine.lower() not in ("innodb", ""):
-        raise SourceError(
-            f"the engine {description.engine} has no snapshots, so counts may differ",
-            "Convert the table to InnoDB, or load when nobody writes.",
-        )
+    if (engine := description.engine).lower() not in ("innodb", ""):
+        fact = f"the engine {engine} has no snapshots, so counts may differ"
+        raise SourceError(fact, "Convert the table to InnoDB, or load when nobody writes.")
     finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
     if doubt := warehouse.doubt(read.columns):
         finding += f"; {doubt}"

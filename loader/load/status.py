@@ -51,12 +51,10 @@ class TableStatus:
     def as_json(self) -> dict[str, Any]:
         """The state with dates as ISO text and the age in seconds."""
         return {
-            **{
-                name: str(day) if isinstance(day, date) else day for name, day in vars(self).items()
-            },
+            **{name: str(it) if isinstance(it, date) else it for name, it in vars(self).items()},
             "last": self.last.as_json() if self.last else None,
             "age": self.age.total_seconds() if self.age is not None else None,
-            "missing_days": [day.isoformat() for day in self.missing_days],
+            "missing_days": [*map(str, self.missing_days)],
         }
 
 

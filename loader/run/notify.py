@@ -49,12 +49,9 @@ def notify(
 
 
 def failing(report: Report, previous: Report | None) -> dict[str, Any] | None:
-    """Count the runs that have failed in a row, this one included.
+    """Count the `runs` that have failed in a row, this one included, and `since` when; else None.
 
-    `loader run` keeps it in the report as `failing`, so that the next run can go on counting.
-
-    Returns:
-        How many `runs`, and `since` when; None for a run that succeeded.
+    It stands in the report as `failing`, so that the next run can go on counting.
     """
     if report["ok"]:
         return None
@@ -97,8 +94,10 @@ def _parts(report: Report) -> Iterator[str]:
     """Write every part that has something to say: a heading and as many lines as there is room."""
     parts = {
         "Failed": [
-            f"{step['name']}{_attempts(step)}: {step['error']}\n{step['remedy'] or ''}"
+            f"{step['name']}{f' after {count} attempts' if count > 1 else ''}: {step['error']}\n"
+            f"{step['remedy'] or ''}"
             for step in failed_steps(report)
+            for count in [step["attempts"]]
         ],
         "Loads": [
             f"{load['table_name']}, {_days(load)}: {load['error']}" for load in failed_loads(report)
@@ -129,10 +128,6 @@ def _parts(report: Report) -> Iterator[str]:
             shown.append(f"… and {more:,} lines more")
         if shown:
             yield "\n  ".join([heading, *shown])
-
-
-def _attempts(step: Report) -> str:
-    return f" after {step['attempts']} attempts" if step["attempts"] > 1 else ""
 
 
 def _days(load: Report) -> str:

@@ -1,7 +1,7 @@
 """What is published since when, and what is held back: from `_publications` and `_held_back`."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from loader.errors import LandingError, counted
@@ -17,6 +17,11 @@ def published(warehouse: Warehouse) -> dict[str, datetime]:
     return dict(_rows(warehouse, "model_name, max(published_at)", "_publications", "group by 1"))
 
 
+def utc(instant: datetime) -> str:
+    """Write an instant of the warehouse's as ISO text that says it is UTC."""
+    return instant.replace(tzinfo=UTC).isoformat()
+
+
 def held_back(warehouse: Warehouse) -> dict[str, str]:
     """Read since when each summary that stays as it was does so, and why, as a person says it."""
     columns = "model_name, check_name, failing_rows, held_since"
@@ -30,10 +35,11 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
     return found
 
 
-def last_run(warehouse: Warehouse) -> tuple[Any, ...] | None:
+def last_run(warehouse: Warehouse) -> dict[str, Any] | None:
     """Read the last run's id, when it ended (UTC), what became of it and the step that failed."""
-    columns = "run_id, ended_at, outcome, failed_step"
-    return next(iter([*_rows(warehouse, columns, RUNS, "order by started_at desc limit 1")]), None)
+    columns = "run_id", "ended_at", "outcome", "failed_step"
+    rows = [*_rows(warehouse, ", ".join(columns), RUNS, "order by started_at desc limit 1")]
+    return dict(zip(columns, rows[0], strict=True)) if rows else None
 
 
 def _rows(warehouse: Warehouse, columns: str, table: str, rest: str) -> Iterator[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import ConfigError, LandingError, LoaderError
 from loader.load.job import now
 from loader.run.notify import failing, notify
-from loader.run.published import held_back, published
+from loader.run.published import held_back, published, utc
 from loader.run.runs import record_run
 
 if TYPE_CHECKING:
@@ -27,13 +27,7 @@ def new_run_id(now: datetime) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make sure of the folder before anything is done, by writing to it.
-
-    It is its owner's alone if it is made here, and so is every report.
-
-    Raises:
-        ConfigError: it cannot be written to.
-    """
+    """Make the folder, its owner's alone, and try to write to it; ConfigError if that fails."""
     with _explained(f"LOADER_REPORTS {str(folder)!r} cannot be written to; nothing was touched"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryFile(dir=folder) as file:
@@ -76,16 +70,13 @@ def before(folder: Path, report: Report) -> Report | None:
 
 
 def close(run: "Run", folder: Path) -> tuple[Report, Path]:
-    """Report a run that has ended: in the warehouse, to whoever is notified, and in a file.
-
-    Who cannot be notified is named; it makes no run fail.
-    """
+    """Report a run that has ended: in the warehouse, to whoever is notified, and in a file."""
     report = of_run(run)
     if run.outcome != "refused":
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
             known = run.dbt.summaries()
             report["published"] = {
-                name: _utc(at) for name, at in sorted(published(warehouse).items()) if name in known
+                name: utc(at) for name, at in sorted(published(warehouse).items()) if name in known
             }
             held = held_back(warehouse)
             report["held_back"] = {name: why for name, why in held.items() if name in known}
@@ -105,7 +96,7 @@ def of_run(run: "Run") -> Report:
     """Write down what is known of a run that has ended, without asking the warehouse."""
     return {
         "run_id": run.run_id, "target": run.target,
-        "started_at": _utc(run.began), "ended_at": _utc(now()),
+        "started_at": utc(run.began), "ended_at": utc(now()),
         "ok": run.outcome == "succeeded", "outcome": run.outcome,
         "dates": run.dates._asdict(), "step": run.step,
         "select": [table.name for table in run.tables] if run.selected else [],
@@ -117,7 +108,3 @@ def of_run(run: "Run") -> Report:
         "published": {},
         "held_back": {},
     }  # fmt: skip
-
-
-def _utc(instant: datetime) -> str:
-    return instant.replace(tzinfo=UTC).isoformat()

@@ -19,7 +19,7 @@ from loader import lines
 from loader.declared.secrets import token
 from loader.declared.settings import MySQLSettings
 from loader.declared.tables import Table
-from loader.errors import SourceError
+from loader.errors import SourceError, did_you_mean
 from loader.source import tls, wire
 from loader.source.days import converted
 from loader.source.read_plan import Description, ReadPlan
@@ -126,7 +126,7 @@ def describe(connection: Source, table: Table) -> Description:
     Raises:
         SourceError: the table is not there, or this user may not read it.
     """
-    place = (table.database, table.source)
+    place, where = (table.database, table.source), "where table_schema = %s and table_name = %s"
     with suppress(pymysql.err.Error):  # what is missing is said below
         # Without one, all that MySQL says of a function it lacks is "No database selected".
         connection.select_db(table.database)
@@ -137,30 +137,17 @@ def describe(connection: Source, table: Table) -> Description:
             "numeric_precision as `precision`, numeric_scale as scale, "
             "character_set_name as charset, is_nullable = 'YES' as nullable, "
             "lower(extra) like '%%on update current_timestamp%%' as is_touched "
-            "from information_schema.columns "
-            "where table_schema = %s and table_name = %s order by ordinal_position",
+            f"from information_schema.columns {where} order by ordinal_position",
             place,
         )
         columns = tuple(Column(**row) for row in named)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
-            "from information_schema.statistics "
-            "where table_schema = %s and table_name = %s order by index_name, seq_in_index",
-            place,
-        )
-        unique_keys, leading = keys_of(list(cursor))
-        cursor.execute(
-            "select engine, table_rows, avg_row_length from information_schema.tables "
-            "where table_schema = %s and table_name = %s",
-            place,
-        )
-        engine, rows, row_bytes = cursor.fetchone() or (None, 0, 0)
+    parts = f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
+    parts += f"from information_schema.statistics {where} order by index_name, seq_in_index"
+    unique_keys, leading = keys_of(fetch(connection, parts, place))
+    sizes = f"select engine, table_rows, avg_row_length from information_schema.tables {where}"
+    engine, rows, row_bytes = next(iter(fetch(connection, sizes, place)), (None, 0, 0))
     if not columns:
-        raise SourceError(
-            f"MySQL has no table {table.place}, or this user may not read it.",
-            f"Check `source` of table {table.name} in the dbt source YAML, and the user's grants.",
-        )
+        raise _not_there(connection, table)
     return Description(
         columns=columns,
         unique_keys=unique_keys,
@@ -169,6 +156,24 @@ def describe(connection: Source, table: Table) -> Description:
         rows=rows or 0,
         row_bytes=row_bytes or 0,
     )
+
+
+def databases(connection: Source) -> set[str]:
+    """Name what MySQL shows this user, in lower case; unlike SHOW DATABASES it refuses nobody."""
+    names = "select lower(schema_name) from information_schema.schemata"
+    return {str(name) for (name,) in fetch(connection, names)}
+
+
+def _not_there(connection: Source, table: Table) -> SourceError:
+    name, known = table.database, databases(connection)
+    fact = f"MySQL shows this user no database {name}."
+    if name.lower() in known:
+        names = "select table_name from information_schema.tables where table_schema = %s"
+        known = {str(each) for (each,) in fetch(connection, names, [name])}
+        name = table.source
+        fact = f"MySQL has no table {table.place}, or this user may not read it."
+    remedy = f"Check `source` of table {table.name} in the dbt source YAML, and the user's grants."
+    return SourceError(fact, did_you_mean(name, known) + remedy)
 
 
 def keys_of(
@@ -262,14 +267,12 @@ def count_future(connection: Source, read: ReadPlan) -> int | None:
     return int(_scalar(connection, statement)) if statement else None
 
 
-def fetch(connection: Source, statement: str) -> list[tuple[Any, ...]]:
+def fetch(connection: Source, statement: str, of: Sequence[str] = ()) -> list[tuple[Any, ...]]:
     """Run a statement whose answer is small."""
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement, of or None)
         return list(cursor.fetchall())
 
 
 def _scalar(connection: Source, statement: str) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        return str((cursor.fetchone() or ("",))[0])
+    return str((fetch(connection, statement) or [("",)])[0][0])

@@ -1,9 +1,10 @@
 """Connections to the warehouse, as dbt's adapter of a target makes them."""
 
+import re
 from typing import Any
 
 from loader.declared.profile import Profile
-from loader.errors import ConfigError, LandingError
+from loader.errors import ConfigError, LandingError, did_you_mean
 from loader.warehouse.transience import is_transient_text
 
 CONNECT_SECONDS = 60
@@ -15,6 +16,7 @@ KEEPALIVES = {
     "keepalives_count": 6,
     "tcp_user_timeout": 120_000,
 }
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _NEEDED = ("host", "port", "user", "password", "dbname")
 _OPTIONAL = (
     "application_name", "connect_timeout", "keepalives_idle", "sslmode", "sslcert", "sslkey",
@@ -118,10 +120,16 @@ def _open_postgres(profile: Profile, seconds: int) -> Any:
 
 
 def _no_connection(profile: Profile, error: Exception) -> LandingError:
-    return LandingError(
-        f"Cannot connect to the warehouse {profile.place}: {' '.join(str(error).split())}",
-        "Run `make up` to start the embedded services."
-        if profile.target == "local"
-        else "Check the target in profiles.yml, and that the warehouse is up.",
-        transient=is_transient_text(str(error)),
-    )
+    said, mode = " ".join(str(error).split()), str(profile.output.get("sslmode"))
+    remedy = "Check the target in profiles.yml, and that the warehouse is up."
+    if profile.target == "local":
+        remedy = "Run `make up` to start the embedded services."
+    elif re.search("ssl|certificate|no encryption", said, re.IGNORECASE):
+        remedy = did_you_mean(mode, _SSL_MODES) if mode not in _SSL_MODES else ""
+        remedy += (
+            f"The target's sslmode is {mode}; PGSSLMODE or REDSHIFT_SSLMODE sets it. verify-full "
+            "wants a certificate that names the host, and its authority in PGSSLROOTCERT; disable "
+            "sends all in clear."
+        )
+    fact = f"Cannot connect to the warehouse {profile.place}: {said}"
+    return LandingError(fact, remedy, transient=is_transient_text(str(error)))

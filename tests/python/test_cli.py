@@ -112,7 +112,7 @@ def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipe
     assert "never landed" in pipeline.loader("status").stdout
     pipeline.load("--run-date", DAY)
     pipeline.load("--run-date", "2026-07-05")
-    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
     assert status["missing_days"] == [NEXT_DAY, "2026-07-03", "2026-07-04"]
     assert status["last"]["window_start"] == "2026-07-05"
     assert 0 <= status["age"] < 60
@@ -122,7 +122,7 @@ def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipe
     # The gap is one thing, what is landed through another; and the former has its command.
     fill = re.search(r"t lacks .*: loader run (.*)", shown)[1].split()
     pipeline.load(*fill)
-    assert json.loads(pipeline.loader("status", "--json").stdout)[0]["missing_days"] == []
+    assert json.loads(pipeline.loader("status", "--json").stdout)["tables"][0]["missing_days"] == []
     assert " lacks " not in pipeline.loader("status").stdout
 
 
@@ -143,6 +143,10 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     assert re.search(r"published +1 of the summaries, the newest \d+ d ago", shown)
     assert "s: held back since 2026-07-02 00:00 UTC by unique (2 rows)" in shown
     assert "other: held back since 2026-07-02 00:00 UTC by somebody" in shown
+    told = json.loads(pipeline.loader("status", "--json", "--select", "t").stdout)
+    run = {"run_id": "one", "ended_at": "2026-07-02T00:00:00+00:00"}
+    assert told["last_run"] == {**run, "outcome": "failed", "failed_step": "build"}
+    assert (told["published"], *told["held_back"]) == ({"s": run["ended_at"]}, "other", "s")
     pipeline.query("alter table analytics._held_back drop column failing_rows")
     assert "failing_rows" in pipeline.loader("status").stderr
 
@@ -175,13 +179,13 @@ def test_status_shows_a_failure_until_the_next_success(pipeline):
     pipeline.load("--run-date", DAY)
     pipeline.mysql("rename table t to gone")
     pipeline.fails("--run-date", DAY)
-    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
     assert status["failures"] == 1
     assert "MySQL has no table" in status["error"]
     pipeline.mysql("rename table gone to t")
     pipeline.load("--run-date", DAY)
     pipeline.query("drop table raw_data.t")  # as a message may ask for
-    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
     assert (status["failures"], status["error"], status["newest_row"]) == (0, None, None)
 
 
@@ -195,7 +199,7 @@ def test_a_table_that_is_declared_no_more_stops_nothing_and_is_named(pipeline):
     assert pipeline.loader("verify").returncode == 0
     shown = pipeline.loader("status").stdout
     assert "Declared no more, and as they were: of_old" in shown
-    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
     assert status["table"] == "t"
 
 
@@ -214,7 +218,7 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline, monkeypatch):
     assert pipeline.query("select 1 from pg_namespace where nspname = 'raw_data'") == []
     assert pipeline.staged() == []
     # With skip_show_database MySQL does not say which there are.
-    monkeypatch.setattr("loader.load.check._databases", Mock(side_effect=SourceError("refused")))
+    monkeypatch.setattr("loader.source.mysql.databases", Mock(side_effect=SourceError("refused")))
     assert pipeline.loader("check").stdout == done.stdout
 
 
@@ -275,6 +279,8 @@ def test_a_name_that_is_nearly_one_is_guessed_and_what_is_wrong_for_all_is_said_
     shown = pipeline.loader("check").stdout
     assert f"{pipeline.database}x: MySQL shows loader none of that name; 1 tables" in shown
     assert re.search(f"Did you mean {pipeline.database}[?] (?!.*wrong table)", shown, re.S)
+    file.write_text(written.replace(f"{pipeline.database}.t", f"{pipeline.database}.tt"))
+    assert "Did you mean t? " in pipeline.fails()
     # Else who forgot DBT_TARGET would look at the sample for production.
     (pipeline.folder / ".local").mkdir()
     (pipeline.folder / ".local" / "local.env").write_text("LOADER_MYSQL_HOST=127.0.0.1\n")

@@ -54,7 +54,7 @@ def test_a_load_lands_exactly_what_differs_deletions_included(pipeline):
     assert pipeline.load("--full-refresh")["t"]["landed_rows"] == 3000
     assert len(pipeline.raw("t")) == 3000
     assert pipeline.staged() == []
-    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
     assert status["last"]["landed_rows"] == 3000
 
 

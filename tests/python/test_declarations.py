@@ -43,7 +43,7 @@ def test_the_projects_own_declarations_are_read():
         ({"lookback_days": -1}, "table nps: lookback_days is -1"),
         ({"every": "0d"}, "table nps: every is '0d'.\n\nWrite a number of days, such as 7d."),
         ({"lookback_days": "one"}, "table nps: lookback_days is 'one'"),
-        ({"cursr": "updated_at"}, "table nps: meta.loader has no key cursr"),
+        ({"cursr": "updated_at"}, r"has no key cursr\.\n\nDid you mean cursor\? Known"),
     ],
 )
 def test_a_wrong_declaration_is_named(tmp_path, change, message):

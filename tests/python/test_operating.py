@@ -63,8 +63,7 @@ def test_the_cron_line_has_its_parts():
         minute, hour, *days, command = line.split(maxsplit=5)
         assert (0 <= int(minute) <= 59, 0 <= int(hour) <= 23, days[:2]) == (True, True, ["*", "*"])
         folder, *_, job = command.split(" && ")
-        assert folder == "cd /opt/mysql_to_redshift"
-        assert job == jobs.pop(days[2])
+        assert (folder, job) == ("cd /opt/mysql_to_redshift", jobs.pop(days[2]))
         assert ". " in command.split("set -a")[1]  # the settings, before the command
         assert "%" not in command  # cron ends a command there
         subprocess.run(["sh", "-n", "-c", command], check=True)

@@ -20,11 +20,9 @@ from report import page
 from report.reading import QUERIES
 
 TABLES = {
-    "nps": "nps_summary_monthly",
-    "users": "active_users_monthly",
-    "revenue": "channel_performance",
-    "hours": "sessions_by_hour",
-}
+    "nps": "nps_summary_monthly", "users": "active_users_monthly",
+    "revenue": "channel_performance", "hours": "sessions_by_hour",
+}  # fmt: skip
 MEASURE = "<script>document.body.dataset.width = document.documentElement.scrollWidth</script>"
 
 
@@ -44,9 +42,7 @@ def table(text, name):
     inside = re.search(rf'(?s)<table id="{name}-numbers">(.*?)</table>', text)[1]
     heads = [each.replace(" ", "_") for each in re.findall("<th(?: class.*?)?>(.*?)</th>", inside)]
     rows = re.findall("(?s)<tr>(.*?)</tr>", inside.split("<tbody>")[1])
-    return heads, [
-        [unescape(each) for each in re.findall("<td.*?>(.*?)</td>", row)] for row in rows
-    ]
+    return heads, [list(map(unescape, re.findall("<td.*?>(.*?)</td>", row))) for row in rows]
 
 
 def figures(text):
@@ -106,10 +102,8 @@ def test_the_figures_are_the_tables(report, landed_warehouse):
     for place, trace in enumerate(drawn["revenue-0"]["data"]):
         channel = f"channel_performance where channel_name = '{trace['name']}'"
         assert points("revenue-0", place) == asked("session_month, net_amount", channel)
-    hours = drawn["hours-0"]["data"][0]
-    assert [(str(hour), visits) for hour, visits in zip(hours["x"], hours["y"], strict=True)] == (
-        asked("hour_of_day, sessions", "sessions_by_hour")
-    )
+    hours = [(str(hour), visits) for hour, visits in points("hours-0")]
+    assert hours == asked("hour_of_day, sessions", "sessions_by_hour")
     shares = report.read_text().split('class="shares"')[1].split("</table>")[0]
     lasts = re.findall("<th>last (.*?)</th>", shares)
     flows = {
@@ -118,13 +112,11 @@ def test_the_figures_are_the_tables(report, landed_warehouse):
         for last, users in zip(lasts, re.findall('title="(.*?) users"', rest), strict=True)
         if users != "0"
     }
-    assert flows == {
-        (first, last): users
-        for first, last, users in landed_warehouse.query(
-            "select first_channel, last_channel, count(*) from analytics.channel_summary "
-            "where first_channel is not null group by 1, 2"
-        )
-    }
+    counted = landed_warehouse.query(
+        "select first_channel, last_channel, count(*) from analytics.channel_summary "
+        "where first_channel is not null group by 1, 2"
+    )
+    assert flows == {(first, last): users for first, last, users in counted}
 
 
 @pytest.mark.only("postgres", because="the page is the same")

@@ -156,6 +156,9 @@ def test_a_warehouse_without_tls_is_refused_by_default(new_pipeline):
     assert done.returncode == 1
     assert "Cannot connect to the warehouse" in done.stderr
     assert re.search("does not support SSL|Server refuses SSL", done.stderr), done.stderr
+    assert "The target's sslmode is verify-full; PGSSLMODE" in done.stderr
+    wrong = pipeline.loader("load", **{pipeline.setting("SSLMODE"): "verify-ful"}).stderr
+    assert re.search("Did you mean verify-full[?]|sslmode .enum", wrong), wrong
     gc.collect()
 
 

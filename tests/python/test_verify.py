@@ -179,7 +179,7 @@ def test_rows_dated_beyond_today_are_named_and_compared_to_the_end_of_the_calend
     assert "3 pending, 3 of them beyond today" in pipeline.loader("verify", **env).stdout
 
     assert pipeline.load("--full-refresh", **env)["t"]["future_rows"] == 3
-    (status,) = json.loads(pipeline.loader("status", "--json", **env).stdout)
+    (status,) = json.loads(pipeline.loader("status", "--json", **env).stdout)["tables"]
     assert status["newest_row"] <= str(TODAY)
     assert agrees(pipeline, "--values", **env)
     pipeline.mysql("delete from t where id >= 3")
@@ -351,9 +351,9 @@ def test_a_repair_lands_exactly_what_differs(pipeline):
     change_each_way(pipeline)
     pipeline.mysql("delete from t where id = 30")
     before = pipeline.raw("t", "id, v, updated_at")
-    (status,) = json.loads(pipeline.loader("status", "--json").stdout)
+    (status,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
     (repaired,) = verify(pipeline, "--repair")["loads"]
-    (after,) = json.loads(pipeline.loader("status", "--json").stdout)
+    (after,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
     newest = {"newest_row": "2026-07-05", "age": 0}
     assert {**after, "age": 0} == {**status, **newest}  # a repair covers no day
     counts = ("source_rows", "staged_rows", "copied_rows", "landed_rows")
