@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from loader.warehouse import Warehouse
 
 
-_PLACES = ("LOADER_MYSQL_HOST", "LOADER_S3_BUCKET")  # which the target `local` has of its own
+# What the target `local` has of its own.
+_PLACES = ("LOADER_MYSQL_HOST", "LOADER_MYSQL_URL", "LOADER_S3_BUCKET")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,12 @@ from loader.errors import SourceError
 from loader.source import mysql
 from loader.source.copytext import REFUSED
 from loader.source.declaration import check_declaration
-from loader.source.read_plan import ReadPlan, days_of, plan_read
+from loader.source.read_plan import LARGE, ReadPlan, days_of, plan_read
 from loader.source.texts import DATES, TEXTS
 from loader.source.types import Dialect, as_bytes, raw_column
 
 COUNTED_MOST = 1_000_000
 """Rows, by MySQL's estimate, up to which a table's values are looked at."""
-COMPARED_LEAST = 100_000
-"""Rows, by MySQL's estimate, from which a table without a cursor is compared, not copied whole."""
 _FLAG, _FLAGS = re.compile(r"(is_?)?deleted"), {"tinyint", "bit"}
 
 
@@ -107,7 +105,7 @@ class Chooser:
             remarks += notes
             if cursor:
                 table = replace(table, cursor=cursor, lookback_days=1)
-            elif found.description.rows >= COMPARED_LEAST:
+            elif found.description.rows >= LARGE:
                 table, notes = self._compared(table, found)
                 remarks += notes
         flags = (each for each in found.description.columns if each.data_type in _FLAGS)

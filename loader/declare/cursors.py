@@ -59,10 +59,10 @@ def choose_cursor(
     return None, remarks
 
 
-def tells_changes(name: str) -> bool:
-    """Whether a column's name says that it holds when a row changed."""
+def tells_changes(name: str, what: re.Pattern[str] = _CHANGED) -> bool:
+    """Whether a column's name says that it holds when a row changed, or what else happened."""
     words = words_of(name)
-    return bool(_CHANGED.search(words)) and not _NO_TIME.search(words)
+    return bool(what.search(words)) and not _NO_TIME.search(words)
 
 
 def _candidates(description: Description) -> Iterator[list[Column]]:
@@ -75,18 +75,10 @@ def _candidates(description: Description) -> Iterator[list[Column]]:
         for column in description.columns
         if _sort(column) and (column.is_touched or tells_changes(column.name))
     ]
+    added = [each for each in description.columns if tells_changes(each.name, _CREATED)]
     for column in sorted(named, key=lambda each: (_sort(each), not each.is_touched)):
-        added = [
-            each
-            for each in description.columns
-            if _sort(each) == _sort(column) and not each.nullable and _tells_addition(each.name)
-        ]
-        yield [column, *added[:1]] if column.nullable else [column]
-
-
-def _tells_addition(name: str) -> bool:
-    words = words_of(name)
-    return bool(_CREATED.search(words)) and not _NO_TIME.search(words)
+        beside = [each for each in added if _sort(each) == _sort(column) and not each.nullable]
+        yield [column, *beside[:1]] if column.nullable else [column]
 
 
 def _sort(column: Column) -> int:

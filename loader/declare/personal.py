@@ -3,18 +3,21 @@
 import re
 
 from loader.declared.policies import Policy
-from loader.source.texts import BINARIES, DATES, TEXTS
+from loader.source.texts import BINARIES, TEXTS
 from loader.source.types import Column
 
-_SECRET = re.compile(r"passw|pwd|secret(?!ar)|(?:private|api|access)_?key|(?:^|_)salt(?:$|_)")
-_PERSONAL = re.compile(
-    r"e_?mail|phone|mobile|(?:^|_)fax|birth|(?:^|_)dob|token|iban|(?:^|_)bic(?:$|_)|"
-    r"card_?n|ccnum|(?:^|_)cv[cv]|(?:^|_)ssn|passport|tax_?(?:id|n)|vat_?n|"
-    r"(?:first|last|full|middle|sur|family|given|maiden)_?name|address|street|"
-    r"post_?code|postal|(?:^|_)zip|(?:^|_)ip(?:$|_)|gender|(?:^|_)sex(?:$|_)"
+_SECRET = re.compile(
+    r"passw|(?:^|_)(?:new)?pass\d?(?:$|_)|pwd|secret(?!ar)|(?:private|api|access)_?key|"
+    r"salt(?:$|_)|(?:^|_)otp(?:$|_)|credential"
 )
-# Of numbers only those that tell who somebody is: most are counts, or keys of other tables.
-_PERSONAL_NUMBER = re.compile(r"phone|mobile|birth|card_?n|ccnum|(?:^|_)ssn|tax_?n|passport")
+_PERSONAL = re.compile(
+    r"e_?mail|(?:^|_)mail$|phone|mobile|(?:^|_)fax|birth|(?:^|_)dob|token|iban|(?:^|_)bic(?:$|_)|"
+    r"card_?n|ccnum|(?:^|_)cv[cv]|(?:^|_)ssn|passport|tax_?(?:id|n)|vat_?n|"
+    r"(?:first|last|full|middle|sur|family|given|maiden|user|nick)_?name|(?:^|_)login$|address|"
+    r"street|post_?code|postal|(?:^|_)zip|(?:^|_)(?:last|first)?ip(?:$|_)|gender|(?:^|_)sex(?:$|_)"
+)
+# Of numbers and days only those that tell who somebody is: most are counts, keys or events.
+_OF_ONE = re.compile(r"phone|mobile|birth|(?:^|_)dob|card_?n|ccnum|(?:^|_)ssn|tax_?n|passport")
 
 
 def words_of(name: str) -> str:
@@ -29,12 +32,10 @@ def personal(column: Column) -> Policy:
     True
     >>> personal(Column(name="password_hash", data_type="char", column_type="char(60)")).mask
     'drop'
-    >>> personal(Column(name="address_id", data_type="int", column_type="int")).pii
-    False
     """
     words = words_of(column.name)
     if column.data_type in TEXTS | BINARIES and _SECRET.search(words):
         return Policy(pii=True, mask="drop")
-    if column.data_type in TEXTS | BINARIES | DATES:
+    if column.data_type in TEXTS | BINARIES:
         return Policy(pii=bool(_PERSONAL.search(words)))
-    return Policy(pii=bool(_PERSONAL_NUMBER.search(words)) and not words.endswith("_id"))
+    return Policy(pii=bool(_OF_ONE.search(words)) and not words.endswith("_id"))

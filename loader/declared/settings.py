@@ -14,6 +14,8 @@ from loader.errors import ConfigError
 
 LOCAL_ENV = Path(".local/local.env")
 """What `make up` writes: how to reach the embedded services; it rules the target `local`."""
+SAMPLE = Path("models/sources/_raw_data__sources.yml")
+"""What declares the sample's tables; `make own` takes it out."""
 
 THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 _ADDRESS = r"[A-Za-z0-9]+://"
@@ -177,11 +179,15 @@ def environment(project_dir: Path, target: str) -> dict[str, str]:
 
     For `local` the embedded services' own file wins over the caller's environment, so that a
     trial never reaches a real account by accident; an empty value there removes the variable.
+    Where the sample was taken out, a MySQL that the caller names is meant.
     """
     file = project_dir / LOCAL_ENV
     if target != "local" or not file.exists():
         return dict(os.environ)
     own = dict(line.split("=", 1) for line in file.read_text().splitlines() if line)
+    is_named = os.environ.get("LOADER_MYSQL_URL") or os.environ.get("LOADER_MYSQL_HOST")
+    if is_named and not (project_dir / SAMPLE).exists():
+        own = {name: value for name, value in own.items() if not name.startswith("LOADER_MYSQL")}
     return {
         name: value for name, value in {**os.environ, **own}.items() if value or name not in own
     }

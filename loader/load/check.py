@@ -9,7 +9,7 @@ from functools import partial
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
-from loader.errors import LoaderError, SourceError, did_you_mean
+from loader.errors import LoaderError, did_you_mean
 from loader.load.job import Job
 from loader.load.jobs import today_in
 from loader.load.plan import new_load, plan_load
@@ -86,9 +86,6 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> str:
     finally:
         warehouse.release()
     description = read.description
-    if (engine := description.engine).lower() not in ("innodb", ""):
-        fact = f"the engine {engine} has no snapshots, so counts may differ"
-        raise SourceError(fact, "Convert the table to InnoDB, or load when nobody writes.")
     finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
     if doubt := warehouse.doubt(read.columns):
         finding += f"; {doubt}"
@@ -96,4 +93,6 @@ def _table(table: Table, settings: Settings, warehouse: Warehouse) -> str:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
     if cost := cost_of_windows(table, description):
         finding += f"; warning: {cost}"
+    if (engine := description.engine).lower() not in ("innodb", ""):
+        finding += f"; warning: {engine} has no snapshots: loads may mix two states; use InnoDB"
     return finding

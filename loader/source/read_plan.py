@@ -28,6 +28,7 @@ WIDER = "_wider"
 """What Redshift calls a column while it is being widened."""
 LOCK = "_lock_"
 """The prefix of the table that is locked in place of a raw table."""
+LARGE = 100_000  # rows, by MySQL's estimate, from which reading all at every load is told
 HASH = "char(64)"
 """The raw type of a hash. No other column has it, and it is no wider type of any other, so
 hashes never land beside values that were landed as they are."""
@@ -142,8 +143,9 @@ def days_of(table: Table, description: Description, zone: Zone) -> Days | None:
 
 
 def cost_of_windows(table: Table, description: Description) -> str:
-    """Say what each window costs because its cursor has no index; empty if it has one."""
-    columns = table.cursor.columns if table.cursor and not description.is_view else ()
+    """Say what each window costs because its cursor has no index; empty if that is little."""
+    is_asked = table.cursor and description.rows >= LARGE and not description.is_view
+    columns = table.cursor.columns if table.cursor and is_asked else ()
     if not (bare := [each for each in columns if each.lower() not in description.leading]):
         return ""
     indexes = (f"create index {each} on {table.source} ({each})" for each in bare)

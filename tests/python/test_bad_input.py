@@ -105,16 +105,6 @@ def test_a_profile_that_is_wrong_does_not_show_its_password(refused, pipeline, t
     refused("load", DBT_PROFILES_DIR=str(tmp_path))
 
 
-def test_no_right_to_create_in_the_warehouse(new_pipeline, superuser):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(CREATE)
-    superuser(f"alter database {pipeline.warehouse} owner to postgres")
-    done = pipeline.loader("load")
-    assert done.returncode == 1
-    assert "permission denied" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 # -- the source ----------------------------------------------------------------------------------
 
 
@@ -134,13 +124,6 @@ def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
     assert "the cursor column updated_at holds 2026-02-00, which is no day" in done.stderr
 
 
-def test_a_value_that_looks_like_markup_is_shown_as_it_is(new_pipeline):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(CREATE, f"insert into t values (7, concat('a[/b] [red]b', char(0)), '{DAY}')")
-    assert "'a[/b] [red]b" in pipeline.loader("load").stderr
-    assert "'a[/b] [red]b" in pipeline.loader("status").stdout
-
-
 def test_a_zero_timestamp_in_the_cursor_is_not_missed_in_silence(new_pipeline):
     """MySQL 8 would take a constant before 1970 for one that no TIMESTAMP is less than."""
     pipeline = new_pipeline([TABLE])
@@ -153,15 +136,6 @@ def test_a_zero_timestamp_in_the_cursor_is_not_missed_in_silence(new_pipeline):
     pipeline.mysql("delete from t where id = 2")
     plan = pipeline.loader("plan", "--run-date", DAY, "--sql").stdout
     assert "is null or `updated_at` < '1970-01-01 00:00:01'" in plan
-
-
-def test_a_time_zone_that_mysql_does_not_know(new_pipeline):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
-    for command in (["load"], ["check"]):
-        done = pipeline.loader(*command, LOADER_TIMEZONE="Asia/Seoul")
-        assert done.returncode == 1
-        assert "MySQL does not know the time zone" in done.stdout + done.stderr
 
 
 def test_a_fault_of_the_loaders_own_is_one_sentence_and_in_the_ledger(new_pipeline, monkeypatch):

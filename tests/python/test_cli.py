@@ -18,6 +18,7 @@ from pipeline import BIN, ROOT
 from rich.console import Console
 
 from loader.cli import console, loader
+from loader.declared.settings import SAMPLE
 from loader.errors import SourceError
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
@@ -232,7 +233,7 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline, monkeypatch):
             {}, "1 rows of", "make it NOT NULL",
         ),
         (["alter table t add g point"], {}, "column g is point", "on_unrepresentable: text"),
-        (["alter table t engine=MyISAM"], {}, "has no snapshots", "InnoDB"),
+        ([], {"LOADER_TIMEZONE": "Asia/Seoul"}, "does not know the time zone", "mysql_tzinfo"),
         (["drop table t"], {}, "MySQL has no table", "Check `source`"),
         ([], {"LOADER_MYSQL_PASSWORD": "guessed"}, "Access denied", "LOADER_MYSQL_HOST"),
         ([], {"LOADER_S3_BUCKET": "nowhere"}, "S3 bucket nowhere", "Create the bucket"),
@@ -256,15 +257,19 @@ def test_check_names_what_is_wrong_and_its_remedy(pipeline, statements, changes,
     "change",
     ["drop key updated_at", "alter index updated_at /*!80000 invisible */ /*M! ignored */"],
 )
-def test_a_cursor_without_an_index_is_a_warning_with_its_cost(pipeline, change):
-    pipeline.mysql(f"alter table t {change}", "analyze table t")
+def test_a_cursor_without_an_index_is_a_warning_with_its_cost(pipeline, change, monkeypatch):
+    """A table without snapshots is one too; it lands all the same."""
+    pipeline.mysql(f"alter table t {change}", "alter table t engine=MyISAM", "analyze table t")
+    assert "no index" not in pipeline.loader("check").stdout  # reading few rows costs nothing
+    monkeypatch.setattr("loader.source.read_plan.LARGE", 1)
     warning = (
         f"no index of {pipeline.database}.t that reads may use begins with updated_at, so every "
         r"window reads the whole table, about \d rows; create index updated_at on t \(updated_at\)"
     )
     done = pipeline.loader("check")
     assert done.returncode == 0, done.stdout
-    assert re.search(f"ok +table t: .*; warning: {warning}", done.stdout), done.stdout
+    engine = "MyISAM has no snapshots: loads may mix two states; use InnoDB"
+    assert re.search(f"ok +table t: .*; warning: {warning}; warning: {engine}", done.stdout)
     done = pipeline.loader("load", "--run-date", "2026-07-01")
     assert done.returncode == 0
     assert re.search(f"t: {warning}", done.stdout + done.stderr), done.stdout + done.stderr
@@ -284,9 +289,12 @@ def test_a_name_that_is_nearly_one_is_guessed_and_what_is_wrong_for_all_is_said_
     assert "Did you mean t? " in pipeline.fails()
     # Else who forgot DBT_TARGET would look at the sample for production.
     (pipeline.folder / ".local").mkdir()
-    (pipeline.folder / ".local" / "local.env").write_text("LOADER_MYSQL_HOST=127.0.0.1\n")
-    given = {"DBT_TARGET": "local", "LOADER_MYSQL_HOST": "db.example.com"}
-    said = "target local ignores LOADER_MYSQL_HOST;"
+    (pipeline.folder / SAMPLE).parent.mkdir()
+    (pipeline.folder / SAMPLE).touch()
+    own = "LOADER_MYSQL_HOST=127.0.0.1\nLOADER_MYSQL_URL=\n"
+    (pipeline.folder / ".local" / "local.env").write_text(own)
+    given = {"DBT_TARGET": "local", "LOADER_MYSQL_HOST": "db.x", "LOADER_MYSQL_URL": "mysql://u@h"}
+    said = "target local ignores LOADER_MYSQL_HOST, LOADER_MYSQL_URL;"
     assert said in pipeline.loader("status", "--select", "no", **given).stderr
 
 
@@ -297,6 +305,7 @@ def test_check_notices_a_user_without_rights(new_pipeline, superuser):
     done = pipeline.loader("check")
     assert done.returncode == 1
     assert re.search("may not create in schema raw_data.*grant create", done.stdout, re.S)
+    assert "permission denied" in pipeline.loader("load").stderr
 
 
 # -- the terminal --------------------------------------------------------------------------------

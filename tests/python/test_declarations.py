@@ -155,10 +155,18 @@ def test_tls_is_verified_unless_the_server_is_this_machine_and_no_secret_is_prin
 
 def test_the_embedded_services_win_over_the_callers_account_for_local_only(tmp_path, monkeypatch):
     (tmp_path / ".local").mkdir()
-    (tmp_path / ".local" / "local.env").write_text("AWS_ACCESS_KEY_ID=local\nAWS_PROFILE=\n")
+    (tmp_path / ".local" / "local.env").write_text(
+        "AWS_ACCESS_KEY_ID=local\nAWS_PROFILE=\nLOADER_MYSQL_URL=\nLOADER_MYSQL_HOST=127.0.0.1\n"
+    )
+    monkeypatch.setattr("loader.declared.settings.SAMPLE", tmp_path)
+    monkeypatch.setenv("LOADER_MYSQL_URL", "mysql://own")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
     monkeypatch.setenv("AWS_PROFILE", "production")
     assert environment(tmp_path, "local")["AWS_ACCESS_KEY_ID"] == "local"
     assert "AWS_PROFILE" not in environment(tmp_path, "local")
     assert environment(tmp_path, "redshift")["AWS_ACCESS_KEY_ID"] == "AKIAREAL"
     assert environment(tmp_path, "redshift")["AWS_PROFILE"] == "production"
+    assert "LOADER_MYSQL_URL" not in environment(tmp_path, "local")
+    monkeypatch.setattr("loader.declared.settings.SAMPLE", tmp_path / "taken out")
+    assert environment(tmp_path, "local")["LOADER_MYSQL_URL"] == "mysql://own"
+    assert "LOADER_MYSQL_HOST" not in environment(tmp_path, "local")

@@ -25,7 +25,8 @@ TABLES = """
     create table visits (path varchar(20), seen datetime);
     create table nps_summary (id int primary key);
     create table places (id int primary key, at point, changed_on date);
-    create table late (id int primary key, modified datetime not null);
+    create table late (id int primary key, modified datetime not null, user_pass varchar(9),
+        mail varchar(9), user_login varchar(9), lastip varchar(9), token_created_at date);
     create table unset (id int primary key, modified datetime not null, key (modified));
     create table customer (id int primary key, email varchar(50), homePhone varchar(9),
         password_hash char(60), address_id int, is_deleted tinyint(1) not null default 0);
@@ -61,8 +62,8 @@ HOW = {
     ],
     "late: late, key id, days of modified": [
         "modified was chosen by its name: make sure that every change sets it",
-        "no index of {0}.late that reads may use begins with modified, so every window reads the "
-        "whole table, about 0 rows; create index modified on late (modified)"
+        "left out, because they look like secrets: user_pass",
+        "personal, so that somebody has to decide: mail, user_login, lastip",
     ],
     "moodle: moodle, key id, days of timemodified (seconds)": [
         "timemodified was chosen by its name: make sure that every change sets it",
@@ -144,7 +145,7 @@ def test_what_is_declared_lands_and_builds_as_it_was_written(shop):
     assert done.returncode == 1
     assert "marked `pii: true` without a policy: email, homephone" in done.stderr
     assert "column paid_on has no equal" in shop.fails("--select", "old_days")
-    names = ["orders", "order_lines", "visits", f"{database}__nps_summary", "places", "late"]
+    names = ["orders", "order_lines", "visits", f"{database}__nps_summary", "places"]
     names += ["moodle", "mrs", "wiki", "ids"]
     shop.load("--select", *names)
     shop.build("build", "--select", *names, *(f"source:raw_data.{name}" for name in names))
@@ -162,10 +163,9 @@ def test_what_is_declared_lands_and_builds_as_it_was_written(shop):
     window = ("--start-date", "2026-07-01", "--end-date", "2026-07-04")
     shop.load(*window, "--select", *changed)
     shop.build("run", "--select", *changed)
-    rows = "select id, date_created, date_changed from {}mrs order by 1"
-    assert shop.query(rows.format("analytics.")) == list(shop.mysql(rows.format("")))
-    rows = "select id, timecreated, timemodified from {}moodle order by 1"
-    assert shop.query(rows.format("analytics.")) == list(shop.mysql(rows.format("")))
+    for what in ("date_created, date_changed from {}mrs", "timemodified from {}moodle"):
+        rows = f"select id, {what} order by 1"
+        assert shop.query(rows.format("analytics.")) == list(shop.mysql(rows.format("")))
     assert shop.value("select count(*) from analytics.wiki where _run_date = '2026-07-02'") == 1
 
 
@@ -177,7 +177,7 @@ def declared_in(pipeline):
 def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
     pipeline = new_pipeline([])
     database = pipeline.database
-    pipeline.mysql("create table a (id int primary key, v int, tmp int)")
+    pipeline.mysql("create table a (id int primary key, v int, password varchar(9))")
     assert declare(pipeline)[0] == 0
     sources = pipeline.folder / "models" / "sources" / f"_{database}__sources.yml"
     sources.write_text(sources.read_text() + "        tags: [mine]\n")
@@ -192,8 +192,8 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
     }  # fmt: skip
 
     pipeline.mysql(
-        "alter table a drop primary key, add column email varchar(9)", "drop table b",
-        "create view w as select 1 as one", "drop table tmp_c",
+        "alter table a drop primary key, add column email varchar(9), drop column password",
+        "drop table b", "create view w as select 1 as one", "drop table tmp_c",
     )  # fmt: skip
     before = files_of(pipeline)
     status, said = declare(pipeline, "--check")
@@ -204,7 +204,7 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
         f"{database}.b: MySQL has no such table any more, and b is declared",
         "0 tables are not declared; 3 differences.",
     ]
-    assert files_of(pipeline) == before
+    assert files_of(pipeline) == before  # the password is left out, and may be gone
     done = pipeline.loader("declare", f"{database}.w")
     assert done.returncode == 0, done.stderr
     assert f"{database}.w: w, no key, copied whole" in done.stdout
@@ -221,10 +221,6 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
     assert files_of(pipeline) == before
 
 
-def found(name):
-    return Found(database="Shop", name=name, comment="", description=None)
-
-
 @pytest.mark.parametrize(
     ("name", "taken", "raw"),
     [
@@ -239,13 +235,13 @@ def found(name):
     ],
 )
 def test_a_name_is_one_that_project_and_warehouse_take(name, taken, raw):
-    assert raw_name(found(name), POSTGRES, taken) == raw
+    found = Found(database="Shop", name=name, comment="", description=None)
+    assert raw_name(found, POSTGRES, taken) == raw
 
 
 def test_a_pattern_that_matches_nothing_is_told_with_the_databases(new_pipeline):
     pipeline = new_pipeline([])
-    pipeline.mysql("create table a (id int primary key)")
-    pipeline.mysql("create view v_a as select 1 as one")
+    pipeline.mysql("create table a (id int primary key)", "create view v_a as select 1 as one")
     for pattern, why in (
         ("sho.*", "No table that this user may read is called sho.*."),
         (f"{pipeline.database}.v_*", f"{pipeline.database}.v_* matches views only: v_a."),
@@ -254,15 +250,6 @@ def test_a_pattern_that_matches_nothing_is_told_with_the_databases(new_pipeline)
         assert done.returncode == 2
         assert why in done.stderr
     assert pipeline.database in done.stderr
-
-
-def test_what_is_left_out_of_a_declaration_may_be_gone(new_pipeline):
-    pipeline = new_pipeline([])
-    pipeline.mysql("create table a (id int primary key, password varchar(9))")
-    assert declare(pipeline)[0] == 0
-    assert declare(pipeline, "--check")[0] == 0
-    pipeline.mysql("alter table a drop column password")
-    assert declare(pipeline, "--check")[0] == 0
 
 
 def test_names_that_only_mysql_tells_apart_are_all_declared(new_pipeline):
@@ -318,7 +305,7 @@ def test_any_text_is_yaml_as_it_is(text):
 def test_a_large_table_without_a_cursor_is_compared_unless_a_column_forbids_it(
     new_pipeline, monkeypatch
 ):
-    monkeypatch.setattr("loader.declare.choose.COMPARED_LEAST", 2)
+    monkeypatch.setattr("loader.declare.choose.LARGE", 2)
     pipeline = new_pipeline([{"name": "other", "primary_key": []}])
     pipeline.mysql(
         "create table large (id int primary key, v varchar(9), x double)",
@@ -333,7 +320,5 @@ def test_a_large_table_without_a_cursor_is_compared_unless_a_column_forbids_it(
     assert "lands what differs" in said
     assert "floats: floats, key x, copied whole\n    column x is a key of floats" in said
     assert "small: small, key id, copied whole" in said
-    assert pipeline.load("--select", "large")["large"]["landed_rows"] == 9
-    pipeline.mysql("update large set x = 0.3 where id = 1")
-    load = pipeline.load("--select", "large")["large"]
-    assert (load["mode"], load["landed_rows"]) == ("compare", 1)
+    pipeline.load("--select", "large")
+    assert pipeline.load("--select", "large")["large"]["mode"] == "compare"

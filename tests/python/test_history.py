@@ -1,5 +1,7 @@
 """A snapshot looks at what has landed since the one before; its history is a whole one's."""
 
+import re
+
 import pytest
 from history import assert_histories_equal, keep_whole_histories
 
@@ -78,3 +80,25 @@ def test_whole_landings_and_full_refreshes_are_looked_at_whole(kept):
     kept.load("--run-date", DAY)
     snapshot(kept)
     assert versions(kept, 7)[-1] == (5, "False", True)
+
+
+def test_what_a_comparison_brought_and_took_away_is_looked_at_and_nothing_else(kept):
+    file = kept.folder / "models" / "sources" / "_raw_data__sources.yml"
+    of_days = r"cursor: updated_at(\s+deleted: is_deleted)\s+lookback_days: 1"
+    file.write_text(re.sub(of_days, r"mode: compare\1", file.read_text(), count=1))
+    kept.load("--full-refresh", "--select", "nps")  # by what it is compared by from now on
+    snapshot(kept)
+    for statements in (
+        ("update nps set score = 2 where id = 8", "delete from nps where id = 9"),
+        ("insert into nps (id, user_id, score, created_at, updated_at) values "
+         f"(9, 1, 5, '{DAY}', '{DAY}')", "delete from nps where id = 8"),
+    ):  # fmt: skip
+        kept.mysql(*statements)
+        load = kept.load("--select", "nps")["nps"]
+        assert (load["mode"], load["landed_rows"]) == ("compare", 2)
+        snapshot(kept)
+    assert versions(kept, 8) == [(5, "False", False), (2, "False", False), (2, "True", True)]
+    assert versions(kept, 9)[-2:] == [(5, "True", False), (5, "False", True)]
+    kept.query("update analytics.nps set score = 0 where response_id = 5")  # landed by nobody
+    kept.build("snapshot", "--select", "nps_history")
+    assert versions(kept, 5) == [(5, "False", True)]

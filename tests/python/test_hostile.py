@@ -27,7 +27,7 @@ VALUE = "'; drop table a; -- \\ \" %s ${x} {{ 1 }} [/b] é"
 
 SCHEMA = "raw '\";%s data"
 PREFIX = "pre fix/'\";%s é"
-ESCAPES = "\x1b[31mred\x07\n\u202eError: ok"
+ESCAPES = "\x1b[31m[/b]red\x07\n\u202eError: ok"
 
 
 def mysql_quoted(name):
@@ -108,7 +108,7 @@ def test_what_comes_from_mysql_or_the_warehouse_does_nothing_to_the_terminal(new
         f"insert into t values (0x{ESCAPES.encode().hex()}, 'x\0')",
     )
     done = pipeline.loader("load")
-    assert "id \\x1b[31mred\\x07\\n\\u202eError: ok: column v holds a NUL" in done.stderr
+    assert "id \\x1b[31m[/b]red\\x07\\n\\u202eError: ok: column v holds a NUL" in done.stderr
     fact, _, remedy = done.stderr.strip().partition("\n\n")
     assert "\n" not in fact + remedy
     pipeline.mysql(f"update t set v = 0x{ESCAPES.encode().hex()}")
