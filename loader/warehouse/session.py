@@ -11,7 +11,7 @@ from loader.errors import LandingError
 from loader.lines import Deadline
 from loader.warehouse import idle
 from loader.warehouse.connecting import connect
-from loader.warehouse.transience import is_conflict
+from loader.warehouse.transience import is_transient_text
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _CLOSE_SECONDS = 2
@@ -194,7 +194,8 @@ def is_transient(error: BaseException) -> bool:
         return True
     cause, code = _behind(error), sqlstate(error)
     if code:
-        return code in _TRANSIENT or code.startswith("08") or is_conflict(one_line(cause))
+        by_text = not code.startswith("22") and is_transient_text(one_line(cause))  # 22: a value's
+        return code in _TRANSIENT or code.startswith("08") or by_text
     return isinstance(cause, OSError) or type(cause).__name__ in _CONNECTION_ERRORS
 
 

@@ -38,7 +38,10 @@ BUILT = (
     "_gate.py", "_numbers.py", "_grants.py", "_repository.py", "_redshift.py", "_rollback.py",
     "_runs.py", "_page.py", "_metrics.py",
 )  # fmt: skip
-LONGEST = ("built", "test_run", "test_machine", "test_convergence", "test_commands")
+LONGEST = (
+    "built", "test_run", "test_machine", "test_counting", "test_redshift", "test_convergence",
+    "test_verify", "test_types", "test_cursors",
+)  # fmt: skip
 # What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
 ON_BOTH = ("test_types.py",)
 # redshift_connector asks which module connects; reading all callers' source took it longer than
@@ -216,7 +219,7 @@ def superuser(endpoints: Endpoints) -> Callable[..., None]:
 def _new_warehouse(endpoints: Endpoints, server: Server, name: str = "") -> str:
     name = name or f"warehouse_{next(_NUMBERS)}"
     template = "redshift" if server else "template1"
-    administer(endpoints, f"create database {name} owner warehouse template {template}")
+    copy_database(endpoints, template, name)
     return name
 
 
@@ -275,12 +278,17 @@ def kept() -> dict[tuple[str, str], Pipeline]:
 @pytest.fixture(scope="session")
 def new_project(
     endpoints: Endpoints, server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], Pipeline]:
-    """Make a copy of the whole project, in databases of its own."""
+) -> Callable[..., Pipeline]:
+    """Make a copy of the whole project, in databases of its own; a few rows are enough for it.
 
-    def new() -> Pipeline:
+    A var of the command line would have dbt read the project anew whenever it comes or goes.
+    """
+
+    def new(scale: str = "0.000001") -> Pipeline:
         database = _new_database(endpoints)
         folder = copy_project(tmp_path_factory.mktemp("project"), database)
+        file = folder / "dbt_project.yml"
+        file.write_text(file.read_text().replace("rows_scale: 1.0", f"rows_scale: {scale}"))
         return _pipeline(endpoints, server, folder, database)
 
     return new
@@ -288,13 +296,13 @@ def new_project(
 
 @pytest.fixture
 def project(
-    new_project: Callable[[], Pipeline],
+    new_project: Callable[..., Pipeline],
     warehouse_kind: str,
     kept: dict[tuple[str, str], Pipeline],
 ) -> Pipeline:
     """The whole project with the sample's tables, empty; dbt parses it once a worker."""
     if ("project", warehouse_kind) not in kept:
-        kept["project", warehouse_kind] = new_project()
+        kept["project", warehouse_kind] = new_project("1.0")
     pipeline = kept["project", warehouse_kind]
     pipeline.start_anew()
     return pipeline

@@ -69,7 +69,6 @@ MARIADB_ROUND_TRIPS: list[tuple[str, list[str], list[object]]] = [
     ("decimal(38,37)", ["9." + "1234567" * 5 + "12"], [Decimal("9." + "1234567" * 5 + "12")]),
     ("json", ["""'{"b": 1.10, "a": [null, "é"]}'"""], ['{"b": 1.10, "a": [null, "é"]}']),
 ]
-LONG = ("mediumtext", "longtext", "mediumblob", "longblob", "json")
 
 
 # MySQL type: three values that differ; both sides are to read each alike, as a key and as a value

@@ -10,7 +10,6 @@ import pytest
 from pipeline import DAYS, Forked
 
 pytestmark = pytest.mark.deep(because="a project is built, and dbt starts dozens of times")
-SCALE = ("--vars", "minimum_rows_scale: 0.000001")
 SUMMARY = "nps_summary"
 CLONED = (SUMMARY, "nps_history", "channel_group")
 
@@ -24,7 +23,7 @@ def made(new_project):
     answer(pipeline)
     pipeline.load("--full-refresh")
     pipeline.build("seed")
-    pipeline.build("run", "--exclude", "pipeline_runs", *SCALE)
+    pipeline.build("run", "--exclude", "pipeline_runs")
     pipeline.build("snapshot")
     pipeline.build("parse")
     with Forked(pipeline) as forked:
@@ -106,8 +105,8 @@ def test_the_second_of_two_waits_and_adds_nothing(made, command, table, key):
     answer(pipeline)
     pipeline.load("--full-refresh", "--select", "nps")
     if table != "nps":
-        pipeline.build("run", "--select", "nps", *SCALE)
-    twice_at_once(pipeline, forked, f"analytics.{table}", *command, *SCALE)
+        pipeline.build("run", "--select", "nps")
+    twice_at_once(pipeline, forked, f"analytics.{table}", *command)
     assert pipeline.value(f"select count(*) from analytics.{table}") > 0
     twice = f"select {key} from analytics.{table} group by {key} having count(*) > 1"
     assert pipeline.query(twice) == []
@@ -119,7 +118,7 @@ def test_the_second_of_two_waits_and_adds_nothing(made, command, table, key):
 def test_of_two_publishes_into_an_empty_summary_one_set_of_rows_is_left(made, isolation):
     pipeline, forked = made
     pipeline.query(f"delete from analytics.{SUMMARY}")
-    run = ("run", "--select", SUMMARY, *SCALE)
+    run = ("run", "--select", SUMMARY)
     twice_at_once(pipeline, forked, f"analytics.{SUMMARY}", *run, isolation=isolation)
     ((rows, days),) = pipeline.query(
         f"select count(*), count(distinct answered_on) from analytics.{SUMMARY}"
@@ -134,7 +133,7 @@ def jane(made, tmp_path):
     Her target folder is her own, or dbt would read the project anew at every change of target.
     """
     pipeline, forked = made
-    pipeline.build("run", "--select", "nps", SUMMARY, "sessions_by_hour", *SCALE)  # newest rows
+    pipeline.build("run", "--select", "nps", SUMMARY, "sessions_by_hour")  # newest rows
     state = pipeline.target_folder / "target"
     own = {"DBT_SCHEMA": "jane", "DBT_TARGET_PATH": str(state.with_name("jane"))}
 
@@ -179,7 +178,7 @@ def test_a_clone_changes_nothing_and_gives_way_to_tables_of_ones_own(made, jane)
     assert pipeline.value("select count(*) from jane_analytics.nps") > 0
     pipeline.load("--full-refresh", **jane.env)
     for command in (
-        ("run", "--select", "staging", "core", SUMMARY, *SCALE),
+        ("run", "--select", "staging", "core", SUMMARY),
         ("seed",),
         ("snapshot", "--select", "nps_history"),
     ):
@@ -196,12 +195,12 @@ def test_a_deferred_run_checks_the_inputs_that_it_reads(made, jane):
     """One summary can be built where nothing is landed, a view between it and its rows or not."""
     pipeline, _ = made
     deferred = ("run", "--defer", "--select", SUMMARY, "sessions_by_hour")
-    done, said = jane(*deferred)
+    done, said = jane(*deferred, "--vars", "minimum_rows_scale: 1.0")
     assert not done
     assert "nps_summary was not published: 1 input check failed before it was built" in said
     assert '"analytics"."nps"' in said
     for favored in ((), ("--favor-state",)):
-        done, said = jane(*deferred, *favored, *SCALE)
+        done, said = jane(*deferred, *favored)
         assert done, said
         for name in (SUMMARY, "sessions_by_hour"):
             own, theirs = (
@@ -246,7 +245,7 @@ def test_empty_is_refused_where_rows_are_and_passes_where_none_are(made, jane):
         done, said = jane(*command, "--empty")
         assert done, said
     assert pipeline.value("select count(*) from jane_analytics.nps_summary") == 0
-    done, said = jane("run", "--select", "staging", "core", SUMMARY, *SCALE)
+    done, said = jane("run", "--select", "staging", "core", SUMMARY)
     assert done, said
     assert pipeline.value("select count(*) from jane_analytics.nps_summary") == 1
     done, said = jane("build", "--empty")

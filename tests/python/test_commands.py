@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -207,26 +206,6 @@ def test_a_process_that_got_the_same_number_is_not_ended(tmp_path):
         assert not registry.stop("mysql")
         assert other.poll() is None
         other.terminate()
-
-
-def test_servers_end_with_the_tests_however_those_end(tmp_path):
-    """A worker that is killed cleans nothing up; `make clean` finds what lies deeper, too."""
-    (folder := tmp_path / "worker").mkdir()
-    registry = processes.Registry(folder)
-    with subprocess.Popen(["sleep", "60"]) as server:
-        registry.remember("mysql", server.pid, 1)
-        worker = "import sys, time; from pathlib import Path; from ending import ends_servers\n"
-        worker += "with ends_servers(Path(sys.argv[1])): print(1, flush=True); time.sleep(60)"
-        with subprocess.Popen(
-            [sys.executable, "-c", worker, str(folder)],
-            cwd=ROOT, env={**os.environ, "PYTHONPATH": "tests/python"},
-            stdout=subprocess.PIPE, text=True,
-        ) as killed:  # fmt: skip
-            assert killed.stdout.readline()
-            assert server.poll() is None
-            killed.kill()
-        assert server.wait(30) == -signal.SIGKILL
-    processes.wait_until(lambda: not folder.exists(), "folder", tmp_path)
 
 
 def test_clean_ends_the_servers_of_tests_too(tmp_path, monkeypatch):

@@ -37,12 +37,13 @@ def test_the_projects_own_declarations_are_read():
     [
         ({"primary_key": []}, r"nps: primary_key is \[\], and a cursor needs a key"),
         ({"primary_key": "id"}, "table nps: primary_key is 'id'"),
-        ({"primary_key": [1] * 1_000_000}, r"primary_key is \[1, 1, .*\.\.\.\]"),
+        ({"primary_key": [1] * 10_000}, r"primary_key is \[1, 1, .*\.\.\.\]"),
         ({"source": "nps"}, "table nps: source is 'nps'"),
         ({"cursor": 1}, "table nps: cursor is 1"),
         ({"lookback_days": -1}, "table nps: lookback_days is -1"),
         ({"every": "0d"}, "table nps: every is '0d'.\n\nWrite a number of days, such as 7d."),
         ({"lookback_days": "one"}, "table nps: lookback_days is 'one'"),
+        *(({"exclude_rows": no}, "nps: exclude_rows is ") for no in ("", "  ", None, True, ["a"])),
         ({"cursr": "updated_at"}, r"has no key cursr\.\n\nDid you mean cursor\? Known"),
     ],
 )

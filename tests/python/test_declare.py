@@ -154,20 +154,6 @@ def test_what_is_declared_lands_and_builds_as_it_was_written(shop):
     assert shop.value("select count(*) from analytics.visits") == 2
     assert shop.value("select count(*) from analytics.orders") == 2
 
-    changed = {
-        "mrs": "date_changed = '2026-07-03' where id = 1",
-        "moodle": "timemodified = timemodified + 86400 where id = 2",
-        "wiki": "page_touched = '20260702120000'",
-    }
-    shop.mysql(*(f"update {table} set {how}" for table, how in changed.items()))
-    window = ("--start-date", "2026-07-01", "--end-date", "2026-07-04")
-    shop.load(*window, "--select", *changed)
-    shop.build("run", "--select", *changed)
-    for what in ("date_created, date_changed from {}mrs", "timemodified from {}moodle"):
-        rows = f"select id, {what} order by 1"
-        assert shop.query(rows.format("analytics.")) == list(shop.mysql(rows.format("")))
-    assert shop.value("select count(*) from analytics.wiki where _run_date = '2026-07-02'") == 1
-
 
 def declared_in(pipeline):
     with pipeline.inside():

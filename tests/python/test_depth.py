@@ -6,9 +6,8 @@ import re
 import pytest
 
 DAY = "2026-07-01"
-SCALE = ("--vars", "minimum_rows_scale: 0.000001")
 ALL = ("build", "--exclude", "source:raw_data._runs", "pipeline_runs", "--exclude-resource-type")
-BUILD = (*ALL, "unit_test", *SCALE)
+BUILD = (*ALL, "unit_test")
 NEW = {"LOADER_CHECKS": "new"}
 NARROWED = ("rows", "key")
 NEWER = "99991231T000000000000-aaaaaa"
@@ -108,7 +107,7 @@ def break_rules(pipeline, tests, load_id):
 
 
 def found_by(pipeline, tests, **changes):
-    said = pipeline.build_fails("test", "--select", *tests, *SCALE, **changes)
+    said = pipeline.build_fails("test", "--select", *tests, **changes)
     return set(re.findall(r"(?:FAIL|WARN) \d+ (\w+)", said)) & set(tests)
 
 
@@ -125,7 +124,7 @@ def test_a_new_row_that_breaks_a_rule_is_found_in_both_depths_and_an_old_one_in_
     }
     break_rules(passed, tests, None)
     assert set(tests) - found_by(passed, tests) == set()
-    said = passed.build("test", "--select", *tests, *SCALE, **NEW)
+    said = passed.build("test", "--select", *tests, **NEW)
     assert "WARN 1" not in said
     break_rules(passed, tests, NEWER)
     assert set(tests) - found_by(passed, tests, **NEW) == set()

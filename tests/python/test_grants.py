@@ -1,5 +1,7 @@
 """Analysts may read what is published and own adhoc; schemas are named as the design says."""
 
+import pytest
+
 
 def test_analysts_may_read_raw_data_and_analytics_and_create_in_adhoc(built):
     may = "select has_table_privilege('analytics_users', '{}', '{}')"
@@ -23,6 +25,7 @@ def test_a_table_landed_or_built_later_is_readable_at_once(built):
     )
 
 
+@pytest.mark.deep(because="dbt reads the project anew for the var, and for the next test's none")
 def test_without_the_group_nothing_fails_and_one_line_says_what_to_do(built):
     said = built.build("run", "--select", "sessions_by_hour", "--vars", "analysts: nobody_here")
     assert "There is no group nobody_here, so nothing was granted" in said

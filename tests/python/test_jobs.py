@@ -1,125 +1,24 @@
-"""Windows of one table land in order, up to the first that fails, which leaves nothing behind."""
+"""What becomes of loads that break, how often they connect, and how a range is cut."""
 
-import threading
 from contextlib import closing
-from dataclasses import replace
 from datetime import date
 
 import pytest
-from pipeline import DAYS, another_load, two_days
+from pipeline import DAYS, two_days
 
-from loader.cli.landing import route_of
 from loader.cli.session import open_session
-from loader.declared.windows import DAY, Window
+from loader.declared.windows import Window
 from loader.errors import LandingError, StoppedError
 from loader.load import job as load
-from loader.load import jobs, window
+from loader.load import jobs
 from loader.run.lease import Lease
-from loader.stage import staging
-from loader.warehouse import base, idle, session
+from loader.warehouse import idle, session
 from loader.warehouse.stop import Stop
-
-DAY_1, DAY_2, _ = DAYS
-FIRST, THIRD = date(2026, 7, 1), date(2026, 7, 4)
 
 
 @pytest.fixture
 def pipeline(new_pipeline):
     return two_days(new_pipeline)
-
-
-def land_by_day(pipeline, end=THIRD):
-    """Land the days of July 2026 from the first on, each a window of its own."""
-    with pipeline.inside():
-        opened = open_session(None)
-        with closing(opened.warehouse()) as warehouse:
-            warehouse.prepare()
-        whole = load.Job(table=opened.tables["t"], window=Window(FIRST, end), mode="range")
-        days = list(jobs.in_steps(whole, "day"))
-        with load.unwatched() as watcher:
-            return list(jobs.run_jobs(days, route_of(opened), 1, watcher))
-
-
-def refuse(pipeline, monkeypatch, wait_for=lambda: True):
-    """Let the first COPY be refused, once `wait_for` says so; returns the error."""
-    refused = LandingError("It was refused.", "Mend it.")
-
-    def copy(*_):
-        assert wait_for()
-        raise refused
-
-    monkeypatch.setattr(pipeline.adapter, "_copy", copy)
-    return refused
-
-
-def test_days_land_one_after_the_other(pipeline):
-    outcomes = land_by_day(pipeline)
-    assert [outcome.error for outcome in outcomes] == [None] * 3
-    assert [outcome.load.landed_rows for outcome in outcomes] == [2, 2, 0]
-    ids = pipeline.query("select load_id from raw_data._loads order by ended_at")
-    assert ids == sorted(ids)
-    assert pipeline.raw("t", "id, _run_date") == [
-        (1, date(2026, 7, 1)), (2, date(2026, 7, 1)), (3, date(2026, 7, 2)), (4, date(2026, 7, 2)),
-    ]  # fmt: skip
-    assert not pipeline.staged()
-
-
-def test_windows_behind_one_that_fails_are_given_up(pipeline, monkeypatch):
-    refused = refuse(pipeline, monkeypatch)
-    (failed,) = land_by_day(pipeline)
-    assert failed.error is refused
-    assert failed.job.window.start == FIRST
-    ledger = "select outcome, error, window_start from raw_data._loads"
-    assert pipeline.query(ledger) == [("failed", "It was refused.", FIRST)]
-    assert not pipeline.staged()
-
-
-@pytest.mark.only("postgres", because="Redshift's COPY begins when all is staged")
-def test_a_landing_that_fails_while_rows_are_staged_leaves_no_file(pipeline, monkeypatch):
-    finishing, removed = threading.Event(), threading.Event()
-    upload, remove = staging.Staging._upload, staging.remove
-
-    def uploading(self, key, data):
-        if key.endswith("manifest.json"):
-            finishing.set()
-            removed.wait(0.5)
-        upload(self, key, data)
-
-    def removing(*arguments):
-        removed.set()
-        remove(*arguments)
-
-    monkeypatch.setattr(staging.Staging, "_upload", uploading)
-    monkeypatch.setattr(staging, "remove", removing)
-    refused = refuse(pipeline, monkeypatch, lambda: finishing.wait(20))
-    (failed,) = land_by_day(pipeline)
-    assert failed.error is refused
-    assert pipeline.staged() == []
-
-
-def test_a_load_whose_commit_was_not_answered_lands_once_more(pipeline, monkeypatch):
-    """And after the one that came in between, because its lock was lost as well."""
-    monkeypatch.setattr(base, "LOCK_SECONDS", 1)
-    monkeypatch.setattr(window, "RETRY_SECONDS", (0,))
-    commit, later = pipeline.adapter.commit_landing, f"{load.now() + DAY:%Y%m%dT%H%M%S%f}"
-
-    def losing(self, *arguments):
-        monkeypatch.setattr(pipeline.adapter, "commit_landing", commit)
-        landed = commit(self, *arguments)
-        with self.transaction():
-            self._insert(replace(landed, load_id=f"{later}-000000"))
-        raise LandingError("It broke.", "") from OSError()
-
-    with another_load(pipeline, DAY_1):
-        (outcome,) = land_by_day(pipeline)
-    assert outcome.error.transient
-    monkeypatch.setattr(pipeline.adapter, "commit_landing", losing)
-    assert pipeline.raw("t", "id") == [(1,), (2,)]
-    (outcome,) = land_by_day(pipeline, date(2026, 7, 2))
-    assert outcome.load.landed_rows == 2
-    assert outcome.load.load_id > later
-    ledger = f"select outcome from raw_data._loads where load_id >= '{outcome.load.load_id[:8]}'"
-    assert pipeline.query(ledger) == [("landed",)] * 2
 
 
 def test_a_load_that_was_committed_has_not_failed_whatever_came_after(pipeline, monkeypatch):
@@ -131,8 +30,7 @@ def test_a_load_that_was_committed_has_not_failed_whatever_came_after(pipeline, 
         raise StoppedError("The run was ended.", "")
 
     monkeypatch.setattr(pipeline.adapter, "commit_landing", ended)
-    (outcome,) = land_by_day(pipeline, date(2026, 7, 2))
-    assert (outcome.error, outcome.load.outcome) == (None, "landed")
+    assert pipeline.load("--run-date", DAYS[0])["t"]["outcome"] == "landed"
     assert pipeline.query("select outcome from raw_data._loads") == [("landed",)]
 
 
@@ -142,8 +40,7 @@ def test_a_load_whose_connection_is_gone_is_in_the_ledger(pipeline, monkeypatch)
         raise LandingError("It broke.", "Mend it.")
 
     monkeypatch.setattr(pipeline.adapter, "_copy", cut)
-    (failed,) = land_by_day(pipeline)
-    assert failed.error.fact == "It broke."
+    assert pipeline.fails("--run-date", DAYS[0]) == "It broke.\n\nMend it."
     assert pipeline.query("select outcome, error from raw_data._loads") == [("failed", "It broke.")]
 
 

@@ -11,11 +11,8 @@ import pytest
 from cutting import Cutting
 from pipeline import DAYS, administer, another_load, two_days
 
-from loader.declared.tables import Table
-from loader.declared.windows import DAY, WHOLE, parse_zone
-from loader.errors import StoppedError
-from loader.load import job as load
-from loader.load import jobs, window
+from loader.declared.windows import DAY, parse_zone
+from loader.load import window
 from loader.local.s3 import BUCKET
 from loader.source import mysql
 from loader.stage import s3
@@ -119,16 +116,6 @@ def test_a_row_of_any_century_is_of_the_day_that_its_window_holds(new_pipeline, 
     pipeline.load("--start-date", "1970-01-01", "--end-date", "1970-01-02", LOADER_TIMEZONE=zone)
     assert pipeline.raw("t", "id, _run_date") == expected
     assert pipeline.loader("verify", LOADER_TIMEZONE=zone).returncode == 0
-
-
-def test_generated_and_invisible_columns_land_too(new_pipeline):
-    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
-    pipeline.mysql(
-        "create table t (id int primary key, hidden int invisible, twice int as (id * 2) stored)",
-        "insert into t (id, hidden) values (1, 7)",
-    )
-    pipeline.load()
-    assert pipeline.raw("t", "id, hidden, twice") == [(1, 7, 2)]
 
 
 @pytest.mark.only("postgres", because="Redshift has no indexes")
@@ -340,40 +327,6 @@ def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
 
     monkeypatch.setattr(window, "datetime", Yesterday)
     assert pipeline.load("--run-date", DAY_1)["t"]["load_id"] > first
-
-
-def test_a_terminal_that_is_gone_stops_the_loads_that_go_on(monkeypatch):
-    def job_of(name):
-        table = Table(name=name, database="d", source=name, primary_key=())
-        return load.Job(table=table, window=WHOLE, mode="full_refresh")
-
-    def load_window(job, route, _):
-        begun.append(job)
-        if job is endless:
-            started.set()
-            assert route.stop.event.wait(20)
-            ended.append(job)
-        assert started.wait(20)
-        return load.Outcome(job=job, load="landed")
-
-    endless, short, after = job_of("endless"), job_of("short"), job_of("endless")
-    started, begun, ended = threading.Event(), [], []
-    monkeypatch.setattr(jobs, "load_window", load_window)
-    route = load.Route(settings=None, stage=None, new_warehouse=None, differing=None)
-
-    def gone(outcome):
-        shown.append(outcome.job)
-        raise BrokenPipeError
-
-    shown = []
-    watcher = load.Watcher(rows=None, say=None, done=gone)
-    with pytest.raises(BrokenPipeError):
-        jobs.run_jobs([endless, short, after], route, 2, watcher)
-    assert shown[0] is short
-    assert ended == [endless]
-    assert not any(each is after for each in begun)
-    with pytest.raises(StoppedError, match="interrupted"):
-        list(window._paced(route, iter([[b"row"]])))
 
 
 # -- catch-up --------------------------------------------------------------------------------------

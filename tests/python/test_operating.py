@@ -7,15 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import test_commands
-import test_run
-import test_verify
 import yaml
-from click.testing import CliRunner
 from pipeline import BIN, ROOT
 from test_cli import is_command
-
-from loader.cli import loader
 
 TEXT = (ROOT / "docs" / "operating.md").read_text()
 DAG = ROOT / "docs" / "airflow_dag.py"
@@ -23,21 +17,6 @@ DAG = ROOT / "docs" / "airflow_dag.py"
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.M | re.S)
-
-
-@pytest.mark.parametrize(
-    ("name", "tests", "least"), [("run", test_run, 6), ("verify", test_verify, 4)]
-)
-def test_every_command_and_option_is_one_that_a_test_runs(name, tests, least):
-    told = [TEXT, (ROOT / "README.md").read_text(), DAG.read_text()]
-    commands = {found for text in told for found in re.findall(rf"loader {name}[^`\"\n]*", text)}
-    assert len(commands) >= least
-    run = " ".join(test_commands.COMMANDS) + Path(tests.__file__).read_text()
-    help_text = CliRunner().invoke(loader, [name, "--help"]).output
-    for command in commands:
-        for option in re.findall(r"--[a-z-]+", command):
-            assert option in run, command
-            assert option in help_text, command
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
@@ -92,20 +71,3 @@ def test_a_task_in_a_container_is_a_command_that_can_be_typed():
     assert container["args"] == override["containerOverrides"][0]["command"]
     assert is_command(container["args"])
     assert 'ENTRYPOINT ["loader"]' in (ROOT / "Containerfile").read_text()
-
-
-def test_the_figures_of_a_first_copy_follow_from_the_two_that_were_measured():
-    page = (ROOT / "docs" / "first-copy.md").read_text()
-    rate = int(re.search(r"\*\*(\d+),000 rows/s\*\*", page)[1]) * 1000
-    size = int(re.search(r"\*\*(\d+) bytes a row\*\*", page)[1])
-    units = {"M": 1e6, "B": 1e9, "MB": 1e6, "GB": 1e9, "s": 1, "min": 60, "h": 3600}
-
-    def number(text):
-        return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+) ([A-Za-z]+)", text))
-
-    lines = re.findall(r"^\| (\d+ [MB]) \| (.+?) \| (.+?) \| ([\d,]+)", page, re.MULTILINE)
-    assert [line[0] for line in lines] == ["10 M", "1 B", "10 B"]
-    for rows, reading, staged, parts in lines:
-        assert number(reading) == pytest.approx(number(rows) / rate, rel=0.02)
-        assert number(staged) == pytest.approx(number(rows) * size, rel=0.02)
-        assert int(parts.replace(",", "")) == pytest.approx(number(staged) / 8e6, rel=0.02)

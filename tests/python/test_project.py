@@ -1,14 +1,15 @@
 """What holds for any project of this kind, the repository's and one that `make own` has left."""
 
+import io
 import json
-import os
 import re
 import shutil
-import subprocess
+from contextlib import redirect_stdout
 
 import pytest
 import yaml
-from pipeline import BIN, COMPILED, ROOT
+from dbt.cli.main import dbtRunner
+from pipeline import ROOT
 
 from loader.declared.tables import read_tables
 
@@ -24,17 +25,14 @@ def nodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dbt")
     shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
     asked = re.findall(r"env_var\('(PG\w+)'\)", (folder / "profiles.yml").read_text())
-    env = {
-        "PATH": os.environ["PATH"], "HOME": str(folder), "DBT_TARGET": "postgres",
-        "DBT_PROFILES_DIR": str(folder), "DBT_TARGET_PATH": str(folder),
-        "DBT_LOG_LEVEL_FILE": "none", **COMPILED, **dict.fromkeys(asked, "none"),
-    }  # fmt: skip
-    done = subprocess.run(
-        [BIN / "dbt", "--no-use-colors", "parse"],
-        cwd=ROOT, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert "[WARNING]" not in done.stdout, done.stdout
+    env = {"DBT_TARGET": "postgres", "DBT_LOG_LEVEL_FILE": "none", **dict.fromkeys(asked, "none")}
+    options = ["--project-dir", ROOT, "--profiles-dir", folder, "--target-path", folder]
+    with pytest.MonkeyPatch.context() as changed, redirect_stdout(io.StringIO()) as said:
+        for name, value in env.items():
+            changed.setenv(name, value)
+        done = dbtRunner().invoke(["--no-use-colors", "parse", *map(str, options)])
+    assert done.success, said.getvalue()
+    assert "[WARNING]" not in said.getvalue()
     return json.loads((folder / "manifest.json").read_text())
 
 

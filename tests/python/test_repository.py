@@ -58,14 +58,6 @@ def test_the_locks_name_hashes_and_no_registry():
             assert "--hash=sha256:" in line, line.splitlines()[0]
 
 
-def test_the_demos_packages_are_among_the_tests_packages():
-    pinned, tested = (
-        set(re.findall(r"^(\S+==\S+)", (ROOT / name).read_text(), re.M))
-        for name in ("requirements.txt", "requirements-dev.txt")
-    )
-    assert pinned < tested
-
-
 def test_ci_calls_what_the_readme_tells_people_to_call():
     readme = (ROOT / "README.md").read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
@@ -86,15 +78,6 @@ def test_ci_may_only_read_and_publishes_the_site_and_the_report():
     upload = steps[[step.get("run") for step in steps].index("make site") + 1]
     assert upload["uses"].startswith("actions/upload-artifact@")
     assert upload["with"]["path"].split() == ["target/static_index.html", f"target/{BESIDE}"]
-
-
-def test_the_version_is_written_once_and_an_issue_asks_for_it():
-    (version,) = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
-    assert re.search(rf"^## {re.escape(version)}$", (ROOT / "CHANGELOG.md").read_text(), re.M)
-    asked = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text())["body"]
-    labels = [each["attributes"]["label"] for each in asked if each.get("validations")]
-    assert labels[1:] == ["loader check --json", "loader --version"]
-    assert is_command(["check", "--json"])
 
 
 def test_every_command_that_is_told_of_can_be_typed():

@@ -659,9 +659,8 @@ def test_a_publish_of_a_run_that_has_lost_its_lease_changes_nothing(built, monke
 
     take(built, "other")
     built.query("update raw_data.a set v = 20")
-    refused = built.dbt("run", "--select", "a_summary", LOADER_RUN_ID="mine")
-    assert refused.returncode == 1
-    assert "the run mine has lost its lease" in refused.stdout
+    refused = built.build_fails("run", "--select", "a_summary", LOADER_RUN_ID="mine")
+    assert "the run mine has lost its lease" in refused
     assert totals(built) == [(1, 10)] * 4
     built.build("run", "--select", "a_summary")
     assert totals(built) == [(1, 20)] * 4

@@ -29,25 +29,18 @@ def request(run_date=None, start_date=None, end_date=None, full_refresh=False):
     return requested_window(dates, TODAY)
 
 
-def test_a_run_date_is_one_day():
-    assert request(run_date="2026-07-01") == Window(date(2026, 7, 1), date(2026, 7, 2))
-
-
-def test_the_end_date_is_not_included():
-    window = request(start_date="2026-07-01", end_date="2026-07-31")
-    assert window == Window(date(2026, 7, 1), date(2026, 7, 31))
-    assert window.days == 30
+def test_a_window_is_the_days_that_are_asked_for_the_end_not_included():
+    assert request() is None
+    assert request(full_refresh=True) == WHOLE
+    one_day = Window(date(2026, 7, 1), date(2026, 7, 2))
+    assert request(run_date="2026-07-01") == one_day
+    assert request(start_date="2026-07-01", end_date="2026-07-02") == one_day
 
 
 def test_today_may_be_asked_for_and_tomorrow_may_not():
     assert request(run_date="2026-07-31")
     with pytest.raises(CommandLineError, match="2026-08-01 has not begun; today is 2026-07-31"):
         request(run_date="2026-08-01")
-
-
-def test_nothing_means_catch_up_and_full_refresh_the_whole_table():
-    assert request() is None
-    assert request(full_refresh=True) == WHOLE
 
 
 @pytest.mark.parametrize(
