@@ -92,7 +92,9 @@ def own_command() -> None:
         warehouse.prepare()  # so that `dbt build` passes before anything was landed
     CONSOLE.print(
         "\nWhat is left passes make lint, make test and dbt build; git restore . undoes it.\n"
-        "Next: git commit -am 'Our own project'; the settings of docs/your-own.md; then\n"
+        "Next: git commit -am 'Our own project'; the settings of docs/your-own.md, or\n"
+        "export LOADER_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT to land here; then\n"
+        "export PATH=$PWD/.venv/bin:$PATH\n"
         "loader declare 'shop.*'; loader check; loader run"
     )
 
