@@ -184,16 +184,17 @@ def whole(numbers: pd.DataFrame, over: charts.Over) -> pd.DataFrame:
 def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
     """The last whole month at a glance, with its change, and apart from it the running one."""
     over = is_over(summaries, at)
-    for month in whole(summaries["nps"].dropna(subset="nps"), over).tail(1).itertuples():
+    months = whole(summaries["nps"].dropna(subset="nps"), over).tail(2)
+    for month in months.tail(1).itertuples():
         score = f"{month.nps:.1f} ± {month.nps_margin:.1f}"
-        yield "Net Promoter Score", score, f"{month.answered_month:%B %Y}"
+        change = "".join(
+            f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]
+        )
+        yield "Net Promoter Score", score, f"{month.answered_month:%B %Y}{change}"
     users = summaries["users"][["session_month", "active_users"]]
     yield from _months("Active users", users, over, "{:,}")
     revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
     yield from _months("Net revenue", revenue, over, "${:,.0f}")
-    if held := set(summaries["held"]["model_name"]):
-        known = held | set(summaries["published"]["model_name"])
-        yield "⚠ Summaries held back", f"{len(held)} of {len(known)}", "named above"
     if days := [day for day in summaries["newest"]["newest_row"] if day]:
         ago = (at.date() - max(days)).days
         when = f"{ago:,} day{'' if ago == 1 else 's'} ago"
@@ -235,7 +236,7 @@ def _score_said(nps: pd.DataFrame) -> str:
         # The margin of a difference of two independent scores.
         apart = float(now.nps_margin**2 + before.nps_margin**2) ** 0.5
         means = "more than" if abs(change) > apart else "no more than"
-        said += f"; {change:+.1f} to the month before, {means} chance explains"
+        said += f"; {change:+.1f} on the month before, {means} chance explains"
     return f"{said}."
 
 

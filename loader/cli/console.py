@@ -183,9 +183,10 @@ def show_summaries(
     if ago:
         by_age = sorted(published, key=lambda name: published[name])
         ages = f"the newest {ago[by_age[-1]]}, the oldest {ago[by_age[0]]} ({by_age[0]})"
-        OUT.print(_styled(f"published  {len(ago)} of the summaries, {ages}"))
-    for name, why in held.items():
-        OUT.print(_styled((f"{name}", "red"), f": {why}"))
+        OUT.print(_styled(f"published  {len(ago)} summar{'y' if len(ago) == 1 else 'ies'}, {ages}"))
+    for why in dict.fromkeys(held.values()):
+        names = ", ".join(name for name, its in held.items() if its == why)
+        OUT.print(_styled((names, "red"), f": {why}"))
 
 
 def _status_row(status: TableStatus) -> tuple[str, ...]:

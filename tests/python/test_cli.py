@@ -125,7 +125,7 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     )
     shown = pipeline.loader("status").stdout
     assert re.search(r"last run +failed at build, \d+ d ago \(one\)", shown)
-    assert re.search(r"published +1 of the summaries, the newest \d+ d ago", shown)
+    assert re.search(r"published +1 summary, the newest \d+ d ago", shown)
     assert "s: held back since 2026-07-02 00:00 UTC by unique (2 rows)" in shown
     assert "other: held back since 2026-07-02 00:00 UTC by somebody" in shown
     told = json.loads(pipeline.loader("status", "--json", "--select", "t").stdout)

@@ -210,8 +210,8 @@ def test_names_from_the_data_are_text_everywhere():
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
-        ([("30.00", "2.00"), ("34.00", "2.00")], "+4.0 to the month before, more than chance"),
-        ([("30.00", "2.00"), ("28.00", "2.00")], "-2.0 to the month before, no more than chance"),
+        ([("30.00", "2.00"), ("34.00", "2.00")], "+4.0 on the month before, more than chance"),
+        ([("30.00", "2.00"), ("28.00", "2.00")], "-2.0 on the month before, no more than chance"),
         ([("30.00", "2.00")], "30.0 ± 2.0 in July 2026, from 50 answers."),
         ([("30.00", "2.00"), (None, None)], "30.0 ± 2.0 in July 2026"),
     ],
