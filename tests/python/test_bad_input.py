@@ -1,6 +1,7 @@
 """Bad input: one sentence and its remedy, the right exit status, nothing changed, no traceback."""
 
 import gc
+import re
 from dataclasses import replace
 
 import pytest
@@ -140,12 +141,17 @@ def test_a_fault_of_the_loaders_own_is_one_sentence_and_in_the_ledger(new_pipeli
             raise RuntimeError("hunter2")
         return describe(source, table)
 
+    pipeline.load()
     monkeypatch.setattr(mysql, "describe", faulty)
-    done = pipeline.loader("load")
-    assert done.returncode == 1
-    assert "u: RuntimeError at " in done.stderr
-    assert "hunter2" not in done.stderr
-    outcomes = dict(pipeline.query("select table_name, outcome from raw_data._loads"))
+    for command, left in (("load --full-refresh", "landed"), ("verify --repair", "compared")):
+        done = pipeline.loader(*command.split())
+        assert done.returncode == 1
+        assert re.search(rf"u: RuntimeError at \S+; nothing was {left}", done.stderr)
+        assert "hunter2" not in done.stderr + done.stdout
+    assert re.search("t .* agree", done.stdout)
+    outcomes = dict(
+        pipeline.query("select table_name, outcome from raw_data._loads order by load_id")
+    )
     assert outcomes == {"t": "landed", "u": "failed"}
 
 

@@ -58,18 +58,3 @@ def test_no_statement_of_a_daily_run_reads_a_large_table_whole_but_those_named(b
         if not any(re.fullmatch(known, name) for known in WHOLE)
     }
     assert found == {}
-
-
-def test_a_statement_without_a_predicate_is_found(redshift):
-    del redshift
-    from standin.relay import Logged  # noqa: PLC0415
-
-    texts = {
-        "select * from analytics.nps": True,
-        "select * from analytics.nps where _load_id > 'a'": False,
-        'select 1 from "w"."raw_data"."nps" as a join b on a.response_id = b.response_id': False,
-        "select * from analytics.nps_summary": False,
-        "select count(*) from raw_data.session_timestamp where ts is null": True,
-    }
-    for text, is_found in texts.items():
-        assert bool([*read_whole([Logged(1, text)])]) is is_found, text

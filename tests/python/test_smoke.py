@@ -130,28 +130,6 @@ def place(own, endpoints):
     nothing_is_left(own, endpoints)
 
 
-RESCORE = "update {} set score = -1 where _run_date = '2026-07-31'"
-
-
-@pytest.mark.parametrize(
-    ("skip", "complaint"),
-    [(0, "Another session saw"), (3, "The rows of the day are not what they were")],
-    ids=["a landing seen from another session", "a bad row is refused"],
-)
-def test_a_step_notices_what_is_not_so(place, redshift, skip, complaint):
-    change = RESCORE.format(f"{place.schema('raw_data')}.nps")
-    redshift.faults.append(Fault("^copy", skip=skip, action=lambda: place.query(change)))
-    with pytest.raises(smoke.StepError, match=complaint):
-        smoke.disturb(place)
-
-
-def test_a_type_that_arrives_otherwise_is_named(place, redshift):
-    change = f"update {place.schema('raw_data')}.every_type set c0 = 1 where id = 0"
-    redshift.faults.append(Fault("^select c0", action=lambda: place.query(change)))
-    with pytest.raises(AssertionError, match=r"tinyint: \[-128, 127\] arrived as \(1, 127, None"):
-        smoke.compare_types(place)
-
-
 def test_what_cannot_be_dropped_is_told_and_the_rest_is(place, redshift):
     key = f"{place.own['LOADER_S3_PREFIX']}/left.zst"
     redshift.stage.put_object(Bucket=BUCKET, Key=key, Body=b"")

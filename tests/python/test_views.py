@@ -25,21 +25,18 @@ def test_a_view_lands_is_compared_and_repaired_by_its_declared_key(pipeline):
     pipeline.loader("check")
 
 
-@pytest.mark.parametrize(
-    ("statement", "shown"),
-    [
-        ("insert into base values (7, 1, 'b1', 0, '2026-07-02')", "(1, b1)"),
-        ("update base set b = null where n = 2", "(2, NULL)"),
-    ],
-)
-def test_a_key_that_is_none_is_refused_with_one_that_shows_it(pipeline, statement, shown):
+def test_a_key_that_is_none_is_refused_with_one_that_shows_it(pipeline):
     pipeline.load()
     before = pipeline.raw("v")
-    pipeline.mysql(statement)
-    for command in (("load", "--run-date", "2026-07-02"), ("verify",), ("check",)):
-        done = pipeline.loader(*command)
-        said = " ".join((done.stdout + done.stderr).split())
-        assert done.returncode == 1, said
-        assert "is a view, and its declared key (a, b) is no key" in said
-        assert shown in said
+    for statement, shown in (
+        ("insert into base values (7, 1, 'b1', 0, '2026-07-02')", "(1, b1)"),
+        ("update base set b = if(n = 2, null, b), a = n", "(2, NULL)"),
+    ):
+        pipeline.mysql(statement)
+        for command in (("load", "--run-date", "2026-07-02"), ("verify",), ("check",)):
+            done = pipeline.loader(*command)
+            said = " ".join((done.stdout + done.stderr).split())
+            assert done.returncode == 1, said
+            assert "is a view, and its declared key (a, b) is no key" in said
+            assert shown in said
     assert pipeline.raw("v") == before
