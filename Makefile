@@ -4,7 +4,9 @@ PORT ?= 8080
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # uv trusts what the machine trusts, as pip does: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS := true
+# What is compiled lies apart from the tree, so it may be kept, whatever the caller's shell says.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/cache/python
+unexport PYTHONDONTWRITEBYTECODE
 LOCAL := .venv/bin/python -m loader.local
 # pip says why an install fails, and else nothing: how it builds a package of others is not for us.
 INSTALL := .venv/bin/python -W ignore:DEPRECATION -m pip install -q --disable-pip-version-check --no-deps
