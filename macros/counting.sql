@@ -273,10 +273,7 @@
         {{ return(none) }}
     {%- endif -%}
     {#- What the clock or chance tells is another thing tomorrow, of rows that have not changed. -#}
-    {%- if modules.re.search(
-        "\\b(current_(date|time)|localtime|sysdate)|\\b(getdate|now|timeofday|(clock|statement|transaction)_timestamp|age|random|gen_random_uuid)\\s*\\("
-        ~ "|'(now|today|yesterday|tomorrow)'", sql | lower
-    ) -%}
+    {%- if modules.re.search(mysql_to_redshift.words_of_time(), sql | lower) -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set counted = mysql_to_redshift.node_relation(core) -%}

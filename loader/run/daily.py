@@ -16,8 +16,9 @@ from loader.errors import LeaseHeldError, LoaderError, RunError, StoppedError
 from loader.load.job import Job, Outcome, Route, Watcher, now, unexpected
 from loader.load.jobs import due, in_steps, is_landed, jobs_for, run_jobs
 from loader.run.comparing import rows_failed_on, say_what_changed, verify
-from loader.run.dbt import Dbt, build_arguments
+from loader.run.dbt import Dbt, build_arguments, reading
 from loader.run.lease import Lease
+from loader.run.news import News
 from loader.verify.finding import Finding
 from loader.warehouse import Warehouse
 from loader.warehouse.session import is_transient
@@ -48,6 +49,7 @@ class Run:
         steps: what became of each step.
         jobs: what is to be landed; None before that is known.
         outcomes: the last outcome of each job that was begun, by table and window.
+        news: what came since the last build; None before the step that builds.
         findings: what verify has found.
     """
 
@@ -75,6 +77,7 @@ class Run:
     steps: list[dict[str, Any]] = field(default_factory=list)
     jobs: Sequence[Job] | None = None
     outcomes: dict[tuple[str, Window], Outcome] = field(default_factory=dict)
+    news: News | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -116,9 +119,7 @@ class Run:
         failed = self._failed
         if not landed and len(failed) in (0, len(self.tables)):
             return False
-        only = [table.name for table in self.tables] if self.selected else []
-        arguments = build_arguments(self.dates, only, failed, self.checks)
-        built = self._step("build", lambda: self._build(lease, arguments))
+        built = self._step("build", lambda: self._build(lease))
         for table, window in rows_failed_on(self):
             self._step("compare", partial(say_what_changed, self, table, window))
         if failed and (held := self.dbt.readers(failed)):
@@ -209,11 +210,28 @@ class Run:
         """The tables that could not be landed."""
         return [table for (table, _), outcome in self.outcomes.items() if outcome.error]
 
-    def _build(self, lease: Lease, arguments: Sequence[str]) -> None:
+    def _build(self, lease: Lease) -> None:
         """Build, with the lease confirmed: a run that lost it publishes nothing more."""
         lease.renew()
+        if self.news is None:
+            self.news = News(self.dbt, self.target, self.route.new_warehouse)
+        chosen = [reading(table.name) for table in self.tables] if self.selected else []
+        if not self.selected and self.checks == "new" and not self.dates.full_refresh:
+            chosen = self.news.selectors()
+            self.dbt.own["LOADER_BUILDS"] = "news" if chosen else "all"
         with self.show(()) as watcher:
+            arguments = build_arguments(self.dates, chosen, self._failed, self.checks)
             self.dbt.build(arguments, watcher, self.verbose)
+        if not self.selected and not self._failed:
+            self.news.note(self._windows_landed)
+
+    @property
+    def _windows_landed(self) -> set[str] | None:
+        """The loads that a build of some days is limited to; None for one of all that came."""
+        if not self.requested or self.requested.is_whole:
+            return None
+        loads = [each.load for each in self.outcomes.values() if each.load]
+        return {load.load_id for load in loads if not load.window.is_whole}
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

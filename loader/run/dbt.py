@@ -42,6 +42,11 @@ _BEGINNINGS = ("LogStartLine", "LogHookStartLine")
 Node: TypeAlias = Mapping[str, Any]
 
 
+def reading(table: str) -> str:
+    """Write what selects a table's source and all that reads it, directly or not."""
+    return f"source:{SOURCE}.{table}+"
+
+
 def build_arguments(
     dates: Dates, only: Sequence[str] = (), without: Sequence[str] = (), checks: str = "all"
 ) -> list[str]:
@@ -50,14 +55,13 @@ def build_arguments(
     Unit tests say nothing of the day's rows; they belong to `make test` and CI.
 
     Args:
-        only: the tables that were selected; all if empty.
+        only: what is selected; all if empty.
         without: the tables that could not be landed: what reads them is left as it was.
         checks: what tests look at: `all` again, or what is `new`.
     """
     arguments = ["build", "--exclude-resource-type", "unit_test"]
-    chosen, left = ([f"source:{SOURCE}.{table}+" for table in tables] for tables in (only, without))
-    left += [_OF_THE_GATE] if checks == "new" else []
-    for option, nodes in (("--select", chosen), ("--exclude", left)):
+    left = [*map(reading, without), *([_OF_THE_GATE] if checks == "new" else [])]
+    for option, nodes in (("--select", only), ("--exclude", left)):
         arguments += [option, *nodes] if nodes else []
     days = {"run_date": dates.run_date, "start_date": dates.start_date, "end_date": dates.end_date}
     if given := {name: day for name, day in days.items() if day}:
@@ -88,9 +92,9 @@ class Dbt:
         self._options = ["--target", target] if target else []
         self._stop = stop
         self._log = log
-        self._own = {"LOADER_RUN_ID": run_id, "LOADER_CHECKS": checks}
+        self.own = {"LOADER_RUN_ID": run_id, "LOADER_CHECKS": checks}
         # Not dbt's own folder, into which another dbt may write its results meanwhile.
-        self._folder = Path(os.environ.get("DBT_TARGET_PATH", "target"), "loader_run").absolute()
+        self.folder = Path(os.environ.get("DBT_TARGET_PATH", "target"), "loader_run").absolute()
         self.nodes: dict[str, Node] = {}
 
     def build(self, arguments: Sequence[str], watcher: Watcher, verbose: bool) -> None:
@@ -113,7 +117,7 @@ class Dbt:
         command = [*(["retry"] if left else arguments), *self._options]
         watcher.say(f"$ dbt {shlex.join(command)}")
         if not left:  # dbt retry reads what the attempt before has written
-            (self._folder / "run_results.json").unlink(missing_ok=True)
+            (self.folder / "run_results.json").unlink(missing_ok=True)
         follow = None if verbose or self._log else partial(_follow, watcher)
         status, said = self._run(command, follow)
         if status not in (0, 1):
@@ -151,13 +155,13 @@ class Dbt:
         """Read which gated summaries the project has."""
         return {
             node["alias"]
-            for node in self._read("manifest").get("nodes", {}).values()
+            for node in self.manifest().get("nodes", {}).values()
             if node["config"]["materialized"] == "checked_table"
         }
 
     def readers(self, tables: Sequence[str]) -> list[str]:
         """Read which models and snapshots stand on these tables, directly or not; sorted."""
-        children = self._read("manifest").get("child_map", {})
+        children = self.manifest().get("child_map", {})
         ends = tuple(f".{SOURCE}.{table}" for table in tables)
         found, left = set[str](), {name for name in children if name.endswith(ends)}
         while left:
@@ -166,10 +170,14 @@ class Dbt:
         kinds = ("model.", "snapshot.")
         return sorted(name.split(".")[2] for name in found if name.startswith(kinds))
 
+    def manifest(self) -> dict[str, Any]:
+        """Read dbt's manifest of the project; empty before its first command."""
+        return self._read("manifest")
+
     def _read(self, artifact: str) -> dict[str, Any]:
         """Read what dbt has written of its last command; empty if nothing, or but a half."""
         with suppress(FileNotFoundError, ValueError):
-            found: dict[str, Any] = json.loads((self._folder / f"{artifact}.json").read_text())
+            found: dict[str, Any] = json.loads((self.folder / f"{artifact}.json").read_text())
             return found
         return {}
 
@@ -192,7 +200,7 @@ class Dbt:
                 stdout=subprocess.PIPE if follow else output,
                 stderr=errors,
                 umask=0o077,  # its log and target tell of rows
-                env={**os.environ, **self._own, "DBT_TARGET_PATH": str(self._folder)},
+                env={**os.environ, **self.own, "DBT_TARGET_PATH": str(self.folder)},
                 start_new_session=True,  # a terminal's Ctrl-C is the loader's to pass on
             )
             if output is not None:
