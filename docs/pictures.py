@@ -139,7 +139,7 @@ def declared() -> tuple[dict[str, dict[str, bool]], list[Relation]]:
                 continue
             tests = dict(_test(each) for each in column.get("data_tests", []))
             is_first = has_key and not tables[name]  # as newest_rows has it
-            tables[name][column["name"]] = is_first or "unique" in tests
+            tables[name][column["name"]] = is_first or "primary_key" in tests
             if found := tests.get("relationships"):
                 parent = re.findall(r"'(.*)'", found["arguments"]["to"])[0]
                 relations.append((name, column["name"], parent, found["arguments"]["field"]))

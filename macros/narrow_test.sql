@@ -175,11 +175,12 @@
 
 {% macro key_tested(look) %}
 
-    {#- The columns of the key that the present test is of; none if it is of one column. -#}
+    {#- The columns of the key that the present test is of; none if NULL is nothing to it. -#}
     {%- set arguments = model.test_metadata.kwargs -%}
-    {{ return(
-        [] if arguments.column_name else arguments.columns or look.node.config.unique_key
-    ) }}
+    {%- if model.test_metadata.name != 'primary_key' and arguments.column_name -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {{ return(arguments.column_name or arguments.columns or look.node.config.unique_key) }}
 
 {% endmacro %}
 

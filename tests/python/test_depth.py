@@ -61,6 +61,7 @@ def narrowed(pipeline):
 
 BAD = {
     "not_null": lambda _: "null",
+    "filled": lambda _: "null",
     "accepted_values": lambda _: "99",
     "between": lambda arguments: f"{arguments['maximum']} + 1",
     "relationships": lambda arguments: f"'of no {arguments['to'][5:-2]}'",
@@ -83,7 +84,8 @@ def break_rules(pipeline, tests, load_id):
             continue
         changed = {"_load_id": f"'{load_id}'"} if load_id else {}
         if kind in BAD:
-            changed[arguments["column_name"].strip('"')] = BAD[kind](arguments)
+            column = arguments.get("column_name") or arguments["columns"][-1]
+            changed[column.strip('"')] = BAD[kind](arguments)
         if (kind, table) == ("primary_key", "channel"):  # of the others a key is there twice
             changed["channel_name"] = "null"
         names = [name for (name,) in pipeline.query(

@@ -74,17 +74,12 @@ def test_a_parent_that_dbt_build_has_found_bad_keeps_its_summary_back(changed):
 
 
 CHECKS = {
-    "unique_nps_summary_answered_on",
-    *(
-        f"not_null_nps_summary_{name}"
-        for name in (
-            "answered_on", "responses", "promoters", "passives", "detractors", "excluded_answers",
-        )
-    ),
+    "primary_key_nps_summary_answered_on",
+    "filled_nps_summary",
     "row_count_at_least_nps_summary_12",
     "row_change_within_nps_summary_20",
     "between_nps_summary_nps__100___100",
-}  # fmt: skip
+}
 FEW = "select * from scored where answered_on < '2024-08-06'"
 NOTHING = ", ".join(["cast(null as bigint)"] * 5)
 WRONG = (
@@ -117,9 +112,9 @@ def test_a_check_that_only_warns_does_not_stop_and_where_is_respected(changed):
     replace_in(
         changed,
         "marts/_marts__models.yml",
-        "data_tests: [unique, not_null]",
+        "data_tests: [primary_key]",
         """data_tests:
-          - unique
+          - primary_key
           - accepted_values:
               arguments: {values: ['2024-08-01']}
               config: {where: "answered_on < '2024-08-02'"}""",
@@ -185,10 +180,10 @@ def test_a_column_that_a_view_reads_cannot_vanish_under_it(changed):
         "marts/_marts__models.yml",
         """      - name: responses
         description: '{{ doc("responses") }}'
-        data_tests: [not_null]
 """,
         "",
     )
+    replace_in(changed, "marts/_marts__models.yml", "[responses, promoters", "[promoters")
     said = changed.build_fails("run", "--select", "nps_summary")
     assert "because other objects depend on it" in said
     assert everything(changed) == before

@@ -144,7 +144,7 @@ def test_a_version_that_is_held_stays_through_builds_until_it_is_lifted(changed)
     publish(changed)
     assert rows(changed) == wrong
     changed.query("update analytics.nps set answered_at = null where response_id = 7")
-    check, since = "not_null_nps_answered_at", []
+    check, since = "filled_nps", []
     for command in (["run"], ["build", check]):  # by the gate, or by dbt's own order
         changed.build_fails(command[0], "--select", *command[1:], NAME)
         assert held(changed).endswith(f" by {check} (1 row)")
