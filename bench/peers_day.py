@@ -21,7 +21,10 @@ _CURSORS = {
     "channel": ("", ""),
 }
 """Key and cursor of each table; one without is brought whole."""
-_CORE = "{{{{ config(materialized='view') }}}}\n\nselect * from {{{{ ref('stg_prod__{}') }}}}\n"
+_CORE = (
+    "{{{{ config(materialized='view', unique_key='{key}') }}}}\n\n"
+    "select * from {{{{ ref('stg_prod__{name}') }}}}\n"
+)
 _COLUMNS = (
     "{% macro loader_columns() %}cast(null as date) as _run_date, null as _load_id, "
     "cast(current_timestamp as timestamp) as _loaded_at, "
@@ -55,7 +58,9 @@ class PeersDay:
         self._place = replace(place, project=folder)
         models = folder / "models"
         for name in _CURSORS:
-            (models / "core" / f"{name}.sql").write_text(_CORE.format(name))
+            model = models / "core" / f"{name}.sql"
+            (key,) = re.findall(r"key='(\w+)'", model.read_text())
+            model.write_text(_CORE.format(name=name, key=key))
         sources = models / "sources" / "_raw_data__sources.yml"
         text = re.sub(r"(?m)^    schema: .*", f"    schema: {_SCHEMA}", sources.read_text())
         sources.write_text(_LEDGERS_TESTS.sub("", text))

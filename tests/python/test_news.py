@@ -128,6 +128,7 @@ def test_everything_is_built_from_other_files_on_another_target_or_warehouse(run
     assert run(FIRST, ends_well=False) == set()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.deep(because="it runs the daily job nine times")
 def test_what_a_run_leaves_out_would_be_as_it_is(new_project):
     project = new_project()
