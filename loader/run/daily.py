@@ -218,7 +218,7 @@ class Run:
         chosen = [reading(table.name) for table in self.tables] if self.selected else []
         if not self.selected and self.checks == "new" and not self.dates.full_refresh:
             chosen = self.news.selectors()
-            self.dbt.own["LOADER_BUILDS"] = "news" if chosen else "all"
+            self.dbt.environment["LOADER_BUILDS"] = "news" if chosen else "all"
         with self.show(()) as watcher:
             arguments = build_arguments(self.dates, chosen, self._failed, self.checks)
             self.dbt.build(arguments, watcher, self.verbose)

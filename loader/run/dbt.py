@@ -92,7 +92,7 @@ class Dbt:
         self._options = ["--target", target] if target else []
         self._stop = stop
         self._log = log
-        self.own = {"LOADER_RUN_ID": run_id, "LOADER_CHECKS": checks}
+        self.environment = {"LOADER_RUN_ID": run_id, "LOADER_CHECKS": checks}
         # Not dbt's own folder, into which another dbt may write its results meanwhile.
         self.folder = Path(os.environ.get("DBT_TARGET_PATH", "target"), "loader_run").absolute()
         self.nodes: dict[str, Node] = {}
@@ -200,7 +200,7 @@ class Dbt:
                 stdout=subprocess.PIPE if follow else output,
                 stderr=errors,
                 umask=0o077,  # its log and target tell of rows
-                env={**os.environ, **self.own, "DBT_TARGET_PATH": str(self.folder)},
+                env={**os.environ, **self.environment, "DBT_TARGET_PATH": str(self.folder)},
                 start_new_session=True,  # a terminal's Ctrl-C is the loader's to pass on
             )
             if output is not None:

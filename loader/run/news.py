@@ -76,11 +76,14 @@ class News:
         return sorted(found)
 
     def note(self, only: Collection[str] | None) -> None:
-        """Note that a build went well.
+        """Note that a build went well; nothing, where the project has not this package's macros.
 
         Args:
             only: the loads that it was limited to; None for all.
         """
+        manifest = self._dbt.manifest()
+        if _CLOCK not in manifest.get("macros", ()):
+            return
         newest, before = _newest(self._loads), self._last["newest"]
         for load in self._loads if only is not None else ():
             name = load.table_name
@@ -89,11 +92,10 @@ class News:
         with closing(self._new_warehouse()) as warehouse:
             now = _published(warehouse)
         noted = {"project": self._project, "newest": newest, "published": now}
-        self._file.write_text(json.dumps({**noted, "asking": sorted(self._asking())}))
+        self._file.write_text(json.dumps({**noted, "asking": sorted(self._asking(manifest))}))
 
-    def _asking(self) -> Iterator[str]:
+    def _asking(self, manifest: Mapping[str, Any]) -> Iterator[str]:
         """What asks for the time: what was built by now, and what was known of the rest."""
-        manifest = self._dbt.manifest()
         words = manifest["macros"][_CLOCK]["macro_sql"].partition("%}")[2].partition("{%")[0]
         for node in manifest["nodes"].values():
             code = node.get("compiled_code")

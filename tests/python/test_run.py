@@ -390,7 +390,9 @@ def test_what_dbt_is_asked_to_build():
 @pytest.mark.parametrize(("option", "checks"), [(("--wait", "1"), "new"), (("--thorough",), "all")])
 def test_how_much_the_checks_look_at_is_told_to_dbt(pipeline, monkeypatch, option, checks):
     told = []
-    monkeypatch.setattr(Dbt, "build", lambda self, *_: told.append(self._own["LOADER_CHECKS"]))
+    monkeypatch.setattr(
+        Dbt, "build", lambda self, *_: told.append(self.environment["LOADER_CHECKS"])
+    )
     assert run(pipeline, *RANGE, *option)[0] == 0
     assert told == [checks]
 
