@@ -32,7 +32,7 @@ from loader.load.job import Job, Watcher, unwatched
 from loader.load.jobs import run_jobs
 from loader.run import daily, dbt, lease
 from loader.run import report as written
-from loader.run.dbt import Dbt, build_arguments
+from loader.run.dbt import Dbt, build_arguments, reading
 from loader.run.lease import Lease
 from loader.warehouse.session import is_transient
 from loader.warehouse.stop import Stop
@@ -373,7 +373,7 @@ def test_what_may_pass_by_itself_is_told_from_what_must_be_mended(pipeline, chan
 def test_what_dbt_is_asked_to_build():
     plain = ["build", "--exclude-resource-type", "unit_test"]
     assert build_arguments(Dates()) == plain
-    assert build_arguments(Dates(run_date=DAY), only=["a"]) == [
+    assert build_arguments(Dates(run_date=DAY), only=[reading("a")]) == [
         *plain, "--select", "source:raw_data.a+", "--vars", f'{{"run_date": "{DAY}"}}',
     ]  # fmt: skip
     assert build_arguments(Dates(start_date=DAY, end_date=NEXT_DAY), without=["a", "b"]) == [
