@@ -96,6 +96,7 @@ def fill_and_build(here: Field, rows: int) -> None:
     grow(here, rows)
     land_anew(here)
     here.dbt("build", "--exclude-resource-type", "unit_test")
+    here.loader("run")
     here.place.settle()
 
 

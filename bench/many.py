@@ -11,6 +11,7 @@ from bench.tables import DATABASE, connection
 MANY = "Many tables of a few columns and rows"
 COUNTS = (12, 60, 300)
 _LINES = 35
+_DAY = "2026-08-01"
 _TABLE = """(
     id int primary key, name varchar(80) not null, email_id int, status tinyint not null,
     amount decimal(12, 2), note text, created_at datetime not null,
@@ -46,8 +47,9 @@ def _with(place: Place, count: int, say: Callable[[str], None]) -> Iterator[Line
     for what, command in (
         ("`loader check`", ("check",)),
         ("`loader load --full-refresh`", ("load", "--full-refresh")),
-        ("`loader run --run-date DATE`, the first", ("run", "--run-date", "2026-08-01")),
-        ("`loader run --run-date DATE`, the same day again", ("run", "--run-date", "2026-08-01")),
+        ("`loader run`, the first", ("run",)),
+        ("`loader run --run-date DATE`, of which each has three rows", ("run", "--run-date", _DAY)),
+        ("`loader run`, nothing new", ("run",)),
     ):
         yield here.line(f"{what} of {count} tables", lambda command=command: here.loader(*command))
 
@@ -66,6 +68,6 @@ def _fill(place: Place, count: int) -> None:
             name = f"{DATABASE}.many_{number}"
             cursor.execute(f"create table {name} {_TABLE}")
             cursor.execute(
-                f"insert into {name} select d, 'x', d, 1, d, 'note', '2026-07-01', '2026-08-01' "
+                f"insert into {name} select d, 'x', d, 1, d, 'note', '2026-07-01', '{_DAY}' "
                 "from (select 1 as d union select 2 union select 3) as rows_of_it"
             )
