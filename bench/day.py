@@ -11,7 +11,6 @@ from typing import Any
 from bench.growth import (
     AUGUST,
     GROWTH,
-    NOTHING,
     Field,
     Line,
     begin,
@@ -114,7 +113,7 @@ def _days(here: Field, rows: int) -> Days:
             for name, seconds in _nodes(here.place):
                 days.nodes.setdefault(name, []).append(round(seconds, 3))
     for _ in range(1 + here.runs):
-        cost = here.loader("run", "--run-date", NOTHING, "--json")
+        cost = here.loader("run", "--json")
         days.idle.append(cost)
         here.say(f"{rows:,} rows, nothing new: {cost.seconds:.1f} s, {cost.cpu:.1f} s of CPU")
     del days.idle[0]

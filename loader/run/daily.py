@@ -222,16 +222,9 @@ class Run:
         with self.show(()) as watcher:
             arguments = build_arguments(self.dates, chosen, self._failed, self.checks)
             self.dbt.build(arguments, watcher, self.verbose)
-        if not self.selected and not self._failed:
-            self.news.note(self._windows_landed)
-
-    @property
-    def _windows_landed(self) -> set[str] | None:
-        """The loads that a build of some days is limited to; None for one of all that came."""
-        if not self.requested or self.requested.is_whole:
-            return None
-        loads = [each.load for each in self.outcomes.values() if each.load]
-        return {load.load_id for load in loads if not load.window.is_whole}
+        is_of_some_days = self.requested and not self.requested.is_whole
+        if not (self.selected or is_of_some_days or self._failed):
+            self.news.note()
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -75,23 +75,14 @@ class News:
                 found.add(f"{name}+")
         return sorted(found)
 
-    def note(self, only: Collection[str] | None) -> None:
-        """Note that a build went well; nothing, where the project has not this package's macros.
-
-        Args:
-            only: the loads that it was limited to; None for all.
-        """
+    def note(self) -> None:
+        """Note that a build of everything went well; without this package's macros, nothing."""
         manifest = self._dbt.manifest()
         if _CLOCK not in manifest.get("macros", ()):
             return
-        newest, before = _newest(self._loads), self._last["newest"]
-        for load in self._loads if only is not None else ():
-            name = load.table_name
-            if load.load_id > before.get(name, "") and load.load_id not in (only or ()):
-                newest[name] = before.get(name, "")
         with closing(self._new_warehouse()) as warehouse:
             now = _published(warehouse)
-        noted = {"project": self._project, "newest": newest, "published": now}
+        noted = {"project": self._project, "newest": _newest(self._loads), "published": now}
         self._file.write_text(json.dumps({**noted, "asking": sorted(self._asking(manifest))}))
 
     def _asking(self, manifest: Mapping[str, Any]) -> Iterator[str]:
