@@ -36,6 +36,7 @@ _NAMED = 5
 _OF_THE_GATE = "config.materialized:checked_table+1,test_type:generic,config.severity:error"
 """The tests of a summary: they have passed on its new rows before these were published."""
 _LOGGED_BY_A_MACRO = "JinjaLogInfo"
+_SAYS_NOTHING = "NoNodesForSelectionCriteria"  # a project may have no summary
 _SAID_BY_A_MACRO = re.compile(r"\s*(Got \d+ results?, configured to|(Failure|Warning) in test )")
 _BEGINNINGS = ("LogStartLine", "LogHookStartLine")
 # Each other event that says `total` is of a node that is through. [dbt-core 1.11: events/types.py]
@@ -241,6 +242,7 @@ def _follow(watcher: Watcher, lines: Iterable[bytes]) -> None:
             continue
         info, data = event["info"], event["data"]
         is_said = info["level"] in ("warn", "error") and not _SAID_BY_A_MACRO.match(info["msg"])
+        is_said = is_said and info["name"] != _SAYS_NOTHING
         if is_said or info["name"] == _LOGGED_BY_A_MACRO:
             for said in info["msg"].splitlines():
                 watcher.say(said)

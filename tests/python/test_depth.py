@@ -78,7 +78,7 @@ def break_rules(pipeline, tests, load_id):
                 if load_id is None
                 else "insert into raw_data._loads (load_id, table_name, mode, window_start, "
                 "window_end, source_rows, outcome, started_at, ended_at) values "
-                f"('{load_id}', '{table}', 'range', '2026-07-05', '2026-07-06', 7, 'landed', "
+                f"('{load_id}', '{table}', 'range', '2026-07-05', '2026-07-06', 4321, 'landed', "
                 "now(), now())"
             )
             continue
