@@ -69,22 +69,17 @@
 {% endmaterialization %}
 
 
-{% macro replace_rows(published, candidate) %}
+{% macro replace_rows(published, candidate, displaced=none) %}
 
     {#-
         Only rows that differ are written. Where columns do, all are: one that is new or has another
         type is made again.
+
+        displaced: the table that is made to keep the version that they displace (earlier_rows.sql).
     -#}
     {%- set old, new = mysql_to_redshift.column_types(published), mysql_to_redshift.column_types(candidate) -%}
     {%- set names = [] -%}
     {%- for name in new -%}{%- do names.append(mysql_to_redshift.quoted(name)) -%}{%- endfor -%}
-
-    {%- for name, kind in old.items() if new.get(name) != kind %}
-        alter table {{ published }} drop column {{ mysql_to_redshift.quoted(name) }};
-    {%- endfor %}
-    {%- for name, kind in new.items() if old.get(name) != kind %}
-        alter table {{ published }} add column {{ mysql_to_redshift.quoted(name) }} {{ kind }};
-    {%- endfor %}
     {%- set line = mysql_to_redshift.row_text(candidate) if old == new %}
     {%- if line %}
         {%- set differs = 'where ' ~ line ~ ' in (select line from _differing)' %}
@@ -98,6 +93,15 @@
         group by line
         having sum(side) <> 0;
     {%- endif %}
+    {%- if displaced %}
+        {{ mysql_to_redshift.keep_version(displaced, published, candidate, names | join(', '), differs) }}
+    {%- endif %}
+    {%- for name, kind in old.items() if new.get(name) != kind %}
+        alter table {{ published }} drop column {{ mysql_to_redshift.quoted(name) }};
+    {%- endfor %}
+    {%- for name, kind in new.items() if old.get(name) != kind %}
+        alter table {{ published }} add column {{ mysql_to_redshift.quoted(name) }} {{ kind }};
+    {%- endfor %}
     delete from {{ published }} {{ differs }};
     insert into {{ published }} ({{ names | join(', ') }})
     select {{ names | join(', ') }} from {{ candidate }} {{ differs }};

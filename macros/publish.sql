@@ -44,14 +44,14 @@
     {%- call statement('publish') -%}
         {%- if is_first -%}
             {{ get_create_table_as_sql(False, published, 'select * from ' ~ rows) }}
-        {%- else -%}
-            {%- if displaced and not (current and current.kept) -%}
-                create table {{ mysql_to_redshift.version_relation(published, displaced) }} as
-                select * from {{ published }};
-            {%- endif -%}
-            {%- if changed -%}
-                {{ mysql_to_redshift.replace_rows(published, rows) }}
-            {%- endif -%}
+        {%- elif changed -%}
+            {%- if displaced and current and current.kept %}drop table {{ current.kept }};{% endif -%}
+            {{ mysql_to_redshift.replace_rows(
+                published, rows, mysql_to_redshift.version_relation(published, displaced) if displaced
+            ) }}
+        {%- endif -%}
+        {%- if restored -%}
+            {{ mysql_to_redshift.keep_no_more(versions, restored) }}
         {%- endif -%}
         {{ mysql_to_redshift.record_publication(published, version, moment, rows, state) }}
         {%- if hold -%}

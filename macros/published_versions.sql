@@ -32,7 +32,10 @@
         {%- do versions.append({
             'version': version,
             'published_at': modules.datetime.datetime.strptime(version, '%Y%m%d%H%M%S'),
-            'row_count': run_query('select count(*) from ' ~ kept[version]).rows[0][0] | int,
+            'row_count': run_query(
+                'select ' ~ ('max(_version_rows)' if mysql_to_redshift.holds_changes(kept[version]) else 'count(*)')
+                ~ ' from ' ~ kept[version]
+            ).rows[0][0] | int,
             'is_current': false,
             'kept': kept[version],
         }) -%}

@@ -31,7 +31,8 @@
             {%- do mysql_to_redshift.write_held_back(mysql_to_redshift.held_by_somebody(published.identifier)) -%}
         {%- endif -%}
     {%- elif dry_run -%}
-        {%- set changes = mysql_to_redshift.row_changes(published, chosen.kept) -%}
+        {%- set rows = mysql_to_redshift.rows_of_version(published, versions, chosen) -%}
+        {%- set changes = mysql_to_redshift.row_changes(published, rows) -%}
         {%- do log(model ~ ' would go back to version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
         {%- do log(
             'Their columns differ.' if changes is none else
@@ -39,12 +40,12 @@
             info=true
         ) -%}
     {%- else -%}
+        {%- set rows = mysql_to_redshift.rows_of_version(published, versions, chosen) -%}
         {#- What has been read is no part of the publish's transaction. -#}
         {%- do adapter.commit() -%}
         {%- do mysql_to_redshift.create_lock(mysql_to_redshift.publications_relation()) -%}
-        {%- set done = mysql_to_redshift.publish(published, chosen.kept, restored=chosen.version, hold=hold) -%}
+        {%- set done = mysql_to_redshift.publish(published, rows, restored=chosen.version, hold=hold) -%}
         {%- do adapter.commit() -%}
-        {{ drop_relation_if_exists(chosen.kept) }}
         {%- do log(model ~ ' is back at version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
         {%- if done.displaced -%}
             {%- do log(

@@ -3,10 +3,10 @@
     {#-
         The text of a row, by which rows are told apart: of two rows that differ anywhere it is
         another one, NULL and a text's length included. None where a column has no text that says all
-        of it, as floats have none on Redshift.
+        of it, as floats have none on Redshift. What a kept version says of itself is no part of it.
     -#}
     {%- set texts = [] -%}
-    {%- for column in adapter.get_columns_in_relation(relation) | sort(attribute='name') -%}
+    {%- for column in adapter.get_columns_in_relation(relation) | rejectattr('name', 'in', mysql_to_redshift.version_columns()) | sort(attribute='name') -%}
         {%- set name, kind = mysql_to_redshift.quoted(column.name), column.data_type -%}
         {%- if modules.re.match('text|char|varchar', kind) -%}
             {%- do texts.append("coalesce(cast(length(" ~ name ~ ") as varchar(8)) || ':' || " ~ name ~ ", '-')") -%}
@@ -28,12 +28,12 @@
     {#- Two columns: how many rows there are, and the sum of a number of each; NULL where rows have no
         text, so that no digest is like another. -#}
     {%- set text = mysql_to_redshift.row_text(relation) -%}
-    count(*),
+    count(*) as _version_rows,
     {%- if text %}
         coalesce(sum(cast({{ mysql_to_redshift.number_of(text) }} as numeric(38, 0))), 0)
     {%- else %}
         cast(null as numeric(38, 0))
-    {%- endif -%}
+    {%- endif %} as _version_digest
 
 {% endmacro %}
 

@@ -4,9 +4,10 @@ import re
 import shlex
 from contextlib import closing
 from dataclasses import replace
+from random import Random
 
 import pytest
-from pipeline import ROOT, copy_project
+from pipeline import ROOT, Pipeline, copy_project
 
 from loader.cli.session import open_session
 from loader.run.published import held_back
@@ -188,7 +189,6 @@ def test_as_many_versions_stay_as_asked_and_equal_rows_are_none(changed):
     assert kept(changed) == []
 
 
-@pytest.mark.deep(because="the way there and back is always tried")
 def test_a_rejected_candidate_and_a_failed_publish_make_no_version(changed):
     changed.query("alter table analytics.nps_summary add column extra integer")
     changed.query(f"create view public.extra as select extra from {MART}")
@@ -235,6 +235,82 @@ def test_a_version_with_other_columns_is_put_back_unless_a_view_forbids_it(chang
     assert rows(changed) == wrong
     restore(changed)
     assert readers_have(changed) == right
+
+
+GIVE = (
+    "delete from public.given where mod(ascii(md5(at::text)), 3) = 1; "
+    "insert into public.given (note, amount, rate, at, yes) select case when s % 4 > 0 then "
+    "repeat(' ', s % 4) || s % 3 end, s % 5 / 3.0, round(s % 5 / 3.0, s % 3), "
+    "timestamp '2026-01-01' + s % 7 * interval '1 us', nullif(s % 3, 0) = 1 "
+    "from generate_series({}, {}) as s"
+)
+COLUMN = {"d": "drop column number", "f": "add column part double precision default 1 / 3.0"}
+
+
+@pytest.fixture
+def anything(project, tmp_path):
+    """A project with a summary of whatever rows are in public.given."""
+    folder = copy_project(tmp_path, "prod")
+    (folder / "models" / "marts" / "anything.sql").write_text("select * from public.given")
+    project.query(
+        "drop table if exists public.given; create table public.given (note varchar(30), "
+        "amount numeric(12, 2), rate numeric, at timestamp, yes boolean, number serial)"
+    )
+    return replace(project, folder=folder)
+
+
+def publish_given(pipeline, *changes):
+    pipeline.query(";".join(("select 1", *changes)))
+    pipeline.build("run", "--select", "anything", "--vars", "keep_published: 4")
+    latest = "select version, row_count from analytics._publications where model_name = 'anything'"
+    return pipeline.value(f"{latest} order by published_at desc limit 1")
+
+
+def go_back(pipeline, version, build=Pipeline.build):
+    arguments = f"{{model: anything, version: '{version}'}}"
+    return build(pipeline, "run-operation", "restore_published", "--args", arguments)
+
+
+def in_archive(pipeline):
+    """How many rows are kept of each earlier version."""
+    these = "tablename like 'anything\\_\\_2%' order by 1"
+    found = [table for (table,) in pipeline.query(f"select tablename from pg_tables where {these}")]
+    return {each[-14:]: pipeline.value(f"select count(*) from archive.{each}") for each in found}
+
+
+def test_any_history_of_publishes_and_restores_gives_each_version_as_it_was(anything):
+    """With rows that are there twice, and columns that come, go, or tell no two rows apart."""
+    random, known = Random(18), {}
+    for step in "ccc0001cd301fc2":
+        start = random.randrange(50)
+        give = GIVE.format(start, start + random.randrange(1, 40))
+        if step.isdigit():
+            version = [*in_archive(anything)][int(step)]
+            go_back(anything, version)
+        else:
+            column = COLUMN.get(step, "owner to warehouse")
+            version = publish_given(anything, f"alter table public.given {column}", give)
+        found = anything.query("select cast(a as text) from analytics.anything a order by 1")
+        assert found == known.setdefault(version, found), step
+        assert len(in_archive(anything)) == min(4, len(known) - 1)
+
+
+def test_an_earlier_version_costs_what_differs_whatever_size_the_summary_has(anything):
+    """And is not put back where what it differs from is not there any more."""
+    five = "update public.given set amount = amount + 1 where number % 20000 = 7"
+    first = publish_given(anything, GIVE.format(1, 100000))
+    assert publish_given(anything) == first
+    assert in_archive(anything) == {}
+    second = publish_given(anything, five)
+    publish_given(anything, five)
+    assert in_archive(anything) == {first: 10, second: 10}
+    written = "select count(*) from analytics.anything group by cast(xmin as text) order by 1"
+    assert anything.query(written) == [(5,), (99995,)]
+    go_back(anything, second)
+    assert sum(in_archive(anything).values()) == 10 + 15  # two changes made one
+    anything.query("delete from analytics.anything where number = 8")
+    assert "somebody else has written into it" in go_back(anything, first, Pipeline.build_fails)
+    go_back(anything, publish_given(anything))
 
 
 @pytest.mark.only("postgres", because="the names are dbt's")
