@@ -501,7 +501,7 @@ def test_mysql_reads_an_index_alone_and_one_snapshot(pipeline, monkeypatch):
     statements = []
     fetch = mysql.fetch
     monkeypatch.setattr(
-        mysql, "fetch", lambda on, asked: statements.append(asked) or fetch(on, asked)
+        mysql, "fetch", lambda on, asked, *of: statements.append(asked) or fetch(on, asked, *of)
     )
     assert agrees(pipeline)
     (found,) = (each for each in statements if "sum(" in each)
