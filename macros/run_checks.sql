@@ -44,12 +44,15 @@
     {#-
         Whether dbt build has run a test, which passed, before the model that now asks: it runs the
         selected tests of one model before every model that reads it, and skips these if one fails.
-        Or the last build did, and nothing came of what it reads since, so `loader run` leaves it out.
+        Or the last build did, and nothing came of what it reads since, so `loader run` leaves out both.
     -#}
-    {%- if test.unique_id not in selected_resources -%}
-        {{ return(env_var('LOADER_BUILDS', '') == 'news') }}
+    {%- if test.unique_id in selected_resources -%}
+        {{ return(flags.WHICH == 'build' and test.depends_on.nodes | length == 1) }}
     {%- endif -%}
-    {{ return(flags.WHICH == 'build' and test.depends_on.nodes | length == 1) }}
+    {{ return(
+        env_var('LOADER_BUILDS', '') == 'news'
+        and not test.depends_on.nodes | select('in', selected_resources) | list
+    ) }}
 
 {% endmacro %}
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,8 +22,12 @@ from loader.warehouse import Warehouse
 from loader.warehouse.ledger import COMPARE, Load
 
 _SUFFIXES = (".sql", ".yml", ".yaml", ".csv", ".md")
+_NOT_READ = ("target", "logs")
+_VARIABLE = re.compile(rb"env_var\(\s*['\"](\w+)")
 _CLOCK = "macro.mysql_to_redshift.words_of_time"
+_CLOCK_OF_JINJA = re.compile(r"run_started_at|invocation_id|datetime\.(utc)?now|\.today\(")
 _BUILT = ("model", "snapshot", "test")
+_NO_RELATION = ("ephemeral", "test")
 
 
 class News:
@@ -44,11 +48,14 @@ class News:
         self._last: dict[str, Any] = {"newest": {}, "published": {}, "asking": []}
         with suppress(FileNotFoundError, ValueError):
             noted = json.loads(self._file.read_text())
-            if noted["project"] == self._project:
+            if noted.get("project") == self._project:
                 self._last = noted
         with closing(new_warehouse()) as warehouse:
             self._loads = [load for load in warehouse.loads() if _brings(load)]
             self._published = _published(warehouse)
+            tables = "select lower(table_schema), lower(table_name) from information_schema.tables"
+            with warehouse.transaction():
+                self._there = set(map(tuple, warehouse.execute(tables)))
 
     def selectors(self) -> list[str]:
         """Say in dbt's words what has to be built; empty for everything.
@@ -67,13 +74,21 @@ class News:
                 found.add(f"source:{names[0]}.{names[1]}+")
             elif not parents and kind in _BUILT:
                 found.add(f"{names[0]}+")
-        for node in manifest["nodes"].values():
-            name, at = node["name"], last["published"].get(node.get("alias"))
-            if node["config"]["materialized"] == "checked_table" and (
-                not at or at != self._published.get(node["alias"])
-            ):
-                found.add(f"{name}+")
-        return sorted(found)
+        return sorted(
+            found.union(
+                f"{node['name']}+" for node in manifest["nodes"].values() if self._is_another(node)
+            )
+        )
+
+    def _is_another(self, node: Mapping[str, Any]) -> bool:
+        """Whether a node's table is gone, or a summary was published otherwise, or is held."""
+        kind = node["config"]["materialized"]
+        if kind in _NO_RELATION or node["resource_type"] not in (*_BUILT, "seed"):
+            return False
+        at = self._last["published"].get(node["alias"])
+        is_published = at and at == self._published.get(node["alias"])
+        is_there = (node["schema"].lower(), node["alias"].lower()) in self._there
+        return not is_there or (kind == "checked_table" and not is_published)
 
     def note(self) -> None:
         """Note that a build of everything went well; without this package's macros, nothing."""
@@ -83,19 +98,27 @@ class News:
         with closing(self._new_warehouse()) as warehouse:
             now = _published(warehouse)
         noted = {"project": self._project, "newest": _newest(self._loads), "published": now}
-        self._file.write_text(json.dumps({**noted, "asking": sorted(self._asking(manifest))}))
+        asking = sorted(_asking(manifest, self._last["asking"]))
+        self._file.write_text(json.dumps({**noted, "asking": asking}))
 
-    def _asking(self, manifest: Mapping[str, Any]) -> Iterator[str]:
-        """What asks for the time: what was built by now, and what was known of the rest."""
-        words = manifest["macros"][_CLOCK]["macro_sql"].partition("%}")[2].partition("{%")[0]
-        for node in manifest["nodes"].values():
-            code = node.get("compiled_code")
-            if node["resource_type"] in _BUILT and (
-                re.search(words.strip(), code.lower())
-                if code
-                else node["name"] in self._last["asking"]
-            ):
-                yield node["name"]
+
+def _asking(manifest: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
+    """What asks for the time: by the SQL of what was compiled, as known of the rest, by Jinja."""
+    macros = manifest["macros"]
+    words = macros[_CLOCK]["macro_sql"].partition("%}")[2].partition("{%")[0].strip()
+    for node in manifest["nodes"].values():
+        code, called = node.get("compiled_code"), set(node["depends_on"].get("macros", ()))
+        if node["resource_type"] not in _BUILT:
+            continue
+        while (
+            more := {each for name in called for each in macros[name]["depends_on"]["macros"]}
+            - called
+        ):
+            called |= more
+        jinja = [node["raw_code"], *(macros[name]["macro_sql"] for name in called)]
+        asks = re.search(words, code.lower()) if code else node["name"] in known
+        if asks or any(map(_CLOCK_OF_JINJA.search, jinja)):
+            yield node["name"]
 
 
 def _brings(load: Load) -> bool:
@@ -116,17 +139,21 @@ def _published(warehouse: Warehouse) -> Mapping[str, str]:
 
 
 def _fingerprint(project: Path, target: str, apart: Path) -> str:
-    """Hash all files of a project that dbt reads, with the target and the loader's version.
+    """Hash all files of a project that dbt reads, the variables that they ask for, and the target.
 
     Args:
         apart: the folder that dbt writes into.
     """
     found = hashlib.sha256(f"{version('mysql_to_redshift')} {target}".encode())
-    for folder, folders, names in os.walk(project):
+    for folder, folders, names in os.walk(project, followlinks=True):
         here = Path(folder)
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and here / name != apart
+            name
+            for name in folders
+            if not name.startswith(".") and name not in _NOT_READ and here / name != apart
         )
         for file in (here / name for name in sorted(names) if name.endswith(_SUFFIXES)):
-            found.update(f"{file} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+            text = file.read_bytes()
+            given = [os.environ.get(name.decode()) for name in _VARIABLE.findall(text)]
+            found.update(f"{file} {hashlib.sha256(text).hexdigest()} {given}".encode())
     return found.hexdigest()

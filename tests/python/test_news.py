@@ -1,6 +1,7 @@
 """A run builds what may read something new, and nothing that it leaves out would be another."""
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
@@ -23,22 +24,28 @@ A, B, APART, SPINE, BOTH = (
 )  # fmt: skip
 
 
-def node(name, code, materialized="kept_view"):
+def node(name, code, *, materialized="kept_view", calls=()):
     return {
-        "name": name, "alias": name, "resource_type": "model", "compiled_code": code,
+        "name": name, "alias": name, "schema": "Marts", "resource_type": "model",
+        "compiled_code": code, "raw_code": "", "depends_on": {"macros": calls},
         "config": {"materialized": materialized},
     }  # fmt: skip
 
 
+def macro(text, *calls):
+    return {"macro_sql": text, "depends_on": {"macros": calls}}
+
+
 MANIFEST = {
-    "macros": {news._CLOCK: {"macro_sql": WORDS}},
+    "macros": {news._CLOCK: macro(WORDS), "m": macro("", "n"), "n": macro("{{ run_started_at }}")},
     "parent_map": {A: [], B: [], APART: [], SPINE: [], "seed.p.s": [], BOTH: [A, B]},
     "nodes": {
-        BOTH: node("both", "select 1", "checked_table"),
+        BOTH: node("both", "select 1", materialized="checked_table"),
         "model.p.late": node("late", "select Now()"),
+        "model.p.calling": node("calling", None, calls=["m"]),
     },
 }
-ALWAYS = {"source:raw_data._runs+", "spine+", "late+"}
+ALWAYS = {"source:raw_data._runs+", "spine+", "late+", "calling+"}
 
 
 def load(table, number, *, mode="run_date", rows=1, outcome="landed", day=date(2026, 7, 1)):
@@ -61,10 +68,12 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "both.sql").write_text("select 1")
 
-    def run(loads, *, published="now", held=(), ends_well=True, target="t"):
+    def run(loads, *, published="now", held=(), ends_well=True, target="t", gone=""):
+        there = [("marts", name) for name in ("both", "late", "calling") if name != gone]
         warehouse = SimpleNamespace(
-            loads=lambda: loads, published={"both": published}, held=held, close=lambda: None
-        )
+            loads=lambda: loads, published={"both": published}, held=held, close=lambda: None,
+            transaction=nullcontext, execute=lambda _: there,
+        )  # fmt: skip
         found = news.News(dbt, target, lambda: warehouse)
         selected = found.selectors()
         if ends_well:
@@ -113,8 +122,19 @@ def test_a_summary_is_built_if_it_was_published_otherwise_or_is_held(run):
     assert run(FIRST, published="put back") == ALWAYS
 
 
-def test_everything_is_built_from_other_files_on_another_target_or_warehouse(run, tmp_path):
+def test_what_is_gone_is_built(run):
     run(FIRST)
+    assert run(FIRST, gone="both") == ALWAYS | {"both+"}
+
+
+def test_everything_is_built_from_other_files_on_another_target_or_warehouse(
+    run, tmp_path, monkeypatch
+):
+    (tmp_path / "models" / "sources.yml").write_text("schema: \"{{ env_var('PLACE', 'a') }}\"")
+    run(FIRST)
+    monkeypatch.setenv("PLACE", "b")
+    assert run(FIRST, ends_well=False) == set()
+    monkeypatch.delenv("PLACE")
     assert run(FIRST, target="another", ends_well=False) == set()
     assert run([load("a", 1), load("b", 9)], ends_well=False) == ALWAYS | {"source:raw_data.b+"}
     (tmp_path / "models" / "both.sql").write_text("select 2")
