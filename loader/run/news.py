@@ -25,7 +25,7 @@ _SUFFIXES = (".sql", ".yml", ".yaml", ".csv", ".md")
 _NOT_READ = ("target", "logs")
 _VARIABLE = re.compile(rb"env_var\(\s*['\"](\w+)")
 _CLOCK = "macro.mysql_to_redshift.words_of_time"
-_CLOCK_OF_JINJA = re.compile(r"run_started_at|invocation_id|datetime\.(utc)?now|\.today\(")
+_CLOCK_OF_JINJA = re.compile(r"run_started_at|datetime\.(utc)?now|\.today\(")
 _BUILT = ("model", "snapshot", "test")
 _NO_RELATION = ("ephemeral", "test")
 
@@ -104,20 +104,16 @@ class News:
 
 def _asking(manifest: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
     """What asks for the time: by the SQL of what was compiled, as known of the rest, by Jinja."""
-    macros = manifest["macros"]
+    macros = {name: each for name, each in manifest["macros"].items() if name[:9] != "macro.dbt"}
     words = macros[_CLOCK]["macro_sql"].partition("%}")[2].partition("{%")[0].strip()
     for node in manifest["nodes"].values():
-        code, called = node.get("compiled_code"), set(node["depends_on"].get("macros", ()))
-        if node["resource_type"] not in _BUILT:
-            continue
-        while (
-            more := {each for name in called for each in macros[name]["depends_on"]["macros"]}
-            - called
-        ):
-            called |= more
-        jinja = [node["raw_code"], *(macros[name]["macro_sql"] for name in called)]
+        code, jinja, calls = node.get("compiled_code"), node["raw_code"], [node]
+        for each in calls:  # which grows
+            called = macros.keys() & each["depends_on"].get("macros", ())
+            calls += [macros[name] for name in called if macros[name] not in calls]
+            jinja += each.get("macro_sql", "")
         asks = re.search(words, code.lower()) if code else node["name"] in known
-        if asks or any(map(_CLOCK_OF_JINJA.search, jinja)):
+        if node["resource_type"] in _BUILT and (asks or _CLOCK_OF_JINJA.search(jinja)):
             yield node["name"]
 
 
