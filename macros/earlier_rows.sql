@@ -99,8 +99,8 @@
     {%- if not same.rows -%}
         {{ exceptions.raise_compiler_error(
             published.identifier ~ ' cannot go back to version ' ~ chosen.version ~ ': it is kept as what differs from the'
-            ~ ' version after it, and the table is not what was published any more, because somebody else has written'
-            ~ ' into it. Nothing was changed. The next build publishes the summary anew.'
+            ~ ' version after it, and the table is not what was published any more, because somebody has written'
+            ~ ' into it or made it anew. Nothing was changed. The next build publishes the summary anew.'
         ) }}
     {%- endif -%}
     {{ return(made) }}

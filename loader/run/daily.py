@@ -213,11 +213,11 @@ class Run:
     def _build(self, lease: Lease) -> None:
         """Build, with the lease confirmed: a run that lost it publishes nothing more."""
         lease.renew()
+        chosen = [reading(table.name) for table in self.tables] if self.selected else []
         if self.news is None:
             self.news = News(self.dbt, self.target, self.route.new_warehouse)
-        chosen = [reading(table.name) for table in self.tables] if self.selected else []
         if not self.selected and self.checks == "new" and not self.dates.full_refresh:
-            chosen = self.news.selectors()
+            chosen = self.news.selectors
             self.dbt.environment["LOADER_BUILDS"] = "news" if chosen else "all"
         with self.show(()) as watcher:
             arguments = build_arguments(self.dates, chosen, self._failed, self.checks)

@@ -71,7 +71,7 @@ def build_arguments(
 
 
 class Dbt:
-    """The dbt of a run; `nodes` are what became of each, by id: status, message and failures."""
+    """The dbt of a run: by id, what became of each node (status, message, failures) and its SQL."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Dbt:
         self.environment = {"LOADER_RUN_ID": run_id, "LOADER_CHECKS": checks}
         # Not dbt's own folder, into which another dbt may write its results meanwhile.
         self.folder = Path(os.environ.get("DBT_TARGET_PATH", "target"), "loader_run").absolute()
-        self.nodes: dict[str, Node] = {}
+        self.nodes, self.code, self.invocations = dict[str, Node](), dict[str, Any](), set[str]()
 
     def build(self, arguments: Sequence[str], watcher: Watcher, verbose: bool) -> None:
         """Build; a further time, only what failed and what was left out because of it.
@@ -128,13 +128,16 @@ class Dbt:
                 "Mend it, then run again; what is published is as it was.",
                 transient=is_transient_text(why),
             )
-        results = self._read("run_results").get("results")
+        written = self._read("run_results")
+        results = written.get("results")
+        self.invocations.add(written.get("metadata", {}).get("invocation_id"))
         for result in results or []:
             kept = {name: result[name] for name in ("status", "message", "failures")}
             noted = result.get("adapter_response") or {}  # by macros/failing_rows.sql
             if lines := noted.get("lines"):
                 kept |= {"message": "\n".join(lines), **{n: noted[n] for n in ("table", "days")}}
             self.nodes[result["unique_id"]] = {"node": result["unique_id"], **kept}
+            self.code[result["unique_id"]] = result.get("compiled_code")
         if failed := self.failures:
             raise _failed(failed, len(self.nodes))
         if status or results is None:
@@ -241,9 +244,10 @@ def _follow(watcher: Watcher, lines: Iterable[bytes]) -> None:
             watcher.say(line.decode(errors="replace").rstrip())
             continue
         info, data = event["info"], event["data"]
-        is_said = info["level"] in ("warn", "error") and not _SAID_BY_A_MACRO.match(info["msg"])
-        is_said = is_said and info["name"] != _SAYS_NOTHING
-        if is_said or info["name"] == _LOGGED_BY_A_MACRO:
+        is_said = info["level"] in ("warn", "error") and info["name"] != _SAYS_NOTHING
+        if (is_said and not _SAID_BY_A_MACRO.match(info["msg"])) or info[
+            "name"
+        ] == _LOGGED_BY_A_MACRO:
             for said in info["msg"].splitlines():
                 watcher.say(said)
         if data.get("total") and info["name"] not in _BEGINNINGS:

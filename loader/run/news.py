@@ -2,22 +2,23 @@
 
 A run whose build went well notes what it had taken in. The next one builds what stands on tables
 with a newer load, and what may change without one: because it asks for the time, reads a table that
-is not the loader's, or was published otherwise since.
+is not the loader's, has warned, or is another relation by now.
 """
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from loader.declared.tables import SOURCE
+from loader.errors import LandingError
 from loader.run.dbt import Dbt
-from loader.run.published import held_back, published
+from loader.run.published import held_back, publications
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import COMPARE, Load
 
@@ -26,12 +27,20 @@ _NOT_READ = ("target", "logs")
 _VARIABLE = re.compile(rb"env_var\(\s*['\"](\w+)")
 _CLOCK = "macro.mysql_to_redshift.words_of_time"
 _CLOCK_OF_JINJA = re.compile(r"run_started_at|datetime\.(utc)?now|\.today\(")
-_BUILT = ("model", "snapshot", "test")
-_NO_RELATION = ("ephemeral", "test")
+_OF_DBT = ("dbt", "dbt_postgres", "dbt_redshift")
+_RELATIONS = (
+    "select lower(nspname), lower(relname), pg_class.oid from pg_class "
+    "inner join pg_namespace on pg_namespace.oid = relnamespace "
+    "where relkind in ('r', 'v', 'm', 'p')"
+)
 
 
 class News:
-    """What came since the last build of everything that went well."""
+    """What came since the last build of everything that went well.
+
+    Attributes:
+        selectors: what has to be built, in dbt's words; none for everything.
+    """
 
     def __init__(self, dbt: Dbt, target: str, new_warehouse: Callable[[], Warehouse]) -> None:
         """Read what that build had taken in, and what there is now.
@@ -45,76 +54,112 @@ class News:
         self._new_warehouse = new_warehouse
         self._file = dbt.folder / "last_build.json"
         self._project = _fingerprint(Path.cwd(), target, dbt.folder.parent)
-        self._last: dict[str, Any] = {"newest": {}, "published": {}, "asking": []}
+        self._last: dict[str, Any] = {"loads": {}, "published": {}, "relations": {}, "again": []}
         with suppress(FileNotFoundError, ValueError):
             noted = json.loads(self._file.read_text())
             if noted.get("project") == self._project:
                 self._last = noted
+            else:  # what was built from other files since may still be there when these are back
+                self._file.unlink()
         with closing(new_warehouse()) as warehouse:
-            self._loads = [load for load in warehouse.loads() if _brings(load)]
-            self._published = _published(warehouse)
-            tables = "select lower(table_schema), lower(table_name) from information_schema.tables"
-            with warehouse.transaction():
-                self._there = set(map(tuple, warehouse.execute(tables)))
+            self._loads = {
+                each.table_name: each.load_id for each in warehouse.loads() if _brings(each)
+            }
+            self._read(warehouse)
+        self._held_before, self._published_before = self._held, self._published
+        manifest = dbt.manifest()
+        self.selectors = self._select(manifest) if manifest and self._last["loads"] else []
 
-    def selectors(self) -> list[str]:
-        """Say in dbt's words what has to be built; empty for everything.
+    def _read(self, warehouse: Warehouse) -> None:
+        """Read which relations there are, and since when each summary is as it is, by whom."""
+        self._published = {
+            name: (str(at), by) for name, (at, by) in publications(warehouse).items()
+        }
+        self._held = held_back(warehouse).keys()
+        with warehouse.transaction():
+            rows = warehouse.execute(_RELATIONS)
+        self._relations = {f"{schema}.{name}": int(oid) for schema, name, oid in rows}
 
-        A warehouse that was put back, or is another one, has other loads.
+    def _select(self, manifest: Mapping[str, Any]) -> list[str]:
+        """Name what has to be built, each with all that reads it.
+
+        A warehouse that was put back, or is another one, has other loads and relations.
         """
-        manifest, last = self._dbt.manifest(), self._last
-        newest = _newest(self._loads)
-        same = {name for name, load in newest.items() if last["newest"].get(name) == load}
-        if not same or not manifest:
-            return []
-        found = {f"{name}+" for name in last["asking"]}
-        for unique_id, parents in manifest["parent_map"].items():
-            kind, _, *names = unique_id.split(".")
-            if not parents and kind == "source" and (names[0] != SOURCE or names[1] not in same):
-                found.add(f"source:{names[0]}.{names[1]}+")
-            elif not parents and kind in _BUILT:
-                found.add(f"{names[0]}+")
-        return sorted(
-            found.union(
-                f"{node['name']}+" for node in manifest["nodes"].values() if self._is_another(node)
-            )
-        )
+        same = {name for name, load in self._loads.items() if self._last["loads"].get(name) == load}
+        found, nodes = set(self._last["again"]), {**manifest["nodes"], **manifest["sources"]}
+        roots = [name for name, parents in manifest["parent_map"].items() if not parents]
+        for node in (nodes[name] for name in roots if name in nodes):
+            if node["resource_type"] in ("model", "snapshot", "test"):
+                found.add(node["name"])
+            elif (of := node.get("source_name")) and (of != SOURCE or node["name"] not in same):
+                found.add(f"source:{of}.{node['name']}")
+        found |= {node["name"] for node in manifest["nodes"].values() if self._is_another(node)}
+        if not same or not all(re.fullmatch(r"[\w.:]+", name) for name in found):
+            return []  # nothing is as it was, or has a name that dbt would take for a list
+        return sorted(f"{name}+" for name in found)
 
     def _is_another(self, node: Mapping[str, Any]) -> bool:
-        """Whether a node's table is gone, or a summary was published otherwise, or is held."""
-        kind = node["config"]["materialized"]
-        if kind in _NO_RELATION or node["resource_type"] not in (*_BUILT, "seed"):
+        """Whether a relation is gone or was made anew, or a summary published otherwise or held."""
+        if not _is_relation(node):
             return False
-        at = self._last["published"].get(node["alias"])
-        is_published = at and at == self._published.get(node["alias"])
-        is_there = (node["schema"].lower(), node["alias"].lower()) in self._there
-        return not is_there or (kind == "checked_table" and not is_published)
+        relation, name = _relation(node), node["alias"]
+        at, _ = self._published.get(name, ("", ""))
+        is_published = name not in self._held and at == self._last["published"].get(name)
+        is_same = self._relations.get(relation) == self._last["relations"].get(relation, 0)
+        return not is_same or not (is_published or not _is_summary(node))
 
     def note(self) -> None:
-        """Note that a build of everything went well; without this package's macros, nothing."""
+        """Note that a build of everything went well; without this package's macros, nothing.
+
+        What cannot be noted is built again.
+        """
         manifest = self._dbt.manifest()
         if _CLOCK not in manifest.get("macros", ()):
             return
-        with closing(self._new_warehouse()) as warehouse:
-            now = _published(warehouse)
-        noted = {"project": self._project, "newest": _newest(self._loads), "published": now}
-        asking = sorted(_asking(manifest, self._last["asking"]))
-        self._file.write_text(json.dumps({**noted, "asking": asking}))
+        with suppress(LandingError, OSError):
+            with closing(self._new_warehouse()) as warehouse:
+                self._read(warehouse)
+            held = self._held | self._held_before
+            relations = {
+                _relation(node) for node in filter(_is_relation, manifest["nodes"].values())
+            }
+            noted = {
+                "project": self._project,
+                "loads": self._loads,
+                "published": {
+                    name: at
+                    for name, (at, by) in self._published.items()
+                    if (at, by) == self._published_before.get(name) or by in self._dbt.invocations
+                    if name not in held
+                },
+                "relations": {name: self._relations.get(name) for name in relations},
+                "again": sorted(set(self._again(manifest))),
+            }
+            self._file.write_text(json.dumps(noted))
 
-
-def _asking(manifest: Mapping[str, Any], known: Collection[str]) -> Iterator[str]:
-    """What asks for the time: by the SQL of what was compiled, as known of the rest, by Jinja."""
-    macros = {name: each for name, each in manifest["macros"].items() if name[:9] != "macro.dbt"}
-    words = macros[_CLOCK]["macro_sql"].partition("%}")[2].partition("{%")[0].strip()
-    for node in manifest["nodes"].values():
-        code, jinja, calls = node.get("compiled_code"), node["raw_code"], [node]
-        for each in calls:  # which grows
-            called = macros.keys() & each["depends_on"].get("macros", ())
-            calls += [macros[name] for name in called if macros[name] not in calls]
-            jinja += each.get("macro_sql", "")
-        asks = re.search(words, code.lower()) if code else node["name"] in known
-        if node["resource_type"] in _BUILT and (asks or _CLOCK_OF_JINJA.search(jinja)):
-            yield node["name"]
+    def _again(self, manifest: Mapping[str, Any]) -> Iterator[str]:
+        """Name what is built always: what asks for the time, and tests that warn."""
+        macros = {
+            name: each
+            for name, each in manifest["macros"].items()
+            if each["package_name"] not in _OF_DBT
+        }
+        words = macros[_CLOCK]["macro_sql"].partition("%}")[2].partition("{%")[0].strip()
+        for unique_id, node in manifest["nodes"].items():
+            called = _called(node, macros)
+            code = self._dbt.code.get(unique_id)
+            owner = manifest["nodes"].get(node.get("attached_node"), node)
+            if (
+                _is_summary(owner) and owner is not node
+            ):  # a check of the gate, which dbt never runs
+                code = f"{node['test_metadata']} {node['config'].get('where')} " + " ".join(
+                    macros[name]["macro_sql"] for name in called if ".test_" in name
+                )
+            asks = re.search(words, code.lower()) if code else node["name"] in self._last["again"]
+            jinja = [node.get("raw_code") or "", *(macros[name]["macro_sql"] for name in called)]
+            if asks or any(map(_CLOCK_OF_JINJA.search, jinja)):
+                yield owner["name"] if _is_summary(owner) else node["name"]
+        yield from (each["node"].split(".")[2] for each in self._dbt.warnings)
 
 
 def _brings(load: Load) -> bool:
@@ -123,15 +168,26 @@ def _brings(load: Load) -> bool:
     return load.outcome == "landed" and (is_copy or bool(load.landed_rows))
 
 
-def _newest(loads: Sequence[Load]) -> dict[str, str]:
-    """The newest load of each table."""
-    return {load.table_name: load.load_id for load in sorted(loads, key=lambda load: load.load_id)}
+def _is_relation(node: Mapping[str, Any]) -> bool:
+    kinds = ("model", "snapshot", "seed")
+    return node["resource_type"] in kinds and node["config"]["materialized"] != "ephemeral"
 
 
-def _published(warehouse: Warehouse) -> Mapping[str, str]:
-    """Since when each summary is published as it is; one that somebody holds is to be built."""
-    held = held_back(warehouse)
-    return {name: str(at) for name, at in published(warehouse).items() if name not in held}
+def _is_summary(node: Mapping[str, Any]) -> bool:
+    return bool(node["config"].get("materialized") == "checked_table")
+
+
+def _relation(node: Mapping[str, Any]) -> str:
+    return f"{node['schema']}.{node['alias']}".lower()
+
+
+def _called(node: Mapping[str, Any], macros: Mapping[str, Any]) -> set[str]:
+    """The macros that a node calls, directly or not."""
+    found, left = set[str](), set(node["depends_on"].get("macros", ()))
+    while left := (left & macros.keys()) - found:
+        found |= left
+        left = {each for name in left for each in macros[name]["depends_on"]["macros"]}
+    return found
 
 
 def _fingerprint(project: Path, target: str, apart: Path) -> str:
@@ -140,16 +196,20 @@ def _fingerprint(project: Path, target: str, apart: Path) -> str:
     Args:
         apart: the folder that dbt writes into.
     """
-    found = hashlib.sha256(f"{version('mysql_to_redshift')} {target}".encode())
+    found, seen = hashlib.sha256(f"{version('mysql_to_redshift')} {target}".encode()), set[str]()
     for folder, folders, names in os.walk(project, followlinks=True):
-        here = Path(folder)
+        here, real = Path(folder), os.path.realpath(folder)
+        own = _NOT_READ if "dbt_project.yml" in names else ()
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and name not in _NOT_READ and here / name != apart
+            if real not in seen and name[0] != "." and name not in own and here / name != apart
         )
+        seen.add(real)
         for file in (here / name for name in sorted(names) if name.endswith(_SUFFIXES)):
-            text = file.read_bytes()
-            given = [os.environ.get(name.decode()) for name in _VARIABLE.findall(text)]
-            found.update(f"{file} {hashlib.sha256(text).hexdigest()} {given}".encode())
+            with suppress(OSError), file.open("rb") as text:  # a link may lead nowhere
+                found.update(f"{file} {hashlib.file_digest(text, 'sha256').hexdigest()}".encode())
+                variables = () if file.suffix == ".csv" else _VARIABLE.findall(file.read_bytes())
+                given = [os.environ.get(name.decode()) for name in variables]
+                found.update(f"{given}".encode())
     return found.hexdigest()

@@ -18,33 +18,45 @@ OF_SESSIONS = {"channel_summary", "sessions_by_hour", "active_users_monthly"}
 SUMMARIES = OF_NPS | OF_CHANNELS | OF_SESSIONS
 TABLES = {"nps", "channel", "sessions", "nps_history", "channel_history"}
 WORDS = "{% macro words_of_time() %}\\bnow\\s*\\({% endmacro %}"
-A, B, APART, SPINE, BOTH = (
-    "source.p.raw_data.a", "source.p.raw_data.b", "source.p.raw_data._runs", "model.p.spine",
-    "model.p.both",
-)  # fmt: skip
+A, B, APART, SPINE, BOTH, SEED = "a", "b", "_runs", "spine", "both", "seed"
 
 
-def node(name, code, *, materialized="kept_view", calls=()):
+def node(name, *, kind="model", materialized="kept_view", calls=(), **more):
     return {
-        "name": name, "alias": name, "schema": "Marts", "resource_type": "model",
-        "compiled_code": code, "raw_code": "", "depends_on": {"macros": calls},
-        "config": {"materialized": materialized},
+        "name": name, "alias": name, "schema": "Marts", "resource_type": kind, "raw_code": "",
+        "depends_on": {"macros": calls}, "config": {"materialized": materialized}, **more,
     }  # fmt: skip
 
 
-def macro(text, *calls):
-    return {"macro_sql": text, "depends_on": {"macros": calls}}
+def source(name):
+    return node(name, kind="source", source_name="raw_data")
+
+
+def macro(text, *calls, of="p"):
+    return {"macro_sql": text, "depends_on": {"macros": calls}, "package_name": of}
 
 
 MANIFEST = {
-    "macros": {news._CLOCK: macro(WORDS), "m": macro("", "n"), "n": macro("{{ run_started_at }}")},
-    "parent_map": {A: [], B: [], APART: [], SPINE: [], "seed.p.s": [], BOTH: [A, B]},
+    "macros": {
+        news._CLOCK: macro(WORDS),
+        "m": macro("", "n", "d"),
+        "n": macro("{{ run_started_at }}"),
+        "d": macro("{{ modules.datetime.now() }}", of="dbt"),
+        "macro.p.test_recent": macro("where day > now()"),
+    },
+    "parent_map": {A: [], B: [], APART: [], SPINE: [], SEED: [], BOTH: [A, B]},
+    "sources": {A: source("a"), B: source("b"), APART: source("_runs")},
     "nodes": {
-        BOTH: node("both", "select 1", materialized="checked_table"),
-        "model.p.late": node("late", "select Now()"),
-        "model.p.calling": node("calling", None, calls=["m"]),
+        SPINE: node("spine"),
+        SEED: node("seed", kind="seed"),
+        BOTH: node("both", materialized="checked_table"),
+        "late": node("late"),
+        "calling": node("calling", calls=["m"]),
+        "named": node("named", calls=["d"]),
+        "few": node("few", kind="test", materialized="test", attached_node=SPINE),
     },
 }
+RELATIONS = ("spine", "seed", "both", "late", "calling", "named")
 ALWAYS = {"source:raw_data._runs+", "spine+", "late+", "calling+"}
 
 
@@ -58,33 +70,49 @@ def load(table, number, *, mode="run_date", rows=1, outcome="landed", day=date(2
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Let a run build; returns what it selects, or notes that it went well."""
+    """Let a run build; returns what it selects, and notes that it went well."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(news, "published", lambda held: held.published)
-    monkeypatch.setattr(news, "held_back", lambda held: held.held)
-    dbt = Dbt(None, Stop())
-    dbt.folder.mkdir(parents=True)
-    (dbt.folder / "manifest.json").write_text(json.dumps(MANIFEST))
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "both.sql").write_text("select 1")
+    monkeypatch.setattr(news, "publications", lambda warehouse: {"both": warehouse.published})
+    monkeypatch.setattr(news, "held_back", lambda warehouse: dict.fromkeys(warehouse.held))
+    (tmp_path / "models" / "logs").mkdir(parents=True)
+    (tmp_path / "models" / "logs" / "both.sql").write_text("select 1")
+    (tmp_path / "dbt_project.yml").touch()
+    (tmp_path / "models" / "itself").symlink_to(tmp_path)
+    (tmp_path / "models" / "nowhere.sql").symlink_to(tmp_path / "none.sql")
 
-    def run(loads, *, published="now", held=(), ends_well=True, target="t", gone=""):
-        there = [("marts", name) for name in ("both", "late", "calling") if name != gone]
+    def run(loads, *, target="t", ends_well=True, manifest=MANIFEST, during=(), **now):
+        state = {"published": ("once", "by us"), "held": (), "oids": {}, **now}
+
+        def execute(_):
+            named = enumerate(RELATIONS)
+            oids = {name: number for number, name in named} | state["oids"]
+            return [("marts", name, oid) for name, oid in oids.items() if oid is not None]
+
         warehouse = SimpleNamespace(
-            loads=lambda: loads, published={"both": published}, held=held, close=lambda: None,
-            transaction=nullcontext, execute=lambda _: there,
-        )  # fmt: skip
+            loads=lambda: loads,
+            close=lambda: None,
+            transaction=nullcontext,
+            execute=execute,
+            **state,
+        )
+        dbt = Dbt(None, Stop())
+        dbt.folder.mkdir(parents=True, exist_ok=True)
+        (dbt.folder / "manifest.json").write_text(json.dumps(manifest))
+        dbt.code, dbt.invocations = {"late": "select Now()", "few": "select 1"}, {"by us"}
+        dbt.nodes = {
+            name: {"node": f"test.p.{name}", "status": "warn"} for name in now.get("warn", ())
+        }
         found = news.News(dbt, target, lambda: warehouse)
-        selected = found.selectors()
+        vars(warehouse).update(during)
         if ends_well:
             found.note()
-        return set(selected)
+        return set(found.selectors)
 
     return run
 
 
 FIRST = [load("a", 1), load("b", 2)]
-CHANGED_A = ALWAYS | {"source:raw_data.a+"}
+CHANGED_A, CHANGED_BOTH = ALWAYS | {"source:raw_data.a+"}, ALWAYS | {"both+"}
 
 
 def test_everything_is_built_before_a_build_went_well(run):
@@ -113,32 +141,61 @@ def test_what_stands_on_a_table_with_a_newer_load_is_built(run, new, selected):
     assert run([*FIRST, *new]) == ALWAYS
 
 
+ELSE = {"published": ("put back", "by another")}
+
+
 def test_a_summary_is_built_if_it_was_published_otherwise_or_is_held(run):
-    both = ALWAYS | {"both+"}
     run(FIRST)
-    assert run(FIRST, published="put back", held=("both",)) == both
-    assert run(FIRST, published="put back", held=("both",)) == both
-    assert run(FIRST, published="put back") == both  # no longer held
-    assert run(FIRST, published="put back") == ALWAYS
+    assert run(FIRST, **ELSE, held=("both",)) == CHANGED_BOTH
+    assert run(FIRST, **ELSE, held=("both",)) == CHANGED_BOTH
+    assert run(FIRST, **ELSE) == CHANGED_BOTH  # no longer held
+    assert run(FIRST, **ELSE) == ALWAYS
 
 
-def test_what_is_gone_is_built(run):
+@pytest.mark.parametrize("during", [ELSE, {"held": ()}])
+def test_what_others_do_during_a_build_is_none_of_it(run, during):
+    run(FIRST, held=("both",) if "held" in during else (), during=during)
+    assert run(FIRST, **(ELSE if during == ELSE else {})) == CHANGED_BOTH
+
+
+@pytest.mark.parametrize("oid", [None, 77])
+def test_a_relation_that_is_gone_or_was_made_anew_is_built(run, oid):
     run(FIRST)
-    assert run(FIRST, gone="both") == ALWAYS | {"both+"}
+    assert run(FIRST, oids={"named": oid}) == ALWAYS | {"named+"}
+
+
+def test_what_warns_or_asks_for_the_time_is_built_until_it_does_so_no_more(run):
+    run(FIRST, warn=("few",))
+    assert run(FIRST) == ALWAYS | {"few+"}
+    recent = node(
+        "recent", kind="test", materialized="test", attached_node=BOTH,
+        calls=["macro.p.test_recent"], test_metadata={"name": "recent"},
+    )  # fmt: skip
+    gated = {**MANIFEST, "nodes": {**MANIFEST["nodes"], "recent": recent}}
+    run(FIRST, manifest=gated)
+    assert run(FIRST, manifest=gated) == CHANGED_BOTH  # whose gate makes the check
 
 
 def test_everything_is_built_from_other_files_on_another_target_or_warehouse(
     run, tmp_path, monkeypatch
 ):
     (tmp_path / "models" / "sources.yml").write_text("schema: \"{{ env_var('PLACE', 'a') }}\"")
+    file = tmp_path / "models" / "logs" / "both.sql"
+
+    def is_whole(change, undo):
+        run(FIRST)
+        assert run(FIRST)
+        change()
+        built = run(FIRST, ends_well=False)
+        undo()
+        return built == set() == run(FIRST, ends_well=False)  # what was built may be of the change
+
+    assert is_whole(lambda: monkeypatch.setenv("PLACE", "b"), lambda: monkeypatch.delenv("PLACE"))
+    assert is_whole(lambda: file.write_text("select 2"), lambda: file.write_text("select 1"))
     run(FIRST)
-    monkeypatch.setenv("PLACE", "b")
-    assert run(FIRST, ends_well=False) == set()
-    monkeypatch.delenv("PLACE")
     assert run(FIRST, target="another", ends_well=False) == set()
-    assert run([load("a", 1), load("b", 9)], ends_well=False) == ALWAYS | {"source:raw_data.b+"}
-    (tmp_path / "models" / "both.sql").write_text("select 2")
-    assert run(FIRST, ends_well=False) == set()
+    run(FIRST)
+    assert run([load("a", 1), load("b", 9)]) == ALWAYS | {"source:raw_data.b+"}
 
 
 @pytest.mark.timeout(900)
