@@ -231,21 +231,39 @@ def test_a_change_of_the_score_is_told_apart_from_chance(scores, said):
 
 def test_the_state_of_each_table_is_in_words():
     landed = datetime(2026, 7, 2, 3, tzinfo=UTC)
-    known = (("current", 2, 0, 0), ("quiet", 2, 0, 0), ("behind", 1, 1, 2))
+    known = (("current", 2, 0, 0), ("quiet", 2, 0, 0), ("behind", 1, 1, 2), ("gap", 2, 0, 3))
     health = [(name, date(2026, 7, day), *lag, landed, 9, 0, 1000) for name, day, *lag in known]
     health.append(("never", None, None, None, None, 1, 1, None))
     days = ((3, "failed", 1), (2, "succeeded", 1), (1, "succeeded", 0))
     runs = [(date(2026, 7, day), last, None, 2, failed, 0, 0, 0, 0) for day, last, failed in days]
     newest = [("quiet", date(2026, 3, 1)), ("current", date(2026, 7, 1))]
+    newest.append(("gap", date(2026, 7, 1)))
     text = page.render(summaries(health=health, runs=runs, newest=newest), "local", AT)
     for words in (
-        "up to date</span>", "1 day behind", "never landed", "no row newer for 122 days",
+        "1 day behind", "never landed", "no row newer for 122 days", "3 days missing</span>",
         "<b>1 Jul 2026</b><span>1 day ago</span>",
     ):  # fmt: skip
         assert words in text
+    assert text.count("up to date</span>") == 1
     assert re.findall(r'<i class="(\w*)" title="(\S+): \w+">(.)<', text) == [
         ("", "2026-07-01", "✓"), ("mended", "2026-07-02", "↺"), ("failed", "2026-07-03", "✕"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "step", "said"),
+    [
+        ("failed", "land", "The last run failed</b>, on 2026-07-03 at land: <a"),
+        ("interrupted", None, "The last run was interrupted</b>, on 2026-07-03: <a"),
+        ("succeeded", None, ""),
+    ],
+)
+def test_a_last_run_that_failed_is_said_at_the_top(outcome, step, said):
+    """Whatever became of the one before it; of that step no summary need be held back."""
+    days = [(3, outcome, step), (2, "failed" if outcome == "succeeded" else "succeeded", None)]
+    runs = [(date(2026, 7, day), last, at, 1, 0, 0, 0, 0, 0) for day, last, at in days]
+    above = page.render(summaries(runs=runs), "local", AT).split('<div class="tiles">')[0]
+    assert ('role="alert"' in above, said in above) == (bool(said), True)
 
 
 def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
