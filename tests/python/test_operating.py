@@ -27,11 +27,29 @@ def test_systemd_takes_the_units(tmp_path):
         text = block.replace("/opt/mysql_to_redshift/.venv/bin/loader", str(BIN / "loader"))
         (tmp_path / name).write_text(text)
         units.append(str(tmp_path / name))
-    assert [Path(unit).suffix for unit in units] == [".service", ".timer"]
+    assert [Path(unit).suffix for unit in units] == [".service", ".timer"] * 2
     checked = subprocess.run(
         ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
     )
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_service_is_run_each_day_and_looks_at_every_row_on_sundays():
+    days, runs = re.findall("OnCalendar=(.*)", TEXT), re.findall("ExecStart=(.*)", TEXT)
+    assert days == ["Mon..Sat *-*-* 03:15:00 UTC", "Sun *-*-* 03:15:00 UTC"]
+    assert runs[1] == f"{runs[0]} --thorough"
+    assert "SuccessExitStatus" not in TEXT  # a day that was not landed is no success
+
+
+def test_a_setting_in_quotes_is_the_same_to_the_shell(tmp_path):
+    address = "mailtos://USER:PASSWORD@SMTP_HOST:587?from=SENDER&to=RECIPIENT,RECIPIENT"
+    assert address in (ROOT / "docs" / "your-own.md").read_text()
+    assert "`NAME='value'`" in TEXT
+    value = f"{address} jsons://HOST/PATH"
+    (tmp_path / "settings.env").write_text(f"LOADER_NOTIFY='{value}'\n")
+    typed = f"set -a && . {tmp_path}/settings.env && printenv LOADER_NOTIFY"
+    done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"{value}\n", "")
 
 
 def test_the_cron_line_has_its_parts():
@@ -54,9 +72,14 @@ def test_the_workflow_runs_the_job_and_keeps_the_report():
     workflow = yaml.safe_load(block)
     (job,) = workflow["jobs"].values()
     ran = [step["run"] for step in job["steps"] if "run" in step]
-    assert ran[-1] == ".venv/bin/loader run"
-    assert job["steps"][-1]["if"] == "always()"
-    assert workflow[True]["schedule"]  # YAML reads `on` as true, and GitHub does not
+    daily, weekly = (each["cron"] for each in workflow[True]["schedule"])  # `on` is true in YAML
+    thorough = f"${{{{ github.event.schedule == '{weekly}' && '--thorough' || '' }}}}"
+    assert (daily, weekly) == ("15 3 * * 1-6", "15 3 * * 0")
+    assert ran[-2:] == [f".venv/bin/loader run {thorough}", ".venv/bin/loader report"]
+    assert [step["if"] for step in job["steps"][-2:]] == ["always()"] * 2
+    assert workflow["permissions"] == {"contents": "read"}
+    ours = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert all(use in ours for use in re.findall("uses: .*", block))  # pinned, and to the same
     for name, value in job["env"].items():
         is_secret = "PASSWORD" in name
         assert value == "redshift" or f"{'secrets' if is_secret else 'vars'}.{name}" in value
