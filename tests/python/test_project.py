@@ -36,11 +36,20 @@ def nodes(tmp_path_factory):
     return json.loads((folder / "manifest.json").read_text())
 
 
+def anchors(page):
+    """What the headings of a page are called in a link, as GitHub does."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    heads = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
 def test_every_link_of_readme_and_docs_leads_somewhere():
-    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for link, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
             if "://" not in link:
-                assert (path.parent / link).exists(), f"{path.name}: {link}"
+                page = path.parent / link if link else path
+                assert page.exists(), f"{path.name}: {link}"
+                assert not anchor or anchor in anchors(page), f"{path.name}: {link}#{anchor}"
 
 
 def test_no_link_of_the_site_is_broken(nodes):
