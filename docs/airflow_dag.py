@@ -1,9 +1,9 @@
 """The daily run under Airflow 3, a task for each table; copy this file into the folder of DAGs.
 
-The project is installed on the workers (`make .venv/installed`), with its settings in the file ENV.
-Copy the tables once before the first run: `loader load --full-refresh`, then `dbt build`, and set
-`start_date` to the day of that copy, or Airflow runs every day since the one below. Either this
-DAG or `loader run` works on a target, not both.
+The project is installed on the workers (`make .venv/installed`), with its settings in the file ENV,
+a NAME='value' a line. Copy the tables once before the first run: `loader load --full-refresh`,
+then `dbt build`, and set `start_date` to the day of that copy, or Airflow runs every day since the
+one below. Either this DAG or `loader run` works on a target, not both.
 """
 
 import json
