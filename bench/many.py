@@ -48,8 +48,8 @@ def _with(place: Place, count: int, say: Callable[[str], None]) -> Iterator[Line
         ("`loader check`", ("check",)),
         ("`loader load --full-refresh`", ("load", "--full-refresh")),
         ("`loader run`, the first", ("run",)),
-        ("`loader run --run-date DATE`, of which each has three rows", ("run", "--run-date", _DAY)),
         ("`loader run`, nothing new", ("run",)),
+        ("`loader run --run-date DATE`, of which each has three rows", ("run", "--run-date", _DAY)),
     ):
         yield here.line(f"{what} of {count} tables", lambda command=command: here.loader(*command))
 

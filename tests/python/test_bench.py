@@ -11,7 +11,7 @@ import psycopg2
 import pymysql
 import pytest
 
-from bench import checks, day, growth, increments, peers, report, threads
+from bench import checks, compared, day, growth, increments, many, peers, report, threads
 from bench.__main__ import INCREMENTS_TITLE, THREADS_TITLE, Limits, measure
 from bench.distance import far_away
 from bench.measure import Cost, measured
@@ -160,7 +160,8 @@ def test_a_day_at_two_sizes_is_told_by_step_and_by_node():
 def test_the_docs_show_the_record_of_all_sections():
     text, record = report.DOCS.read_text(), json.loads(report.KEPT.read_text())
     assert report.with_table(text, record) == text
-    assert {THREADS_TITLE, INCREMENTS_TITLE, *growth.TITLES} == record["sections"].keys()
+    titles = {THREADS_TITLE, INCREMENTS_TITLE, *growth.TITLES, compared.COMPARED, many.MANY}
+    assert titles == record["sections"].keys()
     assert not any(
         line["found"].startswith("failed")
         for lines in record["sections"].values()
