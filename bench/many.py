@@ -34,7 +34,7 @@ def _with(place: Place, count: int, say: Callable[[str], None]) -> Iterator[Line
     here = Field(place=place, rows=0, runs=1, say=say)
     _fill(place, count)
     yield here.line(
-        f"`loader declare` of {count} tables",
+        f"`loader declare PATTERN` of {count} tables",
         lambda: here.loader("declare", f"{DATABASE}.many_*"),
         "10 s",
     )

@@ -119,7 +119,8 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     pipeline.query(
         f"insert into landed._runs values ('one', {at}, {at}, 'failed', 'build', 1, 0, 0, 0);"
         "create schema analytics;"
-        f"create table analytics._publications as select 's' as model_name, {at} as published_at;"
+        "create table analytics._publications as select 's' as model_name, "
+        f"{at} as published_at, 'by' as invocation_id;"
         "create table analytics._held_back as select 's' as model_name, 'unique' as check_name, "
         f"2 as failing_rows, {at} as held_since union select 'other', null, null, {at}"
     )

@@ -309,7 +309,7 @@ def test_an_earlier_version_costs_what_differs_whatever_size_the_summary_has(any
     go_back(anything, second)
     assert sum(in_archive(anything).values()) == 10 + 15  # two changes made one
     anything.query("delete from analytics.anything where number = 8")
-    assert "somebody else has written into it" in go_back(anything, first, Pipeline.build_fails)
+    assert "somebody has written into it" in go_back(anything, first, Pipeline.build_fails)
     go_back(anything, publish_given(anything))
 
 
