@@ -145,7 +145,11 @@ def asked_for(session: Session, names: Names, dates: Dates) -> "tuple[list[Table
 
 
 def route_of(session: Session, rate: int | None = None) -> "Route":
-    """Where rows come from, are staged and land, and how many a second at most."""
+    """Where rows come from, are staged and land.
+
+    Args:
+        rate: how many rows a second may be read; None for as many as come.
+    """
     from loader.load.job import RateLimit, Route
     from loader.stage import s3
     from loader.verify.compare import differing

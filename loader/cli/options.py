@@ -94,5 +94,7 @@ threads = click.option(
     show_default=f"the machine's cores, from {_FEWEST} to {_MOST}",
     help="Tables at a time.",
 )  # fmt: skip
-rate = click.option("--max-rows-per-second", "rate", type=click.IntRange(1), help="No faster.")
+rate = click.option(
+    "--max-rows-per-second", "rate", type=click.IntRange(1), help="Read no faster than this."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="One machine-readable report.")

@@ -23,7 +23,6 @@ from loader.warehouse import Warehouse
 from loader.warehouse.ledger import COMPARE, Load
 
 _SUFFIXES = (".sql", ".yml", ".yaml", ".csv", ".md")
-_NOT_READ = ("target", "logs")
 _VARIABLE = re.compile(rb"env_var\(\s*['\"](\w+)")
 _CLOCK = "macro.mysql_to_redshift.words_of_time"
 _CLOCK_OF_JINJA = re.compile(r"run_started_at|datetime\.(utc)?now|\.today\(")
@@ -62,9 +61,8 @@ class News:
             else:  # what was built from other files since may still be there when these are back
                 self._file.unlink()
         with closing(new_warehouse()) as warehouse:
-            self._loads = {
-                each.table_name: each.load_id for each in warehouse.loads() if _brings(each)
-            }
+            loads = filter(_brings, warehouse.loads())
+            self._loads = {load.table_name: load.load_id for load in loads}
             self._read(warehouse)
         self._held_before, self._published_before = self._held, self._published
         manifest = dbt.manifest()
@@ -72,13 +70,12 @@ class News:
 
     def _read(self, warehouse: Warehouse) -> None:
         """Read which relations there are, and since when each summary is as it is, by whom."""
-        self._published = {
-            name: (str(at), by) for name, (at, by) in publications(warehouse).items()
-        }
+        rows = publications(warehouse).items()
+        self._published = {name: (str(at), by) for name, (at, by) in rows}
         self._held = held_back(warehouse).keys()
         with warehouse.transaction():
-            rows = warehouse.execute(_RELATIONS)
-        self._relations = {f"{schema}.{name}": int(oid) for schema, name, oid in rows}
+            found = warehouse.execute(_RELATIONS)
+        self._relations = {f"{schema}.{name}": int(oid) for schema, name, oid in found}
 
     def _select(self, manifest: Mapping[str, Any]) -> list[str]:
         """Name what has to be built, each with all that reads it.
@@ -103,10 +100,11 @@ class News:
         if not _is_relation(node):
             return False
         relation, name = _relation(node), node["alias"]
+        if self._relations.get(relation) != self._last["relations"].get(relation, 0):
+            return True
         at, _ = self._published.get(name, ("", ""))
-        is_published = name not in self._held and at == self._last["published"].get(name)
-        is_same = self._relations.get(relation) == self._last["relations"].get(relation, 0)
-        return not is_same or not (is_published or not _is_summary(node))
+        is_as_it_was = name not in self._held and at == self._last["published"].get(name)
+        return _is_summary(node) and not is_as_it_was
 
     def note(self) -> None:
         """Note that a build of everything went well; without this package's macros, nothing.
@@ -120,9 +118,7 @@ class News:
             with closing(self._new_warehouse()) as warehouse:
                 self._read(warehouse)
             held = self._held | self._held_before
-            relations = {
-                _relation(node) for node in filter(_is_relation, manifest["nodes"].values())
-            }
+            nodes = filter(_is_relation, manifest["nodes"].values())
             noted = {
                 "project": self._project,
                 "loads": self._loads,
@@ -132,34 +128,36 @@ class News:
                     if (at, by) == self._published_before.get(name) or by in self._dbt.invocations
                     if name not in held
                 },
-                "relations": {name: self._relations.get(name) for name in relations},
+                "relations": {name: self._relations.get(name) for name in map(_relation, nodes)},
                 "again": sorted(set(self._again(manifest))),
             }
             self._file.write_text(json.dumps(noted))
 
     def _again(self, manifest: Mapping[str, Any]) -> Iterator[str]:
         """Name what is built always: what asks for the time, and tests that warn."""
-        macros = {
-            name: each
-            for name, each in manifest["macros"].items()
-            if each["package_name"] not in _OF_DBT
-        }
+        every = manifest["macros"].items()
+        macros = {name: each for name, each in every if each["package_name"] not in _OF_DBT}
         words = macros[_CLOCK]["macro_sql"].partition("%}")[2].partition("{%")[0].strip()
+        asking = _macros_that_ask(macros)
         for unique_id, node in manifest["nodes"].items():
-            called = _called(node, macros)
-            code = self._dbt.code.get(unique_id)
+            calls, code = node["depends_on"].get("macros", ()), self._dbt.code.get(unique_id)
             owner = manifest["nodes"].get(node.get("attached_node"), node)
-            if (
-                _is_summary(owner) and owner is not node
-            ):  # a check of the gate, which dbt never runs
-                code = f"{node['test_metadata']} {node['config'].get('where')} " + " ".join(
-                    macros[name]["macro_sql"] for name in called if ".test_" in name
-                )
+            if _is_summary(owner) and owner is not node:  # dbt never runs a check of the gate
+                code = f"{node['test_metadata']} {node['config'].get('where')}"
+                code += "".join(macros[name]["macro_sql"] for name in calls if ".test_" in name)
             asks = re.search(words, code.lower()) if code else node["name"] in self._last["again"]
-            jinja = [node.get("raw_code") or "", *(macros[name]["macro_sql"] for name in called)]
-            if asks or any(map(_CLOCK_OF_JINJA.search, jinja)):
+            if asks or asking & {*calls} or _CLOCK_OF_JINJA.search(node.get("raw_code") or ""):
                 yield owner["name"] if _is_summary(owner) else node["name"]
         yield from (each["node"].split(".")[2] for each in self._dbt.warnings)
+
+
+def _macros_that_ask(macros: Mapping[str, Any]) -> set[str]:
+    """The macros in which Jinja asks for the time, itself or by one that it calls."""
+    calls = {name: {*each["depends_on"]["macros"]} for name, each in macros.items()}
+    found = {name for name, each in macros.items() if _CLOCK_OF_JINJA.search(each["macro_sql"])}
+    while callers := {name for name in calls if calls[name] & found} - found:
+        found |= callers
+    return found
 
 
 def _brings(load: Load) -> bool:
@@ -181,15 +179,6 @@ def _relation(node: Mapping[str, Any]) -> str:
     return f"{node['schema']}.{node['alias']}".lower()
 
 
-def _called(node: Mapping[str, Any], macros: Mapping[str, Any]) -> set[str]:
-    """The macros that a node calls, directly or not."""
-    found, left = set[str](), set(node["depends_on"].get("macros", ()))
-    while left := (left & macros.keys()) - found:
-        found |= left
-        left = {each for name in left for each in macros[name]["depends_on"]["macros"]}
-    return found
-
-
 def _fingerprint(project: Path, target: str, apart: Path) -> str:
     """Hash all files of a project that dbt reads, the variables that they ask for, and the target.
 
@@ -199,12 +188,8 @@ def _fingerprint(project: Path, target: str, apart: Path) -> str:
     found, seen = hashlib.sha256(f"{version('mysql_to_redshift')} {target}".encode()), set[str]()
     for folder, folders, names in os.walk(project, followlinks=True):
         here, real = Path(folder), os.path.realpath(folder)
-        own = _NOT_READ if "dbt_project.yml" in names else ()
-        folders[:] = sorted(
-            name
-            for name in folders
-            if real not in seen and name[0] != "." and name not in own and here / name != apart
-        )
+        left = [name for name in folders if name[0] != "." and here / name != apart]
+        folders[:] = sorted(left) if real not in seen else []
         seen.add(real)
         for file in (here / name for name in sorted(names) if name.endswith(_SUFFIXES)):
             with suppress(OSError), file.open("rb") as text:  # a link may lead nowhere

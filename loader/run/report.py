@@ -27,7 +27,11 @@ def new_run_id(now: datetime) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, its owner's alone, and try to write to it; ConfigError if that fails."""
+    """Make the folder of reports, its owner's alone, and try to write to it.
+
+    Raises:
+        ConfigError: it cannot be written to.
+    """
     with _explained(f"LOADER_REPORTS {str(folder)!r} cannot be written to; nothing was touched"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with TemporaryFile(dir=folder) as file:
@@ -70,7 +74,10 @@ def before(folder: Path, report: Report) -> Report | None:
 
 
 def close(run: "Run", folder: Path) -> tuple[Report, Path]:
-    """Report a run that has ended: in the warehouse, to whoever is notified, and in a file."""
+    """Report a run that has ended: in the warehouse, to whoever is notified, and in a file.
+
+    Who cannot be notified is named; it makes no run fail.
+    """
     report = of_run(run)
     if run.outcome != "refused":
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
