@@ -9,7 +9,7 @@
         {%- set group = var('analysts') -%}
         {%- if mysql_to_redshift.group_exists(group) -%}
             {#- PostgreSQL ends one of two that grant the same in the same instant. -#}
-            {%- call statement('hold') -%}{{ mysql_to_redshift.hold(mysql_to_redshift.publications_relation()) }}{%- endcall -%}
+            {%- call statement('lock') -%}{{ mysql_to_redshift.lock_for_writing(mysql_to_redshift.publications_relation()) }}{%- endcall -%}
             {%- call statement('grants') -%}
                 {{ mysql_to_redshift.grants_sql(mysql_to_redshift.group_grantee(group)) }}
             {%- endcall -%}

@@ -101,7 +101,7 @@
 
     {#- Run what one of the macros above gives, in a transaction of its own. -#}
     {%- call statement('write_held_back') -%}
-        {{ mysql_to_redshift.hold(mysql_to_redshift.publications_relation()) }}
+        {{ mysql_to_redshift.lock_for_writing(mysql_to_redshift.publications_relation()) }}
         {{ replacing }}
     {%- endcall -%}
     {%- do adapter.commit() -%}

@@ -210,8 +210,8 @@
         {%- endif -%}
     {%- endfor -%}
     {%- if looks -%}
-        {%- call statement('hold') -%}
-            {{ mysql_to_redshift.hold(mysql_to_redshift.publications_relation()) }}
+        {%- call statement('lock') -%}
+            {{ mysql_to_redshift.lock_for_writing(mysql_to_redshift.publications_relation()) }}
         {%- endcall -%}
         {%- do mysql_to_redshift.note_seen(looks) -%}
         {%- do adapter.commit() -%}

@@ -25,7 +25,7 @@
         on_schema_change='append_new_columns',
         unique_key=mysql_to_redshift.key_columns(key),
         indexes=mysql_to_redshift.core_indexes(key),
-        pre_hook="{{ mysql_to_redshift.hold(this) }}",
+        pre_hook="{{ mysql_to_redshift.lock_for_writing(this) }}",
         post_hook=["{{ mysql_to_redshift.drop_vanished_rows() }}", "{{ mysql_to_redshift.keep_changes() }}"]
     ) -}}
     {%- do mysql_to_redshift.check_settings() -%}

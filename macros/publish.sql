@@ -14,7 +14,7 @@
         returns: {version, displaced}; displaced is the version that was kept, or none. None if
             somebody has come to hold the summary while the new rows were made.
     -#}
-    {%- do mysql_to_redshift.hold_published(published, is_first) -%}
+    {%- do mysql_to_redshift.lock_published(published, is_first) -%}
     {%- do mysql_to_redshift.refuse_without_lease(published) -%}
     {%- if not restored and mysql_to_redshift.stays_held(published.identifier) -%}
         {{ return(none) }}
@@ -71,16 +71,16 @@
     until it ends. The locks come first: what is read after them is what others have committed,
     under every isolation level. [PostgreSQL: LOCK; Isolation levels in Amazon Redshift]
 -#}
-{% macro hold_published(published, is_first) %}
-    {{ adapter.dispatch('hold_published', 'mysql_to_redshift')(published, is_first) }}
+{% macro lock_published(published, is_first) %}
+    {{ adapter.dispatch('lock_published', 'mysql_to_redshift')(published, is_first) }}
 {% endmacro %}
 
 {#-
     Readers do not wait. dbt-postgres leaves BEGIN to the driver, which sends it once: after the
     first commit every call would be a transaction of its own.
 -#}
-{% macro default__hold_published(published, is_first) %}
-    {%- call statement('hold') -%}
+{% macro default__lock_published(published, is_first) %}
+    {%- call statement('lock') -%}
         begin;
         {%- if mysql_to_redshift.run_id() %}
             lock table {{ mysql_to_redshift.leases_relation('_lock_') }} in share mode;
@@ -96,8 +96,8 @@
     isolation two that insert into one table do not meet at all; one publishes after the other.
     [LOCK; CREATE DATABASE, ISOLATION LEVEL]
 -#}
-{% macro redshift__hold_published(published, is_first) %}
-    {%- call statement('hold') -%}
+{% macro redshift__lock_published(published, is_first) %}
+    {%- call statement('lock') -%}
         commit;
         begin;
         {%- if mysql_to_redshift.run_id() %}

@@ -161,6 +161,7 @@ def test_the_docs_show_the_record_of_all_sections():
     text, record = report.DOCS.read_text(), json.loads(report.KEPT.read_text())
     assert report.with_table(text, record) == text
     titles = {THREADS_TITLE, INCREMENTS_TITLE, *growth.TITLES, compared.COMPARED, many.MANY}
+    titles |= {day.DAYS, day.NODES}
     assert titles == record["sections"].keys()
     assert not any(
         line["found"].startswith("failed")

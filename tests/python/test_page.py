@@ -135,6 +135,19 @@ def test_it_opens_in_a_browser_with_no_network_in_both_colours_and_on_a_phone(re
     assert looks[1] - looks[0]
 
 
+@pytest.mark.only("postgres", because="the page is the same")
+def test_a_printed_page_holds_charts_that_were_drawn_for_a_wider_window(report, tmp_path):
+    script = "<script>document.body.style.width = '660px'; document.body.dataset.beyond = ["
+    script += "...document.querySelectorAll('.main-svg, table')].filter(each => each.closest("
+    script += "'section').getBoundingClientRect().right < each.getBoundingClientRect().right).length"
+    text = report.read_text().replace("</body>", f"{script}</script></body>")
+    measured = tmp_path / "printed.html"
+    for media, beyond in (("print", False), ("screen", True)):
+        measured.write_text(text.replace("@media print {", f"@media {media} {{"))
+        shown = opened(measured, tmp_path)
+        assert (int(re.search(r'data-beyond="(\d+)"', shown)[1]) == 0) is beyond
+
+
 def test_it_may_ask_for_nothing(report):
     text = report.read_text()
     assert "content=\"default-src 'none'; script-src 'unsafe-inline';" in text

@@ -1,4 +1,4 @@
-{% macro hold(relation) %}
+{% macro lock_for_writing(relation) %}
 
     {#-
         The statement that begins a transaction which writes a relation: a second one that writes
@@ -9,7 +9,7 @@
         A clone writes nothing of its own, and is a view on another target's table.
     -#}
     {%- if execute and flags.WHICH != 'clone' -%}
-        {{ adapter.dispatch('hold', 'mysql_to_redshift')(relation) }}
+        {{ adapter.dispatch('lock_for_writing', 'mysql_to_redshift')(relation) }}
     {%- endif -%}
 
 {% endmacro %}
@@ -21,7 +21,7 @@
     one fails. A full refresh drops the table that it replaced after its last commit, so what waited
     for that commit may find it still there, under the name that its own full refresh needs.
 -#}
-{% macro default__hold(relation) %}
+{% macro default__lock_for_writing(relation) %}
     {%- set found = load_cached_relation(relation) -%}
     begin;
     {%- if found is not none and found.is_table %}
@@ -34,7 +34,7 @@
     LOCK has readers wait, so a table of its own is locked, which nobody reads. dbt may have begun
     to look things up: that transaction's snapshot would be older than the lock. [Redshift: LOCK]
 -#}
-{% macro redshift__hold(relation) %}
+{% macro redshift__lock_for_writing(relation) %}
     {%- do mysql_to_redshift.create_lock(relation) -%}
     commit;
     begin;
