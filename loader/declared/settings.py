@@ -138,9 +138,7 @@ class RunSettings:
     """How `loader run` tries again, and where it reports."""
 
     step_seconds: Positive = _setting(
-        "LOADER_STEP_SECONDS",
-        "how long a step of `loader run` may take, attempts together",
-        "86400",
+        "LOADER_STEP_SECONDS", "how long a step of a run may take, attempts together", "86400"
     )
     retries: Whole = _setting("LOADER_RETRIES", "how often such a step is tried again", "2")
     retry_seconds: Whole = _setting("LOADER_RETRY_SECONDS", "how long it waits before that", "60")
@@ -164,9 +162,7 @@ class Settings:
         secret=True,
     )
     repair_percent: Positive = _setting(
-        "LOADER_REPAIR_PERCENT",
-        "share of a table, in percent, that is repaired without `--yes`",
-        "1",
+        "LOADER_REPAIR_PERCENT", "percent of a table that is repaired without `--yes`", "1"
     )
     zone: TimeZone = _setting("LOADER_TIMEZONE", "time zone whose days the windows are", "UTC")
     notify: Addresses = _setting(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from loader.declared.windows import DAY, Window, span
 from loader.errors import counted
+from loader.load.jobs import today_in
 from loader.verify.compare import compare
 from loader.warehouse.idle import connections_kept
 from loader.warehouse.ledger import COMPARE
@@ -58,14 +59,24 @@ def rows_failed_on(run: "Run") -> Iterator[tuple["Table", Window]]:
 
 @connections_kept()
 def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
-    """Say whether MySQL has other rows by now on days of rows that tests failed on.
+    """Say whether MySQL has other rows by now than those that tests failed on.
 
-    A row that was deleted there stays in the warehouse, and fails again tomorrow.
+    A row that was deleted there stays in the warehouse, and one that was mended does until the day
+    on which that was done lands; both fail again tomorrow.
     """
-    found = compare(table, run.route.settings, run.route.new_warehouse, window).counts
-    if found["extra"] or found["stale"]:
+    settings = run.route.settings
+    found = compare(table, settings, run.route.new_warehouse, window)
+    gone, stale = found.counts["extra"], found.counts["stale"]
+    if gone or stale:
         run.say(
             f"{table.name}: checks failed on rows of {window}, of which MySQL no longer has "
-            f"{counted(found['extra'])}, and {found['stale']:,} in another version. To land "
+            f"{counted(gone)}, and {stale:,} in another version. To land "
             f"that: loader verify --repair --select {table.name}; then loader run."
+        )
+    elif found.pending and found.repair:
+        days = f"{found.repair.landed_before} --end-date {today_in(settings) + DAY}"
+        run.say(
+            f"{table.name}: in MySQL {counted(found.pending)} changed after the days that are "
+            "landed. If those that checks failed on are among them, this lands them: "
+            f"loader load --select {table.name} --start-date {days}; then loader run."
         )

@@ -104,11 +104,6 @@ def _parts(report: Report) -> Iterator[str]:
         ],
         "Checks": [_node(node) for node in nodes(report, "failures")],
         "Warnings": [_node(node) for node in nodes(report, "warnings")],
-        "Verify": [
-            f"{table['table']}: {counted(table['missing'])} missing, {table['extra']:,} too many, "
-            f"{table['stale']:,} stale, on {len(table['days']):,} days"
-            for table in differing(report)
-        ],
         "Said on the way": report["said"],
         "Published" if report["ok"] else "What stays published": [
             f"{model}: since {_time(at)}" for model, at in report.get("published", {}).items()

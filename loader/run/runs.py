@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from loader.verify.finding import KINDS
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import RUNS
 
@@ -17,7 +18,7 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
     Raises:
         LandingError: the warehouse could not be reached, or refused.
     """
-    found = [table["missing"] + table["extra"] + table["stale"] for table in differing(report)]
+    found = [table[kind] for table in differing(report) for kind in KINDS]
     row = {
         "run_id": report["run_id"],
         "started_at": datetime.fromisoformat(report["started_at"]).replace(tzinfo=None),
@@ -52,8 +53,4 @@ def nodes(report: Report, kind: str) -> list[Report]:
 
 def differing(report: Report) -> list[Report]:
     """The tables of which verify found rows that differ."""
-    return [
-        table
-        for table in report.get("verify", [])
-        if table["missing"] or table["extra"] or table["stale"]
-    ]
+    return [each for each in report.get("verify", []) if any(each[kind] for kind in KINDS)]

@@ -140,7 +140,10 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     project.one_session(DAY)
     row = f"session_id {'a' * 32}, amount -5.00"
     gone = "checks failed on rows of 2026-07-01, of which MySQL no longer has 1 row"
-    for change in ("update session_transaction set amount = -5", "delete from session_transaction"):
+    mended = "session_transaction: in MySQL 1 row changed after the days that are landed."
+    bad = "update session_transaction set amount = -5"
+    later = f"{bad[:-2]}5, updated_at = '2026-07-02 12:00'"
+    for change in (bad, later, "delete from session_transaction"):
         project.mysql(change)
         only = ["--select", "session_transaction"] if change.startswith("delete") else []
         done = project.loader("run", "--run-date", DAY, *only)
@@ -148,6 +151,9 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
         assert re.match(rf".*: 1 row\n *{row}\n", shown)
         assert "Got 1 result" not in done.stdout
         assert (gone in done.stdout) is change.startswith("delete")
+        assert (mended in done.stdout) is (change == later)
+        for land in re.findall(r"loader load (.*); then loader run", done.stdout):
+            assert project.loader("plan", *land.split()).returncode == 0
     *_, report = sorted((project.folder / ".local" / "runs").glob("*.json"))
     messages = [node["message"] for node in json.loads(report.read_text())["dbt"]["failures"]]
     (query,) = [said.splitlines()[1] for said in messages if row in said]

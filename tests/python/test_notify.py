@@ -74,7 +74,6 @@ def test_a_failure_is_told_with_all_that_helps(webhook):
         "model.mysql_to_redshift.nps_summary: error",
         "    unique: 2",
         "test.mysql_to_redshift.enough_rows.3c4d: warn, 1 row",
-        "nps: 4 rows missing, 0 too many, 1,200 stale, on 2 days",
         "nps_summary: since 2026-11-20 03:10 UTC",
         "nps_summary: held back since 2026-11-21 03:09 UTC by unique (2 rows)",
         "loader status --target redshift",
