@@ -5,6 +5,7 @@ in any order and at once, builds, kills, cut connections, changed columns. A rea
 published tables all the while. At the end, a last load and build must make everything equal.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -410,11 +411,19 @@ class Pipelines(RuleBasedStateMachine):
 
     @command(window=windows, step=st.none() | st.integers(0, 200))
     def run_day(self, window: tuple[date, date], step: int | None) -> None:
-        """The daily job lands a window, builds it, compares; or dies and leaves a lease behind."""
+        """The daily job lands a window, builds it, compares; or dies and leaves a lease behind.
+
+        A row that was deleted in MySQL may be landed still when the one it belongs to is not.
+        """
         self.land_what_never_was()
         dates = ["--start-date", str(window[0]), "--end-date", str(window[1])]
         status = self.may_fail({"command": ["loader", "run", *dates], "die_before": step})[0]
-        assert status in (0, -9), "".join(self.forked.said)
+        said = "".join(self.forked.said)
+        found = set(re.findall(r"FAIL \d+ (relationships|\w+)", said))
+        assert status in (0, -9) or (self.hard_deleted and found == {"relationships"}), said
+        if status == 1:
+            self.count("daily jobs that found a row without the one it belongs to")
+            return
         if status:
             self.let_leases_expire()
             self.take_snapshots()  # of each history's two only one may have been
