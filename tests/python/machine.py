@@ -419,12 +419,13 @@ class Pipelines(RuleBasedStateMachine):
         dates = ["--start-date", str(window[0]), "--end-date", str(window[1])]
         status = self.may_fail({"command": ["loader", "run", *dates], "die_before": step})[0]
         said = "".join(self.forked.said)
-        if found := set(re.findall(r"FAIL \d+ (relationships_session_[a-z]+|\w+)", said)):
+        if found := set(re.findall(r" FAIL \d+ (relationships_session_[a-z]+|\w+)", said)):
             alone = "select 1 from analytics.{} where session_id not in ({}) limit 1"
             parents = "select session_id from analytics.user_session_channel"
             for test in found:
                 child = test.removeprefix("relationships_")
-                assert child in CORE and self.pipeline.query(alone.format(child, parents)), said
+                assert child in CORE, said
+                assert self.pipeline.query(alone.format(child, parents)), said
             self.count("daily jobs that found a row without the one it belongs to")
             return
         assert status in (0, -9), said
