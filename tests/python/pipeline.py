@@ -4,12 +4,13 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,6 +53,12 @@ class Pipeline:
     target_folder: Path
     endpoints: Endpoints
     standin: Standin | None = None
+
+    def copied(self, folder: Path) -> "Pipeline":
+        """The same databases, and a copy of the project whose files a test may change."""
+        copy_project(folder, self.database)
+        shutil.copytree(self.target_folder, folder / "dbt")
+        return replace(self, folder=folder, target_folder=folder / "dbt")
 
     @property
     def kind(self) -> str:

@@ -3,12 +3,10 @@
 import json
 import random
 import re
-import shutil
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from pipeline import ROOT, copy_project
+from pipeline import ROOT
 
 FIRST = date(2026, 7, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(31)]
@@ -152,12 +150,12 @@ def append(path, text):
     path.write_text(path.read_text() + text)
 
 
-def declare_keys(folder):
+def declare_keys(made):
     """Declare a plain copy of each of KEYS, with a snapshot."""
     raw, core, history = [], [], []
     for name, key in KEYS.items():
         listed = json.dumps([column.lower() for column in key])
-        loader = {"source": f"{folder.name}.{name}", "primary_key": key, "cursor": "updated_at"}
+        loader = {"source": f"{made.database}.{name}", "primary_key": key, "cursor": "updated_at"}
         raw.append(
             f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
             " data_tests: [key_of_newest_version]}\n"
@@ -169,27 +167,25 @@ def declare_keys(folder):
             "strategy: check, check_cols: [v], hard_deletes: invalidate}}\n"
         )
         given = listed if len(key) > 1 else f'"{key[0]}"'
-        (folder / "models/core" / f"{name}.sql").write_text(
+        (made.folder / "models/core" / f"{name}.sql").write_text(
             f"{{{{ newest_rows(source('raw_data', '{name}'), key={given}) }}}}"
         )
-    append(folder / "models/sources/_raw_data__sources.yml", "".join(raw))
-    (folder / "models/core/keys.yml").write_text("models:\n" + "".join(core))
-    (folder / "snapshots/keys.yml").write_text("snapshots:\n" + "".join(history))
+    append(made.folder / "models/sources/_raw_data__sources.yml", "".join(raw))
+    (made.folder / "models/core/keys.yml").write_text("models:\n" + "".join(core))
+    (made.folder / "snapshots/keys.yml").write_text("snapshots:\n" + "".join(history))
 
 
-def add_as_documented(folder):
+def add_as_documented(made):
     """Add the table of docs/adding-a-table.md; returns how many lines a plain copy has, and all."""
     page = (ROOT / "docs/adding-a-table.md").read_text().split("## More that")[0]
     blocks = re.findall(r"(?s)```(?:yaml|sql)\n(.*?)```", page)
     declared, _, view, core, view_yaml, core_yaml = blocks
-    append(
-        folder / "models/sources/_raw_data__sources.yml",
-        declared.replace("prod.", f"{folder.name}."),
-    )
-    (folder / "models/staging/stg_prod__invoice.sql").write_text(view)
-    (folder / "models/core/invoice.sql").write_text(core)
-    append(folder / "models/staging/_prod__models.yml", view_yaml)
-    append(folder / "models/core/_core__models.yml", core_yaml)
+    declared = declared.replace("prod.", f"{made.database}.")
+    append(made.folder / "models/sources/_raw_data__sources.yml", declared)
+    (made.folder / "models/staging/stg_prod__invoice.sql").write_text(view)
+    (made.folder / "models/core/invoice.sql").write_text(core)
+    append(made.folder / "models/staging/_prod__models.yml", view_yaml)
+    append(made.folder / "models/core/_core__models.yml", core_yaml)
     lines = [len(block.splitlines()) for block in blocks]
     return lines[0] + lines[1], sum(lines) - lines[1]
 
@@ -197,15 +193,11 @@ def add_as_documented(folder):
 @pytest.mark.deep(because="the whole project is built six times")
 def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
     """206 of 1,093 tables that were met have such a key."""
-    folder = tmp_path / project.database
-    folder.mkdir()
-    copy_project(folder, project.database)
-    plain, whole = add_as_documented(folder)
+    made = project.copied(tmp_path)
+    plain, whole = add_as_documented(made)
     assert plain <= 6
     assert whole <= 35
-    declare_keys(folder)
-    shutil.copytree(project.target_folder, tmp_path / "dbt")
-    made = replace(project, folder=folder, target_folder=tmp_path / "dbt")
+    declare_keys(made)
 
     def converges(*options, versions):
         made.build("build", "--select", *(f"+{name}+" for name in KEYS), *options)
@@ -256,19 +248,19 @@ def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
 COMPARED = {"one": ["id"], "two": ["a", "b"]}
 
 
-def declare_compared(folder):
+def declare_compared(made):
     """Declare a table of `mode: compare` for each of COMPARED."""
     raw = ""
     for name, key in COMPARED.items():
-        loader = {"source": f"{folder.name}.{name}", "primary_key": key, "mode": "compare"}
+        loader = {"source": f"{made.database}.{name}", "primary_key": key, "mode": "compare"}
         raw += (
             f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
             " data_tests: [key_of_newest_version, row_count_matches_ledger]}\n"
         )
-        (folder / "models/core" / f"{name}.sql").write_text(
+        (made.folder / "models/core" / f"{name}.sql").write_text(
             f"{{{{ newest_rows(source('raw_data', '{name}'), key={key}) }}}}"
         )
-    append(folder / "models/sources/_raw_data__sources.yml", raw)
+    append(made.folder / "models/sources/_raw_data__sources.yml", raw)
 
 
 @pytest.mark.parametrize(
@@ -276,12 +268,8 @@ def declare_compared(folder):
 )
 def test_a_table_that_is_compared_converges_whatever_came_before(project, tmp_path, seed, builds):
     """Whole copies, comparisons, repairs and failures, with builds between them or not."""
-    folder = tmp_path / project.database
-    folder.mkdir()
-    copy_project(folder, project.database)
-    declare_compared(folder)
-    shutil.copytree(project.target_folder, tmp_path / "dbt")
-    made = replace(project, folder=folder, target_folder=tmp_path / "dbt")
+    made = project.copied(tmp_path)
+    declare_compared(made)
     dice, names = random.Random(seed), list(COMPARED)
     for name, key in COMPARED.items():
         columns = ", ".join(f"{column} int not null" for column in key)
@@ -294,9 +282,8 @@ def test_a_table_that_is_compared_converges_whatever_came_before(project, tmp_pa
         for name, key in COMPARED.items():
             ids = dice.sample(range(40), 8)
             rows = (", ".join([str(n)] * len(key)) + f", {dice.random()}" for n in ids)
-            gone = (
-                "" if dice.random() < 0.15 else f" where {key[0]} in (1, 2, {dice.randrange(40)})"
-            )
+            some = f" where {key[0]} in (1, 2, {dice.randrange(40)})"
+            gone = some if dice.random() > 0.15 else ""
             made.mysql(
                 f"replace into {name} values {', '.join(f'({row})' for row in rows)}",
                 f"delete from {name}{gone}",

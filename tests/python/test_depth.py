@@ -152,8 +152,6 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
         assert "Got 1 result" not in done.stdout
         assert (gone in done.stdout) is change.startswith("delete")
         assert (mended in done.stdout) is (change == later)
-        for land in re.findall(r"loader load (.*); then loader run", done.stdout):
-            assert project.loader("plan", *land.split()).returncode == 0
     *_, report = sorted((project.folder / ".local" / "runs").glob("*.json"))
     messages = [node["message"] for node in json.loads(report.read_text())["dbt"]["failures"]]
     (query,) = [said.splitlines()[1] for said in messages if row in said]

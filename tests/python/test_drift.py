@@ -2,12 +2,11 @@
 
 import json
 import re
-import shutil
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
-from pipeline import ROOT, copy_project, write_sources
+from pipeline import ROOT, write_sources
 
 from loader.load import plan as loading
 from loader.source.declaration import check_declaration
@@ -358,10 +357,7 @@ def test_what_an_older_loader_has_landed_is_landed_on(new_pipeline):
 @pytest.fixture
 def changing(project, tmp_path):
     """The project in a folder of its own, whose models a test may change; landed and built."""
-    folder = copy_project(tmp_path, project.database)
-    if (project.target_folder / "target").exists():
-        shutil.copytree(project.target_folder, tmp_path / "dbt")
-    made = replace(project, folder=folder)
+    made = project.copied(tmp_path)
     made.mysql(
         "insert into nps (id, user_id, score, created_at, updated_at) values "
         f"(1, 1, 9, '{DAY_1}', '{DAY_1}'), (2, 2, 8, '{DAY_1}', '{DAY_1}')",

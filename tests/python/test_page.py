@@ -30,7 +30,6 @@ PRINTED = """<script>
     document.body.dataset.beyond = [...document.querySelectorAll(".main-svg, table")]
         .filter(each => right(each) > right(each.closest("section"))).length
 </script>"""
-"""Of a page that is narrower than the window its charts were drawn for."""
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@
 import re
 import shlex
 from contextlib import closing
-from dataclasses import replace
 from random import Random
 
 import pytest
-from pipeline import ROOT, Pipeline, copy_project
+from pipeline import ROOT, Pipeline
 
 from loader.cli.session import open_session
 from loader.run.published import held_back
@@ -250,13 +249,13 @@ COLUMN = {"d": "drop column number", "f": "add column part double precision defa
 @pytest.fixture
 def anything(project, tmp_path):
     """A project with a summary of whatever rows are in public.given."""
-    folder = copy_project(tmp_path, "prod")
-    (folder / "models" / "marts" / "anything.sql").write_text("select * from public.given")
+    copied = project.copied(tmp_path)
+    (copied.folder / "models" / "marts" / "anything.sql").write_text("select * from public.given")
     project.query(
         "drop table if exists public.given; create table public.given (note varchar(30), "
         "amount numeric(12, 2), rate numeric, at timestamp, yes boolean, number serial)"
     )
-    return replace(project, folder=folder)
+    return copied
 
 
 def publish_given(pipeline, *changes):
@@ -315,12 +314,12 @@ def test_an_earlier_version_costs_what_differs_whatever_size_the_summary_has(any
 
 @pytest.mark.only("postgres", because="the names are dbt's")
 def test_every_version_of_a_model_is_listed(project, tmp_path):
-    folder = copy_project(tmp_path, "prod")
-    marts = folder / "models" / "marts"
+    copied = project.copied(tmp_path)
+    marts = copied.folder / "models" / "marts"
     for version in (1, 2):
         marts.joinpath(f"score_v{version}.sql").write_text("select * from {{ ref('nps') }}")
     marts.joinpath("score.yml").write_text("models: [{name: score, versions: [{v: 1}, {v: 2}]}]")
-    said = replace(project, folder=folder).build("run-operation", "list_published")
+    said = copied.build("run-operation", "list_published")
     assert re.findall(r"(score\S*): no publication", said) == ["score.v1", "score.v2"]
 
 
