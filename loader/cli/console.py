@@ -162,7 +162,7 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
     _show_table(headings, rows)
     for error in dict.fromkeys(each.error for each in statuses if each.error):
         failed = ", ".join(each.table for each in statuses if each.error == error)
-        OUT.print("", _styled((failed, "red"), f": {error}"), sep="\n")
+        OUT.print("", _styled((failed, "red"), f": {error.removeprefix(f'{failed}: ')}"), sep="\n")
     for status in statuses:
         for gap in status.gaps[:_SHOWN]:
             land = f"loader run --start-date {gap.start} --end-date {gap.end}"
@@ -261,7 +261,7 @@ def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _failed(name: str, error: LoaderError, said: set[str]) -> None:
     # At once, because several tables may fail at the same time.
-    fact, *remedy = _once(error.fact, error.remedy, said)
+    fact, *remedy = _once(error.fact.removeprefix(f"{name.strip()}: "), error.remedy, said)
     ERR.print(_styled((f"{name}  failed", "red"), f": {fact}"), *remedy, sep="\n\n")
 
 

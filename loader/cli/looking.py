@@ -39,13 +39,14 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
     session = open_session(target)
     from loader.declared.tables import select_tables
     from loader.load.status import table_status
-    from loader.run.published import held_back, last_run, published, utc
+    from loader.run.published import held_back, last_run, publications, utc
 
     tables = select_tables(session.tables, names)
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, session.settings, warehouse) for table in tables]
-        run, since, held = last_run(warehouse), published(warehouse), held_back(warehouse)
+        run, held = last_run(warehouse), held_back(warehouse)
+        since = {name: at for name, (at, _) in publications(warehouse).items()}
         if as_json:
             found = {"tables": [each.as_json() for each in statuses], "last_run": run}
             found |= {"published": since, "held_back": held}

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from loader.warehouse import Warehouse
 
 
-# What the target `local` has of its own.
-_PLACES = ("LOADER_MYSQL_HOST", "LOADER_MYSQL_URL", "LOADER_S3_BUCKET")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """What every command starts from: the target, its settings and the declared tables."""
@@ -53,8 +49,9 @@ def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
     profile = load_profile(project_dir, name, env)
     settings = load_settings(env, name)
     schema, tables = read_tables(project_dir, may_be_empty=may_be_empty)
-    given = [each for each in _PLACES if os.environ.get(each, env.get(each)) != env.get(each)]
-    if given:
+    own = ("LOADER_MYSQL_", "LOADER_S3_BUCKET")  # what the target `local` has of its own
+    named = (name for name in os.environ if name.startswith(own))
+    if given := sorted(name for name in named if os.environ[name] != env.get(name)):
         click.echo(f"target {name} ignores {', '.join(given)}; DBT_TARGET names another.", err=True)
     os.environ.clear()  # boto3 reads its settings there
     os.environ.update(env)

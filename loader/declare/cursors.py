@@ -53,7 +53,9 @@ def choose_cursor(
                 with_cursor = replace(table, cursor=cursor)
                 mysql.check_cursor(source, with_cursor, plan(with_cursor))
             except SourceError as error:
-                remarks.append(f"{cursor} is no cursor: {error.fact.rstrip('.')}")
+                remarks.append(
+                    f"{cursor} is no cursor: {error.fact.partition('. ')[0].rstrip('.')}"
+                )
             else:
                 return cursor, [*_by_name(columns), *counted, *filter(None, [cost])]
     return None, remarks

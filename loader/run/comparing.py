@@ -44,7 +44,8 @@ def _compare_landed(run: "Run", table: "Table") -> None:
             raise error
         run.say(f"verify of {table.name}: {error.fact.removeprefix(f'{table.name}: ')}")
     elif finding.differing:
-        run.say(finding.in_words)
+        found = ", ".join(f"{rows:,} {kind}" for kind, rows in finding.counts.items())
+        run.say(f"{table.name}: {found}. Look: loader verify --select {table.name}")
 
 
 def rows_failed_on(run: "Run") -> Iterator[tuple["Table", Window]]:
@@ -79,4 +80,9 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
             f"{table.name}: in MySQL {counted(found.pending)} changed after the days that are "
             "landed. If those that checks failed on are among them, this lands them: "
             f"loader load --select {table.name} --start-date {days}; then loader run."
+        )
+    elif not found.error:
+        run.say(
+            f"{table.name}: MySQL has the rows of {window} as they are here. Mend in MySQL what "
+            "checks failed on, or change the rule; then loader run."
         )

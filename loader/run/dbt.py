@@ -119,7 +119,7 @@ class Dbt:
         watcher.say(f"$ dbt {shlex.join(command)}")
         if not left:  # dbt retry reads what the attempt before has written
             (self.folder / "run_results.json").unlink(missing_ok=True)
-        follow = None if verbose or self._log else partial(_follow, watcher)
+        follow = None if verbose or self._log else partial(_follow, watcher, self._stop)
         status, said = self._run(command, follow)
         if status not in (0, 1):
             why = said.strip() or f"its process ended with status {status}"
@@ -233,8 +233,8 @@ class Dbt:
             process.wait()
 
 
-def _follow(watcher: Watcher, lines: Iterable[bytes]) -> None:
-    """Tell of each node that is through, and what dbt warns of or could not do."""
+def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
+    """Tell of each node that is through, and what dbt warns of or could not do, until a stop."""
     done = 0
     watcher.rows("build", done, 1)  # dbt takes a while to say how many there are
     for line in lines:
@@ -245,6 +245,7 @@ def _follow(watcher: Watcher, lines: Iterable[bytes]) -> None:
             continue
         info, data = event["info"], event["data"]
         is_said = info["level"] in ("warn", "error") and info["name"] != _SAYS_NOTHING
+        is_said = is_said and not stop.because  # dbt tells at length that it was interrupted
         if (is_said and not _SAID_BY_A_MACRO.match(info["msg"])) or info[
             "name"
         ] == _LOGGED_BY_A_MACRO:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import accumulate
 from math import inf
-from typing import Any
 
 from loader.errors import counted
 from loader.run.receivers import send
@@ -48,14 +47,16 @@ def notify(
     return [f"{who} was not notified of the run: {why}." for who, why in answers.items() if why]
 
 
-def failing(report: Report, previous: Report | None) -> dict[str, Any] | None:
+def failing(report: Report, previous: Report | None) -> Report | None:
     """Count the `runs` that have failed in a row, this one included, and `since` when; else None.
 
-    It stands in the report as `failing`, so that the next run can go on counting.
+    It stands in the report as `failing`, so that the next run can go on counting. One of some
+    tables alone that succeeds leaves it as it was: the others may fail still.
     """
+    before = _failing_before(previous)
     if report["ok"]:
-        return None
-    before = _failing_before(previous) or {"runs": 0, "since": report["started_at"]}
+        return before if report.get("select") else None
+    before = before or {"runs": 0, "since": report["started_at"]}
     return {"runs": before["runs"] + 1, "since": before["since"]}
 
 
@@ -70,12 +71,13 @@ def subject_of(report: Report, previous: Report | None) -> str:
     if dates.get("start_date"):
         days = f" from {dates['start_date']} to {dates['end_date']}"
     run = f"mysql_to_redshift: the run{days} on {report['target']}"
-    if now := failing(report, previous):
+    now, before = failing(report, previous), _failing_before(previous)
+    if now and not report["ok"]:
         at = "".join(f" at {step['name']}" for step in failed_steps(report))
         times = f", {now['runs']} runs in a row since {_time(now['since'])}"
         ended = _ENDED.get(report["outcome"], "failed")
         return f"{run} {ended}{at}{times if now['runs'] > 1 else ''}"
-    if before := _failing_before(previous):
+    if before and not now:
         runs = "a failed run" if before["runs"] == 1 else f"{before['runs']} failed runs"
         return f"{run} succeeded again, after {runs} since {_time(before['since'])}"
     new = _findings(report) - _findings(previous or {})

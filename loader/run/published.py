@@ -12,13 +12,8 @@ from loader.warehouse.session import quote, sqlstate
 NOT_THERE = {"42P01", "3F000"}  # table, schema
 
 
-def published(warehouse: Warehouse) -> dict[str, datetime]:
-    """Read since when each summary is published as it is, in UTC; none, where nothing ever was."""
-    return {name: at for name, (at, _) in publications(warehouse).items()}
-
-
 def publications(warehouse: Warehouse) -> dict[str, tuple[datetime, str]]:
-    """Read when each summary was published last, in UTC, and by which invocation of dbt."""
+    """Read since when each summary is published as it is, in UTC, and by which dbt invocation."""
     columns = "model_name, published_at, invocation_id"
     rows = _rows(warehouse, columns, "_publications", "order by 2")
     return {name: (at, by) for name, at, by in rows}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import ConfigError, LandingError, LoaderError
 from loader.load.job import now
 from loader.run.notify import failing, notify
-from loader.run.published import held_back, published, utc
+from loader.run.published import held_back, publications, utc
 from loader.run.runs import record_run
 
 if TYPE_CHECKING:
@@ -82,16 +82,16 @@ def close(run: "Run", folder: Path) -> tuple[Report, Path]:
     if run.outcome != "refused":
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
             known = run.dbt.summaries()
-            report["published"] = {
-                name: utc(at) for name, at in sorted(published(warehouse).items()) if name in known
-            }
+            since = sorted(publications(warehouse).items())
+            report["published"] = {name: utc(at) for name, (at, _) in since if name in known}
             held = held_back(warehouse)
             report["held_back"] = {name: why for name, why in held.items() if name in known}
     previous = before(folder, report)
     report["failing"] = failing(report, previous)
     try:
-        with closing(run.route.new_warehouse()) as warehouse:
-            record_run(warehouse, report)
+        if run.outcome != "refused":  # it did nothing, and what the other did is the last
+            with closing(run.route.new_warehouse()) as warehouse:
+                record_run(warehouse, report)
     except LoaderError as error:
         run.say(f"The warehouse has no record of this run: {error.fact}")
     for sentence in notify(report, previous, run.route.settings.notify, run.stop.left / 3):

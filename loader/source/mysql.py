@@ -19,7 +19,7 @@ from loader import lines
 from loader.declared.secrets import token
 from loader.declared.settings import MySQLSettings
 from loader.declared.tables import Table
-from loader.errors import SourceError, did_you_mean
+from loader.errors import SourceError, counted, did_you_mean
 from loader.source import tls, wire
 from loader.source.days import converted
 from loader.source.read_plan import Description, ReadPlan
@@ -244,10 +244,10 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
         )
     if days and (missed := int(_scalar(connection, read.count_without_cursor))):
         raise SourceError(
-            f"{missed:,} rows of {table.place} have no day in the cursor column "
-            f"{table.cursor} ({days.undated_values}), so every window would miss them.",
-            f"Fill {table.cursor} in MySQL and make it NOT NULL, or remove `cursor` from the "
-            "declaration to copy the table whole.",
+            f"The cursor {table.cursor} of {table.place} holds no day ({days.undated_values}) in "
+            f"{counted(missed)}, which every window would miss. No row was read.",
+            f"See them: {read.select('*', days.undated)}. Fill the cursor and make it NOT NULL, or "
+            "remove `cursor` from the declaration to copy the table whole.",
         )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SERVER_ERROR = 500
 _NAMED = 1000  # files
+_KEY = re.compile(r"(?<=[^/:])/[^/\"][^\"\s]*(?=\")")  # at the end of a URL
 _NO_BUCKET = "Create the bucket, or correct LOADER_S3_BUCKET."
 _DENIED = "Give this identity s3:PutObject, s3:GetObject and s3:DeleteObject on the prefix."
 _REMEDIES = {
@@ -138,16 +139,15 @@ def explained(bucket: str) -> Iterator[None]:
     try:
         yield
     except (exceptions.ClientError, exceptions.BotoCoreError, OSError) as error:
-        is_away = isinstance(
-            error, exceptions.ConnectionError | exceptions.HTTPClientError | OSError
-        )
+        away = exceptions.ConnectionError | exceptions.HTTPClientError | OSError
+        is_away = isinstance(error, away)
         code = ""
         if isinstance(error, exceptions.ClientError):
             code = error.response["Error"]["Code"]
             answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             is_away = answered >= _SERVER_ERROR or code == "SlowDown"
         raise StageError(
-            f"S3 bucket {bucket}: {str(error).rstrip('.')}.",
+            f"S3 bucket {bucket}: {_KEY.sub('', str(error)).rstrip('.')}.",
             _REMEDIES.get(code, "Check the AWS settings and that S3 is reachable; then run again."),
             transient=is_away,
         ) from None

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from loader.declared.tables import Table
-from loader.errors import LoaderError, counted
+from loader.errors import LoaderError
 from loader.load.repair import Repair
 
 MISSING, EXTRA, STALE = KINDS = ("missing", "extra", "stale")
@@ -59,15 +59,6 @@ class Finding:
     def counts(self) -> dict[str, int]:
         """The rows that differ, by kind."""
         return {kind: sum(getattr(day, kind) for day in self.days) for kind in KINDS}
-
-    @property
-    def in_words(self) -> str:
-        """How many rows differ, by kind, and the command that shows them."""
-        missing = counted(self.counts["missing"])
-        words = "missing, {extra:,} too many, {stale:,} stale".format(**self.counts)
-        return (
-            f"{self.table.name}: {missing} {words}. Look: loader verify --select {self.table.name}"
-        )
 
     @property
     def differing(self) -> int:

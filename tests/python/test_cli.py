@@ -275,10 +275,10 @@ def test_a_name_that_is_nearly_one_is_guessed_and_what_is_wrong_for_all_is_said_
     (pipeline.folder / ".local").mkdir()
     (pipeline.folder / SAMPLE).parent.mkdir()
     (pipeline.folder / SAMPLE).touch()
-    own = "LOADER_MYSQL_HOST=127.0.0.1\nLOADER_MYSQL_URL=\n"
+    own = "LOADER_MYSQL_HOST=127.0.0.1\nLOADER_MYSQL_URL=\nLOADER_MYSQL_PASSWORD=own\n"
     (pipeline.folder / ".local" / "local.env").write_text(own)
     given = {"DBT_TARGET": "local", "LOADER_MYSQL_HOST": "db.x", "LOADER_MYSQL_URL": "mysql://u@h"}
-    said = "target local ignores LOADER_MYSQL_HOST, LOADER_MYSQL_URL;"
+    said = "target local ignores LOADER_MYSQL_HOST, LOADER_MYSQL_PASSWORD, LOADER_MYSQL_URL;"
     assert said in pipeline.loader("status", "--select", "no", **given).stderr
 
 

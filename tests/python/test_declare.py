@@ -81,8 +81,8 @@ HOW = {
         "changed is no cursor: changed holds no time yet",
     ],
     "unset: unset, key id, copied whole": [
-        "modified is no cursor: 1 rows of {0}.unset have no day in the cursor column modified "
-        "(NULL or a zero date), so every window would miss them"
+        "modified is no cursor: The cursor modified of {0}.unset holds no day (NULL or a zero "
+        "date) in 1 row, which every window would miss"
     ],
     "customer: customer, key id, copied whole": [
         "left out, because they look like secrets: password_hash",

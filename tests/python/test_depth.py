@@ -152,6 +152,7 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
         assert "Got 1 result" not in done.stdout
         assert (gone in done.stdout) is change.startswith("delete")
         assert (mended in done.stdout) is (change == later)
+        assert ("MySQL has the rows of 2026-07-01 as they are" in done.stdout) is (change == bad)
     *_, report = sorted((project.folder / ".local" / "runs").glob("*.json"))
     messages = [node["message"] for node in json.loads(report.read_text())["dbt"]["failures"]]
     (query,) = [said.splitlines()[1] for said in messages if row in said]

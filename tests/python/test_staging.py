@@ -6,8 +6,10 @@ import resource
 
 import psutil
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from loader.cli.session import open_session
+from loader.errors import StageError
 from loader.load import window
 from loader.local.s3 import BUCKET
 from loader.source import wire
@@ -150,6 +152,13 @@ def test_memory_does_not_grow_with_the_table(pipeline):
         peaks.append(usage.ru_maxrss)
     assert peaks[1] < peaks[0] + 30_000  # kB
     assert pipeline.value("select count(*) from raw_data.t") == 5 * ROWS
+
+
+def test_s3_that_is_away_is_the_same_for_every_table():
+    url = "https://s3.x:9"
+    with pytest.raises(StageError) as caught, s3.explained("b"):
+        raise EndpointConnectionError(endpoint_url=f"{url}/b/nps/1-a/part-0000.zst?uploads")
+    assert caught.value.fact.endswith(f': "{url}".')
 
 
 @pytest.mark.only("postgres", because="it ends before COPY")
