@@ -244,14 +244,14 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
             watcher.say(line.decode(errors="replace").rstrip())
             continue
         info, data = event["info"], event["data"]
-        is_said = info["level"] in ("warn", "error") and info["name"] != _SAYS_NOTHING
-        is_said = is_said and not stop.because  # dbt tells at length that it was interrupted
-        if (is_said and not _SAID_BY_A_MACRO.match(info["msg"])) or info[
-            "name"
-        ] == _LOGGED_BY_A_MACRO:
-            for said in info["msg"].splitlines():
+        name, message = info["name"], info["msg"]
+        is_said = info["level"] in ("warn", "error") and name != _SAYS_NOTHING
+        # After a stop dbt tells at length that it was interrupted.
+        is_said = is_said and not (stop.because or _SAID_BY_A_MACRO.match(message))
+        if is_said or name == _LOGGED_BY_A_MACRO:
+            for said in message.splitlines():
                 watcher.say(said)
-        if data.get("total") and info["name"] not in _BEGINNINGS:
+        if data.get("total") and name not in _BEGINNINGS:
             done += 1
             watcher.rows("build", done, data["total"])
 
