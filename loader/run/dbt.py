@@ -246,7 +246,6 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
         info, data = event["info"], event["data"]
         name, message = info["name"], info["msg"]
         is_said = info["level"] in ("warn", "error") and name != _SAYS_NOTHING
-        # After a stop dbt tells at length that it was interrupted.
         is_said = is_said and not (stop.because or _SAID_BY_A_MACRO.match(message))
         if is_said or name == _LOGGED_BY_A_MACRO:
             for said in message.splitlines():
