@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from loader.local.services import Endpoints
 from loader.source.read_plan import RUN_DATE
 from loader.source.types import REDSHIFT, Column, raw_column
 from loader.warehouse import Landing, open_warehouse
-from loader.warehouse.ledger import Load
+from loader.warehouse.ledger import REPAIR, Load
 from standin import strict
 from standin.relay import Standin
 
@@ -47,7 +48,7 @@ def main() -> int:
 
 
 def _check_all(scratch: Path) -> int:
-    warehouse_statements = list(_loader_statements())
+    warehouse_statements = list(loader_statements())
     operations = (["run-operation", name] for name in ("prune_raw_data", "list_published"))
     for command in (["compile"], *operations):
         result = dbtRunner().invoke(["--quiet", "--no-use-colors", *command])
@@ -83,17 +84,18 @@ def _standin(endpoints: Endpoints) -> Iterator[Standin]:
     administer(endpoints, drop)
 
 
-def _loader_statements() -> Iterator[str]:
-    """Write what the loader sends for every declared table; also makes the tables, empty."""
+def loader_statements() -> Iterator[str]:
+    """Write what loads of every declared table may send; also makes the tables, empty."""
     env = environment(ROOT, "redshift")
     schema, tables = read_tables(ROOT, may_be_empty=True)
     profile = load_profile(ROOT, "redshift", env)
     warehouse = open_warehouse(profile, schema, load_settings(env, "redshift"))
     warehouse.prepare()
-    load = Load(
-        load_id="x", table_name="x", mode="run_date", window_start=date(2026, 7, 1),
-        window_end=date(2026, 7, 2), started_at=datetime(2026, 7, 2), manifest="s3://b/m.json",
+    whole = Load(
+        load_id="x", table_name="x", mode="full_refresh", window_start=None, window_end=None,
+        started_at=datetime(2026, 7, 2), manifest="s3://b/m.json",
     )  # fmt: skip
+    days = replace(whole, window_start=date(2026, 7, 1), window_end=date(2026, 7, 2))
     for table in tables.values():
         names = {*table.identifying, *filter(None, (table.deleted,))}
         columns = [
@@ -101,14 +103,17 @@ def _loader_statements() -> Iterator[str]:
             for name in sorted(names)
         ]
         line = warehouse.line([*names, RUN_DATE])
-        form = warehouse.form(columns, load.load_id)
-        landing = Landing(table=table, load=load, line=line, form=form)
+        form = warehouse.form(columns, whole.load_id)
+        of_keys = [replace(whole, mode=REPAIR)] if table.primary_key else []
+        loads = [whole, *of_keys, *([days] if table.cursor else [])]
         statements = warehouse.create_statements(table, columns)
         with warehouse.transaction():
             for statement in statements:
                 warehouse.execute(statement)
         yield from statements
-        yield from warehouse.landing_statements(landing)
+        for load in loads:
+            landing = Landing(table=table, load=load, line=line, form=form)
+            yield from warehouse.landing_statements(landing)
     warehouse.close()
 
 
