@@ -28,7 +28,7 @@ _PATTERNS = ("", "/", ".", "x", "\\", "-", "+", "|")  # who cannot tell colours 
 
 
 def nps_by_month(nps: pd.DataFrame) -> Figure:
-    """The score with its interval; a month with few answers is a hollow point."""
+    """The score with its interval, cut at what a score can be; few answers are a hollow point."""
     known, months = nps.dropna(subset="nps"), nps["answered_month"]
     low, high = known["nps"] - known["nps_margin"], known["nps"] + known["nps_margin"]
     edge = {"x": known["answered_month"], "mode": "lines", "line_width": 0, "hoverinfo": "skip"}
@@ -49,9 +49,9 @@ def nps_by_month(nps: pd.DataFrame) -> Figure:
     )
     figure = Figure(
         [
-            Scatter(y=low.astype(float), **edge),
+            Scatter(y=low.astype(float).clip(lower=-100), **edge),
             Scatter(
-                y=high.astype(float),
+                y=high.astype(float).clip(upper=100),
                 fill="tonexty",
                 fillcolor="var(--accent/40)",
                 **edge,

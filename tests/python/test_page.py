@@ -225,6 +225,7 @@ def test_names_from_the_data_are_text_everywhere():
         ([("30.00", "2.00"), ("28.00", "2.00")], "-2.0 on the month before, no more than chance"),
         ([("30.00", "2.00")], "30.0 ± 2.0 in July 2026, from 50 answers."),
         ([("30.00", "2.00"), (None, None)], "30.0 ± 2.0 in July 2026"),
+        ([("-90.00", "20.00"), ("95.00", "9.00")], "95.0 ± 9.0 in August 2026"),  # few answers
     ],
 )
 def test_a_change_of_the_score_is_told_apart_from_chance(scores, said):
@@ -238,6 +239,7 @@ def test_a_change_of_the_score_is_told_apart_from_chance(scores, said):
     traces = figures(text)["nps-0"]["data"]
     assert len(traces[0]["x"]) == len([score for score, _ in scores if score])
     assert len(traces[2]["x"]) == len(scores)
+    assert all(-100 <= edge <= 100 for band in traces[:2] for edge in band["y"])
 
 
 def test_the_state_of_each_table_is_in_words():
