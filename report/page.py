@@ -98,11 +98,11 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
 
 def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
     """The questions in the order in which they are asked, of the summaries that have rows."""
-    over = is_over(summaries, at)
     nps, users, flows = summaries["nps"], summaries["users"], summaries["flows"]
     revenue, hours = summaries["revenue"], summaries["hours"]
     colours = charts.channel_colours(revenue, flows)
     if len(nps):
+        over = is_over(summaries, "nps", at)
         yield Section(
             name="nps",
             question="How do users feel about us?",
@@ -114,6 +114,7 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
             numbers=nps,
         )
     if len(users):
+        over = is_over(summaries, "users", at)
         newest = whole(users, over).iloc[-1]
         yield Section(
             name="users",
@@ -137,6 +138,7 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
             lasts=[name for name in colours if name in set(flows["last_channel"])],
         )
     if len(revenue):
+        over = is_over(summaries, "revenue", at)
         newest = _newest_month(whole(revenue, over))
         best = _largest(newest, "net_amount", "channel_name")
         yield Section(
@@ -162,16 +164,18 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
         )
 
 
-def is_over(summaries: Summaries, at: datetime) -> charts.Over:
+def is_over(summaries: Summaries, name: str, at: datetime) -> charts.Over:
     """Make what tells of a month, by its first day, whether all its days may have rows.
 
-    They have come as far as any table's newest row, and no further than every table with days has
-    been landed.
+    They have come as far as each table with days that the numbers of that name are read from: to
+    its newest row, and no further than it has been landed.
     """
-    newest = {name: day for name, day in summaries["newest"].itertuples(index=False) if day}
+    reads = summaries[name].attrs["reads"]
+    rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
+    newest = {table: day for table, day in rows.items() if table in reads}
     ends = summaries["health"].set_index("table_name")["landed_before"].dropna()
-    landed = [end - DAY for name, end in ends.items() if name in newest]
-    through = min([max(newest.values(), default=at.date() - DAY), *landed])
+    landed = [end - DAY for table, end in ends.items() if table in newest]
+    through = min([*newest.values(), *landed], default=at.date() - DAY)
     return lambda month: (month.replace(day=1) + timedelta(days=32)).replace(day=1) - DAY <= through
 
 
@@ -183,8 +187,8 @@ def whole(numbers: pd.DataFrame, over: charts.Over) -> pd.DataFrame:
 
 def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
     """The last whole month at a glance, with its change, and apart from it the running one."""
-    over = is_over(summaries, at)
-    months = whole(summaries["nps"].dropna(subset="nps"), over).tail(2)
+    scored = summaries["nps"].dropna(subset="nps")
+    months = whole(scored, is_over(summaries, "nps", at)).tail(2)
     for month in months.tail(1).itertuples():
         score = f"{month.nps:.1f} ± {month.nps_margin:.1f}"
         change = "".join(
@@ -192,9 +196,9 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         )
         yield "Net Promoter Score", score, f"{month.answered_month:%B %Y}{change}"
     users = summaries["users"][["session_month", "active_users"]]
-    yield from _months("Active users", users, over, "{:,}")
+    yield from _months("Active users", users, is_over(summaries, "users", at), "{:,}")
     revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
-    yield from _months("Net revenue", revenue, over, "${:,.0f}")
+    yield from _months("Net revenue", revenue, is_over(summaries, "revenue", at), "${:,.0f}")
     if days := [day for day in summaries["newest"]["newest_row"] if day]:
         ago = (at.date() - max(days)).days
         when = f"{ago:,} day{'' if ago == 1 else 's'} ago"

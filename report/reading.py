@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
 
 from loader.declared.tables import Table
 from loader.errors import LandingError, ReportError
@@ -67,14 +68,16 @@ def read_summaries(
         tables: those that are declared, of which the newest row is looked up.
 
     Returns:
-        The rows by name, with every value as the driver gives it, and the table that they are of
-        as the attribute `table`; of a mart that the project does not have, none and "".
+        The rows by name, with every value as the driver gives it. As attributes `table`, which they
+        are of, and `reads`, the declared tables behind it; of a mart that the project does not
+        have, none and "".
 
     Raises:
         ReportError: the project cannot be read, has no mart of these, or one is not built yet.
         LandingError: the warehouse could not be reached, or refused.
     """
-    schemas = _schemas(target)
+    manifest = _manifest(target)
+    schemas = _schemas(manifest)
     loads = warehouse.loads()
     newest = [(name, newest_row(warehouse, each, loads)) for name, each in tables.items()]
     found = {
@@ -93,12 +96,13 @@ def read_summaries(
                 except LandingError as error:
                     raise _explained(error, place) from error
             found[name] = pd.DataFrame(rows, columns=names, dtype=object)
-            found[name].attrs["table"] = place
+            reads = sorted(tables.keys() & _sources(manifest, table))
+            found[name].attrs |= {"table": place, "reads": reads}
     return found
 
 
-def _schemas(target: str | None) -> dict[str, str]:
-    """Where dbt's manifest has each mart of that target."""
+def _manifest(target: str | None) -> Manifest:
+    """What dbt knows of the project for that target."""
     options = ["--target", target] if target else []
     parsed = dbtRunner().invoke(["--quiet", "parse", *options])
     if not parsed.success:
@@ -106,7 +110,13 @@ def _schemas(target: str | None) -> dict[str, str]:
             f"dbt cannot read the project: {one_line(parsed.exception)}; no page was written.",
             "`dbt parse` shows it.",
         )
-    nodes = parsed.result.nodes.values()
+    manifest: Manifest = parsed.result
+    return manifest
+
+
+def _schemas(manifest: Manifest) -> dict[str, str]:
+    """Where the project has each mart."""
+    nodes = manifest.nodes.values()
     models = {node.alias: node.schema for node in nodes if node.resource_type == "model"}
     shown = [table for _, table, _ in QUERIES.values() if table != _PUBLICATIONS]
     schemas = {table: models[table] for table in shown if table in models}
@@ -117,6 +127,21 @@ def _schemas(target: str | None) -> dict[str, str]:
             "`loader status` shows what has landed; your own summaries need a page of their own.",
         )
     return {**schemas, _PUBLICATIONS: next(reversed(schemas.values()))}
+
+
+def _sources(manifest: Manifest, mart: str) -> set[str]:
+    """The names of the source tables that a mart is made of, through whatever models."""
+    nodes = manifest.nodes
+    ids = {
+        name for name, node in nodes.items() if (node.resource_type, node.alias) == ("model", mart)
+    }
+    found = set[str]()
+    while ids:
+        name = ids.pop()
+        if name in manifest.sources:
+            found.add(manifest.sources[name].name)
+        ids |= set(getattr(nodes.get(name), "depends_on_nodes", ()))
+    return found
 
 
 def _explained(error: LandingError, table: str) -> LandingError | ReportError:

@@ -81,6 +81,8 @@ def test_the_numbers_are_the_tables(report, landed_warehouse):
         "select count(*) from analytics.channel_summary where first_channel is not null"
     )
     assert len(table(text, "published")[1]) == 6
+    reads = "session_timestamp, session_transaction, user_session_channel"
+    assert f"active_users_monthly, which reads {reads}</summary>" in text
     landed = {row[0]: row[1] for row in table(text, "health")[1]}
     assert landed["nps"] == "2026-08-01"
 
@@ -190,7 +192,7 @@ def summaries(**rows):
     for name, (columns, table, _) in QUERIES.items():
         names = [column.rpartition(" ")[2] for column in columns]
         made[name] = pd.DataFrame(rows.get(name, []), columns=names, dtype=object)
-        made[name].attrs["table"] = f"analytics.{table}"
+        made[name].attrs |= {"table": f"analytics.{table}", "reads": []}
     return made
 
 
@@ -292,16 +294,19 @@ def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
 
 
 def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
-    """As rows tell, not the calendar: the sample's end lies months back."""
+    """As rows of all tables behind it tell, not the calendar: the sample's end lies months back."""
     users = [(date(2026, month, 1), count, 1, 1) for month, count in ((6, 200), (7, 250), (8, 9))]
-    shown = summaries(users=users, newest=[("visits", date(2026, 8, 1))])
+    newest = [(name, date(2026, 8, day)) for name, day in (("nps", 31), ("visits", 31), ("ts", 1))]
+    shown = summaries(users=users, newest=newest)
+    shown["users"].attrs["reads"] = ["ts", "visits"]
     text = page.render(shown, "local", datetime(2026, 11, 29, tzinfo=UTC))
     assert "<b>250</b><span>July 2026, +25.0 % on the month before</span>" in text
     assert "<span>August so far: 9</span>" in text
     assert "250 people in July 2026" in text
     opacity = figures(text)["users-0"]["data"][0]["marker"]["opacity"]
     assert opacity[0] == opacity[1] > opacity[2]
-    shown["newest"]["newest_row"] = [date(2026, 8, 31)]
+    shown["newest"]["newest_row"] = date(2026, 8, 31)
+    shown["health"].loc[1] = ["nps", date(2026, 8, 29), 3, 0, AT, 1, 0, 1]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
     shown["health"].loc[0] = ["visits", date(2026, 8, 29), 3, 0, AT, 1, 0, 1]
     assert "<span>August so far: 9</span>" in page.render(shown, "local", AT)
