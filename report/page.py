@@ -72,8 +72,10 @@ def write_page(file: Path, summaries: Summaries, target: str, at: datetime) -> N
 def render(summaries: Summaries, target: str, at: datetime) -> str:
     """Write the page as text."""
     found = list(sections(summaries, at))
-    held = dict(summaries["held"].itertuples(index=False))
-    published = dict(summaries["published"].itertuples(index=False))
+    pairs = {
+        name: dict(summaries[name].itertuples(index=False))
+        for name in ("held", "newest", "failing", "published")
+    }
     figures = {
         f"{section.name}-{place}": json.loads(figure.to_json())
         for section in found
@@ -82,8 +84,8 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template.filters |= {"cell": cell, "csv": csv}
     return template.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        **{**summaries, "held": held, "newest": dict(summaries["newest"].itertuples(index=False))},
-        since=published,
+        **{**summaries, **pairs, "published": summaries["published"]},
+        since=pairs["published"],
         sections=found,
         tiles=list(tiles(summaries, at)),
         target=target,

@@ -1,6 +1,7 @@
 """What the page shows: a few columns of each mart, as of one instant."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import pandas as pd
 from dbt.cli.main import dbtRunner
@@ -11,6 +12,7 @@ from loader.errors import LandingError, ReportError
 from loader.load.status import newest_row
 from loader.run.published import NOT_THERE, held_back
 from loader.warehouse import Warehouse
+from loader.warehouse.ledger import Load
 from loader.warehouse.session import one_line, quote, sqlstate
 
 Summaries = Mapping[str, pd.DataFrame]
@@ -55,6 +57,7 @@ QUERIES = {
     ),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
+_FAILING = ["table_name", "since"]
 _OLDER = "42703"  # column
 
 
@@ -83,6 +86,7 @@ def read_summaries(
     found = {
         "held": pd.DataFrame(held_back(warehouse).items(), columns=_HELD, dtype=object),
         "newest": pd.DataFrame(newest, columns=_NEWEST, dtype=object),
+        "failing": pd.DataFrame(failing(loads).items(), columns=_FAILING, dtype=object),
     }
     with warehouse.snapshot():
         for name, (columns, table, rest) in QUERIES.items():
@@ -99,6 +103,17 @@ def read_summaries(
             reads = sorted(tables.keys() & _sources(manifest, table))
             found[name].attrs |= {"table": place, "reads": reads}
     return found
+
+
+def failing(loads: Iterable[Load]) -> dict[str, datetime]:
+    """Since when each table's loads fail, of loads oldest first: none landed since."""
+    since = dict[str, datetime]()
+    for load in loads:
+        if load.covers:
+            since.pop(load.table_name, None)
+        elif load.outcome == "failed":
+            since.setdefault(load.table_name, load.started_at)
+    return since
 
 
 def _manifest(target: str | None) -> Manifest:

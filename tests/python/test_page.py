@@ -16,8 +16,9 @@ import pytest
 from browser import opened
 from pipeline import ROOT
 
+from loader.warehouse.ledger import Load
 from report import page
-from report.reading import QUERIES
+from report.reading import QUERIES, failing
 
 TABLES = {
     "nps": "nps_summary_monthly", "users": "active_users_monthly",
@@ -81,8 +82,7 @@ def test_the_numbers_are_the_tables(report, landed_warehouse):
         "select count(*) from analytics.channel_summary where first_channel is not null"
     )
     assert len(table(text, "published")[1]) == 6
-    reads = "session_timestamp, session_transaction, user_session_channel"
-    assert f"active_users_monthly, which reads {reads}</summary>" in text
+    assert "active_users_monthly, which reads session_timestamp, session_transaction, " in text
     landed = {row[0]: row[1] for row in table(text, "health")[1]}
     assert landed["nps"] == "2026-08-01"
 
@@ -184,15 +184,15 @@ def test_the_loader_knows_no_mart():
 
 def summaries(**rows):
     """Summaries with no rows but these."""
-    kinds = {"held": ["model_name", "why"], "newest": ["table_name", "newest_row"]}
+    kinds = {"held": "model why", "newest": "table newest_row", "failing": "table since"}
     made = {
-        name: pd.DataFrame(rows.get(name, []), columns=columns, dtype=object)
+        name: pd.DataFrame(rows.get(name, []), columns=columns.split(), dtype=object)
         for name, columns in kinds.items()
     }
     for name, (columns, table, _) in QUERIES.items():
         names = [column.rpartition(" ")[2] for column in columns]
         made[name] = pd.DataFrame(rows.get(name, []), columns=names, dtype=object)
-        made[name].attrs |= {"table": f"analytics.{table}", "reads": []}
+        made[name].attrs |= {"table": f"analytics.{table}", "reads": rows.get("reads", [])}
     return made
 
 
@@ -249,14 +249,21 @@ def test_the_state_of_each_table_is_in_words():
     known = (("current", 2, 0, 0), ("quiet", 2, 0, 0), ("behind", 1, 1, 2), ("gap", 2, 0, 3))
     health = [(name, date(2026, 7, day), *lag, landed, 9, 0, 1000) for name, day, *lag in known]
     health.append(("never", None, None, None, None, 1, 1, None))
+    health.append(("fails", date(2026, 7, 2), 0, 0, landed, 9, 2, 1000))
     days = ((3, "failed", 1), (2, "succeeded", 1), (1, "succeeded", 0))
     runs = [(date(2026, 7, day), last, None, 2, failed, 0, 0, 0, 0) for day, last, failed in days]
     newest = [("quiet", date(2026, 3, 1)), ("current", date(2026, 7, 1))]
     newest.append(("gap", date(2026, 7, 1)))
-    text = page.render(summaries(health=health, runs=runs, newest=newest), "local", AT)
+    load = {"table_name": "fails", "mode": "run_date", "window_start": None, "window_end": None}
+    loads = [
+        Load(load_id=f"{day}", started_at=datetime(2026, 7, day), outcome=outcome, **load)
+        for day, outcome in enumerate(("failed", "landed", "failed", "failed"), start=1)
+    ]
+    shown = summaries(health=health, runs=runs, newest=newest, failing=failing(loads).items())
+    text = page.render(shown, "local", AT)
     for words in (
+        "<b>1 Jul 2026</b><span>1 day ago</span>", "loads have failed since 2026-07-03 00:00",
         "1 day behind", "never landed", "no row newer for 122 days", "3 days missing</span>",
-        "<b>1 Jul 2026</b><span>1 day ago</span>",
     ):  # fmt: skip
         assert words in text
     assert text.count("up to date</span>") == 1
@@ -297,8 +304,7 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     """As rows of all tables behind it tell, not the calendar: the sample's end lies months back."""
     users = [(date(2026, month, 1), count, 1, 1) for month, count in ((6, 200), (7, 250), (8, 9))]
     newest = [(name, date(2026, 8, day)) for name, day in (("nps", 31), ("visits", 31), ("ts", 1))]
-    shown = summaries(users=users, newest=newest)
-    shown["users"].attrs["reads"] = ["ts", "visits"]
+    shown = summaries(users=users, newest=newest, reads=["ts", "visits"])
     text = page.render(shown, "local", datetime(2026, 11, 29, tzinfo=UTC))
     assert "<b>250</b><span>July 2026, +25.0 % on the month before</span>" in text
     assert "<span>August so far: 9</span>" in text

@@ -105,13 +105,12 @@ def loader_statements() -> Iterator[str]:
         line = warehouse.line([*names, RUN_DATE])
         form = warehouse.form(columns, whole.load_id)
         of_keys = [replace(whole, mode=REPAIR)] if table.primary_key else []
-        loads = [whole, *of_keys, *([days] if table.cursor else [])]
         statements = warehouse.create_statements(table, columns)
         with warehouse.transaction():
             for statement in statements:
                 warehouse.execute(statement)
         yield from statements
-        for load in loads:
+        for load in (whole, *of_keys, *([days] if table.cursor else [])):
             landing = Landing(table=table, load=load, line=line, form=form)
             yield from warehouse.landing_statements(landing)
     warehouse.close()
