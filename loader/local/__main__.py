@@ -11,7 +11,7 @@ from rich.console import Console
 from loader.cli.session import open_session
 from loader.declared.windows import DAY
 from loader.errors import ConfigError, LoaderError
-from loader.local import demo, own, sample, services
+from loader.local import demo, own, postgres, sample, services
 
 FOLDER = Path(".local")
 CONSOLE = Console(highlight=False, soft_wrap=True)
@@ -84,14 +84,16 @@ def demo_command() -> None:
 
 @local.command("own")
 def own_command() -> None:
-    """Take the sample out of a clone, so that what is left is a project of one's own."""
+    """Take the sample out of a clone and its warehouse; a project of one's own is left."""
     for sentence in own.take_out(Path()):
         CONSOLE.print(sentence)
-    start()
+    endpoints = start()
+    postgres.empty(endpoints.postgres_port, endpoints.postgres_password, CONSOLE.print)
     with closing(open_session("local", may_be_empty=True).warehouse()) as warehouse:
         warehouse.prepare()  # so that `dbt build` passes before anything was landed
     CONSOLE.print(
-        "\nWhat is left passes make lint, make test and dbt build; git restore . undoes it.\n"
+        "\nWhat is left passes make lint, make test and dbt build. git restore . brings the sample's\n"
+        "files back, and make demo then lands it again.\n"
         "Next: git commit -am 'Our own project'; the settings of docs/your-own.md, or\n"
         "export LOADER_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT to land here; then\n"
         "export PATH=$PWD/.venv/bin:$PATH\n"

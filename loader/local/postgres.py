@@ -4,7 +4,8 @@ import os
 import re
 import shutil
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -17,6 +18,8 @@ WAREHOUSE_PASSWORD = "local"  # noqa: S105
 """The embedded PostgreSQL's database, the user who owns it, and what profiles.yml.example says."""
 _PREFERRED_PORT = 54329
 """What profiles.yml.example names; another one is taken, and written there, if it is not free."""
+_OURS = "(^|_)(raw_data|analytics|archive)$"
+"""The schemas that landing and building make."""
 _NOBODY = 65534
 _DAC_READ_SEARCH = 2  # its bit among the capabilities [capabilities(7)]
 
@@ -58,6 +61,26 @@ def start(folder: Path, registry: Registry, secret: Mapping[str, str], cache_mb:
     registry.remember("postgres", int((data / "postmaster.pid").read_text().split()[0]), port)
     wait_until(lambda: _create_database(port, secret), "postgres", log)
     return port
+
+
+def empty(port: int, password: str, say: Callable[[str], None]) -> None:
+    """Drop what was landed and built, under whatever prefix; `adhoc` is people's own, and stays.
+
+    Args:
+        password: the administrator's.
+        say: told what is dropped, before it is.
+    """
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=port, user="postgres", password=password, dbname=WAREHOUSE
+    )
+    connection.autocommit = True
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute(f"select quote_ident(nspname) from pg_namespace where nspname ~ '{_OURS}'")
+        if names := ", ".join(name for (name,) in cursor):
+            say(
+                f"Dropping {names} from the local warehouse: the sample was landed and built there."
+            )
+            cursor.execute(f"drop schema {names} cascade")
 
 
 def _options(port: int, cache_mb: int) -> str:

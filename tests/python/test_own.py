@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from ending import ends_servers
-from pipeline import BIN, COMPILED, ROOT, mysql_administrator
+from pipeline import BIN, COMPILED, ROOT, administer, mysql_administrator
 from test_repository import tracked
 
 from loader.local import services
@@ -67,12 +67,16 @@ def clone(tmp_path):
 
 
 def test_what_somebody_has_added_beside_the_sample_stays(clone):
-    """And nothing of the sample's does: each of its files is named."""
+    """And nothing of the sample's does: each of its files is named, and what was landed goes."""
+    clone.must("python", "-m", "loader.local", "up")
+    running, landed = services.up(clone.folder / ".local", print), "create table raw_data.nps ()"
+    administer(running, "create schema raw_data", landed, on="warehouse")
     own = ["models/core/orders.sql", "models/core/é.yml", "tests/mine.sql", "seeds/own.csv"]
     for name in own:
         (clone.folder / name).write_text("")
     clone.commit()
-    assert clone.own().returncode == 0
+    assert "Dropping raw_data from the local warehouse" in clone.own().stdout
+    administer(running, landed, on="warehouse")
     folders = ("models/core", "models/staging", "models/semantic", "tests", "seeds", "snapshots")
     left = [file for name in folders for file in (clone.folder / name).glob("*.*")]
     assert sorted(str(file.relative_to(clone.folder)) for file in left) == sorted(own)

@@ -252,8 +252,7 @@ def test_the_state_of_each_table_is_in_words():
     health.append(("fails", date(2026, 7, 2), 0, 0, landed, 9, 2, 1000))
     days = ((3, "failed", 1), (2, "succeeded", 1), (1, "succeeded", 0))
     runs = [(date(2026, 7, day), last, None, 2, failed, 0, 0, 0, 0) for day, last, failed in days]
-    newest = [("quiet", date(2026, 3, 1)), ("current", date(2026, 7, 1))]
-    newest.append(("gap", date(2026, 7, 1)))
+    newest = [("quiet", date(2026, 3, 1)), ("current", date(2026, 7, 1)), ("gap", date(2026, 7, 1))]
     load = {"table_name": "fails", "mode": "run_date", "window_start": None, "window_end": None}
     loads = [
         Load(load_id=f"{day}", started_at=datetime(2026, 7, day), outcome=outcome, **load)
