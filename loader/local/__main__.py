@@ -92,8 +92,8 @@ def own_command() -> None:
     with closing(open_session("local", may_be_empty=True).warehouse()) as warehouse:
         warehouse.prepare()  # so that `dbt build` passes before anything was landed
     CONSOLE.print(
-        "\nWhat is left passes make lint, make test and dbt build. git restore . brings the sample's\n"
-        "files back, and make demo then lands it again.\n"
+        "\nWhat is left passes make lint, make test and dbt build. git restore . brings the files\n"
+        "of the sample back, and make demo then lands it again.\n"
         "Next: git commit -am 'Our own project'; the settings of docs/your-own.md, or\n"
         "export LOADER_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT to land here; then\n"
         "export PATH=$PWD/.venv/bin:$PATH\n"
