@@ -2,18 +2,13 @@
 
 import json
 import re
-import time
 from dataclasses import replace
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import psycopg2
-import pymysql
 import pytest
 
 from bench import checks, compared, day, growth, increments, many, peers, report, threads
 from bench.__main__ import INCREMENTS_TITLE, THREADS_TITLE, Limits, measure
-from bench.distance import far_away
 from bench.measure import Cost, measured
 from bench.place import Place, program, write_project
 from bench.tables import HEAVY, NPS, ORDERS, connection, fill
@@ -112,26 +107,6 @@ def test_rows_of_ten_megabytes_take_no_more_memory_than_is_promised(place):
         fill(source, HEAVY)
     load = [program("loader"), "load", "--full-refresh", "--select", HEAVY.name]
     assert 0 < measured(place, load).peak_bytes < 120e6
-
-
-def test_what_is_far_away_answers_later(place):
-    def seconds_of(env):
-        began = time.monotonic()
-        pymysql.connect(
-            host="127.0.0.1",
-            port=int(env["LOADER_MYSQL_PORT"]),
-            user=env["LOADER_MYSQL_USER"],
-            password=env["LOADER_MYSQL_PASSWORD"],
-        ).close()
-        connected = time.monotonic()
-        with pytest.raises(HTTPError, match="400"):
-            urlopen(env["AWS_ENDPOINT_URL_S3"])  # nobody has signed it
-        return connected - began, time.monotonic() - connected
-
-    near = seconds_of(place.env)
-    with far_away(place, 0.5) as place_far_away:
-        far = seconds_of(place_far_away.env)
-    assert all(away - beside > 0.4 for away, beside in zip(far, near, strict=True))
 
 
 def test_a_day_at_two_sizes_is_told_by_step_and_by_node():
