@@ -63,6 +63,30 @@
 {% endmacro %}
 
 
+{% macro unless_held() %}
+
+    {#-
+        The condition, in a singular test, that nobody holds a summary that it reads, directly or not:
+        of a held one the rows are not those that it would be compared with. Then the test finds
+        nothing, and says so.
+    -#}
+    {%- set read = mysql_to_redshift.all_read_by(model, {}) if execute and flags.WHICH in ['build', 'test'] else {} -%}
+    {%- for unique_id in read if graph.nodes.get(unique_id, {}).get('config', {}).materialized == 'checked_table' -%}
+        {%- set node = graph.nodes[unique_id] -%}
+        {%- set held = mysql_to_redshift.held_since(node.alias) -%}
+        {%- if held -%}
+            {%- do log(
+                model.name ~ ' passes over: somebody holds ' ~ node.name ~ ' since ' ~ held.strftime('%Y-%m-%d %H:%M')
+                ~ " UTC. To compare again: dbt run-operation lift_hold --args '{model: " ~ node.name ~ "}'", info=true
+            ) -%}
+            {{ return('1 = 0') }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return('1 = 1') }}
+
+{% endmacro %}
+
+
 {% macro held_by_somebody(name) %}
 
     {#- The statements after which somebody holds a summary. -#}

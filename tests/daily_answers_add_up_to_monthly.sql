@@ -29,9 +29,12 @@ from daily
 full outer join monthly on daily.answered_month = monthly.answered_month
 
 where
-    daily.answered_month is null
-    or monthly.answered_month is null
-    or daily.responses <> monthly.responses
-    or daily.promoters <> monthly.promoters
-    or daily.detractors <> monthly.detractors
-    or daily.excluded_answers <> monthly.excluded_answers
+    {{ unless_held() }}
+    and (
+        daily.answered_month is null
+        or monthly.answered_month is null
+        or daily.responses <> monthly.responses
+        or daily.promoters <> monthly.promoters
+        or daily.detractors <> monthly.detractors
+        or daily.excluded_answers <> monthly.excluded_answers
+    )

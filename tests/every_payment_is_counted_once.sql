@@ -51,5 +51,8 @@ from payments
 cross join performance
 
 where
-    payments.gross_amount <> performance.gross_amount
-    or payments.net_amount <> performance.net_amount
+    {{ unless_held() }}
+    and (
+        payments.gross_amount <> performance.gross_amount
+        or payments.net_amount <> performance.net_amount
+    )

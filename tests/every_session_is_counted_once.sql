@@ -67,8 +67,11 @@ cross join by_month
 cross join by_hour
 
 where
-    visits.sessions <> by_user.sessions
-    or visits.timed_sessions <> by_user.timed_sessions
-    or visits.timed_sessions <> by_channel.timed_sessions
-    or visits.timed_sessions <> by_month.timed_sessions
-    or visits.timed_sessions <> by_hour.timed_sessions
+    {{ unless_held() }}
+    and (
+        visits.sessions <> by_user.sessions
+        or visits.timed_sessions <> by_user.timed_sessions
+        or visits.timed_sessions <> by_channel.timed_sessions
+        or visits.timed_sessions <> by_month.timed_sessions
+        or visits.timed_sessions <> by_hour.timed_sessions
+    )

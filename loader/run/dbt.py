@@ -260,8 +260,8 @@ def _failed(failed: Sequence[Node], count: int) -> RunError:
     shown = ", ".join(_named(node) for node in failed[:_NAMED])
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
     return RunError(
-        f"{len(failed)} of dbt's {count} nodes failed: {shown}{more}. Summaries that read them "
-        "were not published: readers see the last good version.",
+        f"{len(failed)} of dbt's {count} nodes failed: {shown}{more}. What reads them was not "
+        "built or published anew: its readers see the last good version.",
         "Each one's message says what to mend; then run again.",
         transient=any(
             node["status"] == "error"
