@@ -30,6 +30,9 @@
     ) -}}
     {%- do mysql_to_redshift.check_settings() -%}
     {%- set built = this if is_incremental() else none -%}
+    {%- if built and not landed.is_cte and mysql_to_redshift.is_building() -%}
+        {%- do mysql_to_redshift.refuse_another_key(key) -%}
+    {%- endif -%}
     {%- set window = mysql_to_redshift.build_window() -%}
     {%- set taken_in = mysql_to_redshift.taken_in_up_to() if built and window -%}
     {%- set columns = [] -%}

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from loader.declared.profile import Profile
 from loader.declared.settings import Settings
-from loader.declared.tables import Table
+from loader.declared.tables import SOURCE, Table
 from loader.errors import LandingError
 from loader.source.read_plan import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.source.types import Dialect, RawColumn
@@ -142,9 +142,10 @@ class RawTables(Session, ABC):
             raise LandingError(
                 f"{table.name}: MySQL has no column {', '.join(gone)} any more. "
                 f"{self.schema}.{table.name} is unchanged.",
-                "Mend the models that read it: it was dropped, or renamed to one that is new. Then "
-                "declare `exclude: true` for it in the source YAML; rows landed earlier keep what "
-                "they have, new ones hold NULL.",
+                "It was dropped, or renamed to one that is new. Mend the models that read it; "
+                f"dbt ls --select {shlex.quote(f'source:{SOURCE}.{table.name}+')} "
+                "--resource-type model lists those of the table. Then declare `exclude: true` for "
+                "it in the source YAML: old rows keep what they have, new ones hold NULL.",
             )
         others = [
             f"column {column.name} was {was} and would be {column.type} now"
@@ -163,11 +164,10 @@ class RawTables(Session, ABC):
     def _landed_by(self, table: Table) -> str:
         """Describe for the ledger the key, cursor and time zone that a table is landed by."""
         key = ", ".join(name.lower() for name in table.primary_key) or "none"
-        zone = self._settings.zone.name
         if (cursor := table.cursor) is None:
             return f"key {key}"
         kind = f" ({cursor.kind})" if cursor.kind else ""
-        return f"key {key}, days of {str(cursor).lower()}{kind} in {zone}"
+        return f"key {key}, days of {str(cursor).lower()}{kind} in {self._settings.zone.name}"
 
     def _landed_otherwise(self, table: Table, earlier: Sequence[Load], is_whole: bool) -> Changes:
         """Compare what a raw table was landed by with the declaration.
