@@ -1,18 +1,17 @@
 """What `make bench` says is true: it checks every column, and measures what it names."""
 
 import json
-import re
 from dataclasses import replace
 
 import psycopg2
 import pytest
 
-from bench import checks, compared, day, growth, increments, many, peers, report, threads
+from bench import checks, compared, day, growth, increments, many, report, threads
 from bench.__main__ import INCREMENTS_TITLE, THREADS_TITLE, Limits, measure
 from bench.measure import Cost, measured
 from bench.place import Place, program, write_project
 from bench.tables import HEAVY, NPS, ORDERS, connection, fill
-from bench.ways import Way, ways
+from bench.ways import ways
 
 pytestmark = pytest.mark.only("postgres", because="the bench measures what runs on this machine")
 MACHINE = dict.fromkeys(("cores", "mysql", "postgres", "python"))
@@ -41,24 +40,6 @@ def test_every_way_brings_every_value(place):
     assert run["staged_bytes"] > 0
     record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": {}, "ways": [*told.values()]}
     assert len(report.lines(record)) == 3
-
-
-@pytest.mark.deep(because="it makes an environment")
-def test_a_tool_that_does_not_install_and_one_that_fails_are_told(place, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(peers, "FOLDER", tmp_path)
-    absent = peers.Peer(name="absent", packages=("no requirement",), program="bin/absent")
-    raw = next(way for way in ways() if way.name == "raw")
-    broken = Way(
-        name="broken", about="Broken", run=lambda *_: measured(place, "echo no; echo more; false")
-    )
-    chosen = [raw, replace(raw, name="absent", missing=absent.missing), broken]
-    told = measure(place, TABLES, chosen, Limits(1, 1))
-    record = {"rows": {"nps": 2_000}, "bytes": 1, "machine": MACHINE, "day": "", "ways": told}
-    written = report.markdown(record)
-    assert "| Broken | failed: no |" in written
-    assert re.search(r"\nNot here: absent \(.*Invalid requirement", written)
-    assert written.count(raw.about) == 1
 
 
 def test_the_cpu_of_every_thread_of_a_load_is_told(place):

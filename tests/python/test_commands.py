@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -12,12 +11,10 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from click.testing import CliRunner
 from ending import ends_servers
 from pipeline import BIN, COMPILED, DBT_FILES, ROOT, mysql_administrator
 
 from loader.errors import ConfigError
-from loader.local import __main__ as local
 from loader.local import mysql, processes, services
 
 COMMANDS = (
@@ -206,16 +203,6 @@ def test_a_process_that_got_the_same_number_is_not_ended(tmp_path):
         assert not registry.stop("mysql")
         assert other.poll() is None
         other.terminate()
-
-
-def test_clean_ends_the_servers_of_tests_too(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (folder := tmp_path / ".local/test/gw0").mkdir(parents=True)
-    with subprocess.Popen(["sleep", "60"]) as server:
-        processes.Registry(folder).remember("postgres", server.pid, 1)
-        CliRunner().invoke(local.local, ["clean"], catch_exceptions=False)
-        assert server.wait(30) == -signal.SIGINT
-    assert not (tmp_path / ".local").exists()
 
 
 def test_a_mysql_that_somebody_else_runs_can_be_used(endpoints, tmp_path, monkeypatch):
