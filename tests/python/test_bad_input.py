@@ -125,7 +125,7 @@ def test_a_zero_timestamp_in_the_cursor_is_not_missed_in_silence(new_pipeline):
         f"insert into t values (1, '{DAY}'), (2, '0000-00-00')",
     )
     done = pipeline.loader("load", "--run-date", DAY)
-    assert "1 rows of" in done.stderr
+    assert "in 1 row, which" in done.stderr
     pipeline.mysql("delete from t where id = 2")
     plan = pipeline.loader("plan", "--run-date", DAY, "--sql").stdout
     assert "is null or `updated_at` < '1970-01-01 00:00:01'" in plan
@@ -146,7 +146,7 @@ def test_a_fault_of_the_loaders_own_is_one_sentence_and_in_the_ledger(new_pipeli
     for command, left in (("load --full-refresh", "landed"), ("verify --repair", "compared")):
         done = pipeline.loader(*command.split())
         assert done.returncode == 1
-        assert re.search(rf"u: RuntimeError at \S+; nothing was {left}", done.stderr)
+        assert re.search(rf"u  failed: RuntimeError at \S+; nothing was {left}", done.stderr)
         assert "hunter2" not in done.stderr + done.stdout
     assert re.search("t .* agree", done.stdout)
     outcomes = dict(

@@ -214,7 +214,7 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline, monkeypatch):
         (["alter table t drop primary key"], {}, "no primary or unique key", "primary_key: []"),
         (
             ["alter table t modify updated_at datetime", "insert into t values (9, null)"],
-            {}, "1 rows of", "make it NOT NULL",
+            {}, "in 1 row, which", "make it NOT NULL",
         ),
         (["alter table t add g point"], {}, "column g is point", "on_unrepresentable: text"),
         ([], {"LOADER_TIMEZONE": "Asia/Seoul"}, "does not know the time zone", "mysql_tzinfo"),

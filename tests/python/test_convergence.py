@@ -71,6 +71,7 @@ def change_some_rows(pipeline):
     )
 
 
+@AN_ORDER
 def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
     july.build(*CORE)

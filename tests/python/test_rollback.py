@@ -292,6 +292,7 @@ def in_archive(pipeline):
     return {each[-14:]: pipeline.value(f"select count(*) from archive.{each}") for each in found}
 
 
+@pytest.mark.deep(because="what is put back is byte for byte what it was is tried always")
 def test_any_history_of_publishes_and_restores_gives_each_version_as_it_was(anything):
     """With rows that are there twice, and columns that come, go, or tell no two rows apart."""
     random, known = Random(18), {}
@@ -309,6 +310,7 @@ def test_any_history_of_publishes_and_restores_gives_each_version_as_it_was(anyt
         assert len(in_archive(anything)) == min(4, len(known) - 1)
 
 
+@pytest.mark.deep(because="a publish writes what differs, as counting's tests see always")
 def test_an_earlier_version_costs_what_differs_whatever_size_the_summary_has(anything):
     """And is not put back where what it differs from is not there any more."""
     five = "update public.given set amount = amount + 1 where number % 20000 = 7"
