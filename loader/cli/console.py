@@ -176,7 +176,8 @@ def show_summaries(
     OUT.print()
     ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
     if run:
-        verdict = (run["outcome"], "green" if run["outcome"] == "succeeded" else "red")
+        is_bad = run["outcome"] in ("failed", "interrupted")
+        verdict = (run["outcome"], "red" if is_bad else "green")
         at = f" at {run['failed_step']}" if run["failed_step"] else ""
         when = f"{at}, {_age((now() - run['ended_at']).total_seconds())} ({run['run_id']})"
         OUT.print(_styled("last run   ", verdict, when))

@@ -6,7 +6,7 @@ from typing import Any
 
 from loader.errors import LandingError, counted
 from loader.warehouse import Warehouse
-from loader.warehouse.ledger import RUNS
+from loader.warehouse.ledger import LEASES, RUNS
 from loader.warehouse.session import quote, sqlstate
 
 NOT_THERE = {"42P01", "3F000"}  # table, schema
@@ -28,7 +28,7 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
     """Read since when each summary that stays as it was does so, and why, as a person says it."""
     columns = "model_name, check_name, failing_rows, held_since"
     found = dict[str, str]()
-    for name, check, rows, since in _rows(warehouse, columns, "_held_back", "order by 1, 2"):
+    for name, check, rows, since in _rows(warehouse, columns, "_held_back", "order by 1, 4"):
         why = "by somebody, until lift_hold"
         if check:
             why = f"by {check}{f' ({counted(rows)})' if rows else ''}"
@@ -38,8 +38,14 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
 
 
 def last_run(warehouse: Warehouse) -> dict[str, Any] | None:
-    """Read the last run's id, when it ended (UTC), what became of it and the step that failed."""
+    """Read the last run's id, when it ended (UTC), what became of it and the step that failed.
+
+    Of one that holds the lease when it began: it goes on, or was killed a moment ago.
+    """
     columns = "run_id", "ended_at", "outcome", "failed_step"
+    alive = f"where ended_at is null and expires_at > {warehouse.clock}"
+    for run_id, since in _rows(warehouse, "run_id, taken_at", LEASES, alive):
+        return dict(zip(columns, (run_id, since, "began", None), strict=True))
     rows = [*_rows(warehouse, ", ".join(columns), RUNS, "order by started_at desc limit 1")]
     return dict(zip(columns, rows[0], strict=True)) if rows else None
 
@@ -48,7 +54,7 @@ def _rows(warehouse: Warehouse, columns: str, table: str, rest: str) -> Iterator
     """Read a table of records, in the schema that generate_schema_name.sql says; none before."""
     schema = warehouse.profile.output.get("schema")
     marts = schema if schema == "analytics" else f"{schema}_analytics"
-    place = quote(warehouse.schema if table == RUNS else marts)
+    place = quote(warehouse.schema if table in (RUNS, LEASES) else marts)
     try:
         with warehouse.transaction():
             yield from warehouse.execute(f"select {columns} from {place}.{table} {rest}")

@@ -59,8 +59,7 @@ def check_declaration(
         raise SourceError(
             f"{where} has no primary or unique key on ({', '.join(table.primary_key)}), "
             "so two rows could share it.",
-            "Declare the columns of its primary key, or `primary_key: []` without a cursor "
-            "to copy the table whole.",
+            "Declare its primary key's columns, or `primary_key: []` without a cursor.",
         )
     if table.is_compared:
         _check_comparable(table, read)

@@ -230,8 +230,7 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
     there = converted("'2026-01-01'", days.zone) if days and days.zone.changes else "''"
     if _scalar(connection, f"select {there}") == "None":
         raise SourceError(
-            "MySQL does not know the time zone that LOADER_TIMEZONE names: its time zone tables "
-            "are empty.",
+            "MySQL does not know LOADER_TIMEZONE's zone: its time zone tables are empty.",
             "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
             "LOADER_TIMEZONE to an offset such as +09:00.",
         )

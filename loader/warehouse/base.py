@@ -175,8 +175,7 @@ class Warehouse(RawTables):
             raise LandingError(
                 f"Another load of {table.name} has been running for {LOCK_SECONDS} seconds, or "
                 f"somebody else holds {self.relation(lock)}; this one has changed nothing.",
-                "Wait for it to end, then run again; pg_locks, or svv_transactions on Redshift, "
-                "tells who it is.",
+                "Wait for it to end, then run again; pg_locks or svv_transactions tells who it is.",
                 transient=True,
             ) from None
         return max((load.load_id for load in self.loads(table.name)), default=None)

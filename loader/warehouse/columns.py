@@ -130,6 +130,11 @@ class RawTables(Session, ABC):
                 changes.append((sentence, self._widen(table, column)))
             elif was != column.type:
                 changes.append((f"{where} narrowed to {column.type}; it stays {was}", []))
+        for name in (each for each in raw if is_whole and table.policy(each).is_left_out):
+            held = f"from {self.relation(table.name)} where {quote(name)} is not null limit 1"
+            if self.execute(f"select 1 {held}"):
+                sentence = f"{table.name}: column {name} is left out, and loses the values it had"
+                changes.append((sentence, []))
         return changes
 
     def _refuse_other_changes(
@@ -145,7 +150,7 @@ class RawTables(Session, ABC):
                 "It was dropped, or renamed to one that is new. Mend the models that read it; "
                 f"dbt ls --select {shlex.quote(f'source:{SOURCE}.{table.name}+')} "
                 "--resource-type model lists those of the table. Then declare `exclude: true` for "
-                "it in the source YAML: old rows keep what they have, new ones hold NULL.",
+                "it in the source YAML: new rows hold NULL, old ones after a whole landing, too.",
             )
         others = [
             f"column {column.name} was {was} and would be {column.type} now"

@@ -90,8 +90,7 @@ class Session:
                 raise self._unanswered() from error
             raise LandingError(
                 f"{self.profile.place}: {one_line(error)}",
-                "Nothing was landed. Check the warehouse and the rights of the target's user, "
-                "then run again.",
+                "Nothing was landed. Check the warehouse, and the rights of the target's user.",
             ) from error
 
     def _unanswered(self) -> LandingError:
@@ -99,8 +98,7 @@ class Session:
         return LandingError(
             f"{self.profile.place} has not answered within {self.answer_seconds:,.0f} seconds; "
             "nothing was landed.",
-            "See what keeps the warehouse busy, then run again; LOADER_ANSWER_SECONDS says how "
-            "long it may take.",
+            "See what keeps the warehouse busy; LOADER_ANSWER_SECONDS says how long it may take.",
             transient=True,
         )
 

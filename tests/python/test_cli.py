@@ -133,6 +133,10 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     run = {"run_id": "one", "ended_at": "2026-07-02T00:00:00+00:00"}
     assert told["last_run"] == {**run, "outcome": "failed", "failed_step": "build"}
     assert (told["published"], *told["held_back"]) == ({"s": run["ended_at"]}, "other", "s")
+    lease = "'two' as run_id, now as taken_at, now + interval '1h' as expires_at, null as ended_at"
+    of = "timezone('UTC', now()) as now"
+    pipeline.query(f"create table landed._leases as select {lease} from {of}")
+    assert re.search(r"last run +began, \d+ s ago \(two\)", pipeline.loader("status").stdout)
     pipeline.query("alter table analytics._held_back drop column failing_rows")
     assert "failing_rows" in pipeline.loader("status").stderr
 

@@ -230,8 +230,7 @@ def test_a_row_without_a_day_is_refused_by_its_number_and_nothing_lands(table, k
         pipeline.mysql(f"update t set {column} = {value} where id in (1, 2)")
         for arguments in (("--run-date", str(day(1))), ("--full-refresh",)):
             said = pipeline.fails(*arguments)
-            assert f" of {pipeline.database}.t holds no day (" in said, value
-            assert "in 2 rows, which every window would miss" in said
+            assert re.search(r"\.t holds no day \(.*\) in 2 rows, which", said), value
             assert ", ".join(CURSORS[kind].declared["cursor"]) in said or "cursor at of" in said
     assert pipeline.query("select 1 from pg_tables where tablename = 't'") == []
 

@@ -295,7 +295,7 @@ def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     banner, rest = text.split('role="alert"')[1].split("</div>", 1)
     assert "1 of 2 summaries are held back" in banner
     assert f"<b>active_users_monthly</b>, {why}" in banner
-    assert f"H{why[1:]}</b>: what you see was published on 2026-07-01 03:00 UTC" in rest
+    assert f"H{why[1:]}</b>: what you see stands there since 2026-07-01 03:00 UTC" in rest
     assert 'role="alert"' not in page.render(summaries(**whole), "local", AT)
 
 

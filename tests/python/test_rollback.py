@@ -161,9 +161,11 @@ def test_every_test_that_reads_a_summary_passes_over_one_that_somebody_holds(cha
     changed.query(
         f"delete from {MART}; delete from analytics.channel_performance; "
         "insert into analytics._held_back (model_name, check_name, held_since) "
-        "select distinct model_name, 'a check', timestamp '2026-07-02' from analytics._publications"
+        "select distinct model_name, unnest(array['a check', 'a b']), unnest(array[timestamp "
+        "'2026-07-02', '2026-07-03']) from analytics._publications"
     )
     assert f"ERROR={len(names)}" in changed.build_fails("test", "--select", *names)
+    assert held(changed).startswith("held back since 2026-07-02 00:00 UTC by a check")
     changed.query("update analytics._held_back set check_name = null")
     said = changed.build("test", "--select", *names)
     assert {*re.findall(r"(\w+) passes over: somebody holds \w+ since", said)} == names

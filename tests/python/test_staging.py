@@ -155,10 +155,8 @@ def test_memory_does_not_grow_with_the_table(pipeline):
 
 
 def test_s3_that_is_away_is_the_same_for_every_table():
-    url = "https://s3.x:9"
-    with pytest.raises(StageError) as caught, s3.explained("b"):
-        raise EndpointConnectionError(endpoint_url=f"{url}/b/nps/1-a/part-0000.zst?uploads")
-    assert caught.value.fact.endswith(f': "{url}".')
+    with pytest.raises(StageError, match=r': "https://s3.x:9"\.'), s3.explained("b"):
+        raise EndpointConnectionError(endpoint_url="https://s3.x:9/b/nps/1-a/part-0.zst?uploads")
 
 
 @pytest.mark.only("postgres", because="it ends before COPY")
