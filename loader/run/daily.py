@@ -220,7 +220,8 @@ class Run:
             chosen = self.news.selectors
             self.dbt.environment["LOADER_BUILDS"] = "news" if chosen else "all"
         with self.show(()) as watcher:
-            arguments = build_arguments(self.dates, chosen, self._failed, self.checks)
+            arguments = build_arguments(chosen, self._failed, self.checks)
+            arguments += ["--full-refresh"] if self.dates.full_refresh else []
             self.dbt.build(arguments, watcher, self.verbose)
         is_of_some_days = self.requested and not self.requested.is_whole
         if not (self.selected or is_of_some_days or self._failed):

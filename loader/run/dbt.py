@@ -21,7 +21,6 @@ from threading import Thread
 from typing import Any, TypeAlias
 
 from loader.declared.tables import SOURCE
-from loader.declared.windows import Dates
 from loader.errors import RunError, counted
 from loader.load.job import Watcher
 from loader.warehouse.stop import Stop
@@ -49,11 +48,12 @@ def reading(table: str) -> str:
 
 
 def build_arguments(
-    dates: Dates, only: Sequence[str] = (), without: Sequence[str] = (), checks: str = "all"
+    only: Sequence[str] = (), without: Sequence[str] = (), checks: str = "all"
 ) -> list[str]:
-    """Write `dbt build` for what has been landed.
+    """Write `dbt build` for all that was landed since the last one, whatever days it is of.
 
-    Unit tests say nothing of the day's rows; they belong to `make test` and CI.
+    Some days alone would leave out what a table without a cursor was landed with. Unit tests say
+    nothing of the day's rows; they belong to `make test` and CI.
 
     Args:
         only: what is selected; all if empty.
@@ -64,10 +64,7 @@ def build_arguments(
     left = [*map(reading, without), *([_OF_THE_GATE] if checks == "new" else [])]
     for option, nodes in (("--select", only), ("--exclude", left)):
         arguments += [option, *nodes] if nodes else []
-    days = {"run_date": dates.run_date, "start_date": dates.start_date, "end_date": dates.end_date}
-    if given := {name: day for name, day in days.items() if day}:
-        arguments += ["--vars", json.dumps(given)]
-    return [*arguments, "--full-refresh"] if dates.full_refresh else arguments
+    return arguments
 
 
 class Dbt:
