@@ -230,7 +230,7 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
     there = converted("'2026-01-01'", days.zone) if days and days.zone.changes else "''"
     if _scalar(connection, f"select {there}") == "None":
         raise SourceError(
-            "MySQL does not know the time zone of LOADER_TIMEZONE: its own tables of them are empty.",
+            "MySQL does not know the time zone of LOADER_TIMEZONE: its zone tables are empty.",
             "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
             "LOADER_TIMEZONE to an offset such as +09:00.",
         )
