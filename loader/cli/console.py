@@ -179,7 +179,8 @@ def show_summaries(
         is_bad = run["outcome"] in ("failed", "interrupted")
         verdict = (run["outcome"], "red" if is_bad else "green")
         at = f" at {run['failed_step']}" if run["failed_step"] else ""
-        when = f"{at}, {_age((now() - run['ended_at']).total_seconds())} ({run['run_id']})"
+        since = now() - (run["ended_at"] or run["started_at"])
+        when = f"{at}, {_age(since.total_seconds())} ({run['run_id']})"
         OUT.print(_styled("last run   ", verdict, when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])

@@ -223,8 +223,7 @@ class Run:
             arguments = build_arguments(chosen, self._failed, self.checks)
             arguments += ["--full-refresh"] if self.dates.full_refresh else []
             self.dbt.build(arguments, watcher, self.verbose)
-        is_of_some_days = self.requested and not self.requested.is_whole
-        if not (self.selected or is_of_some_days or self._failed):
+        if not (self.selected or self._failed):
             self.news.note()
 
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:

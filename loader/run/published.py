@@ -38,14 +38,14 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
 
 
 def last_run(warehouse: Warehouse) -> dict[str, Any] | None:
-    """Read the last run's id, when it ended (UTC), what became of it and the step that failed.
+    """Read the last run's id, when it began and ended (UTC), its outcome and the step that failed.
 
-    Of one that holds the lease when it began: it goes on, or was killed a moment ago.
+    One that holds the lease has only begun: it goes on, or was killed a moment ago.
     """
-    columns = "run_id", "ended_at", "outcome", "failed_step"
+    columns = "run_id", "started_at", "ended_at", "outcome", "failed_step"
     alive = f"where ended_at is null and expires_at > {warehouse.clock}"
     for run_id, since in _rows(warehouse, "run_id, taken_at", LEASES, alive):
-        return dict(zip(columns, (run_id, since, "began", None), strict=True))
+        return dict(zip(columns, (run_id, since, None, "began", None), strict=True))
     rows = [*_rows(warehouse, ", ".join(columns), RUNS, "order by started_at desc limit 1")]
     return dict(zip(columns, rows[0], strict=True)) if rows else None
 

@@ -130,7 +130,7 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     assert "s: held back since 2026-07-02 00:00 UTC by unique (2 rows)" in shown
     assert "other: held back since 2026-07-02 00:00 UTC by somebody" in shown
     told = json.loads(pipeline.loader("status", "--json", "--select", "t").stdout)
-    run = {"run_id": "one", "ended_at": "2026-07-02T00:00:00+00:00"}
+    run = {"run_id": "one"} | dict.fromkeys(("started_at", "ended_at"), "2026-07-02T00:00:00+00:00")
     assert told["last_run"] == {**run, "outcome": "failed", "failed_step": "build"}
     assert (told["published"], *told["held_back"]) == ({"s": run["ended_at"]}, "other", "s")
     lease = "'two' as run_id, now as taken_at, now + interval '1h' as expires_at, null as ended_at"

@@ -56,6 +56,9 @@ def test_a_failing_input_check_stops_before_anything_is_built(changed):
     assert "row_count_at_least_nps_9000000: 1" in said
     assert everything(changed) == before
     assert changed.query("select to_regclass('analytics.nps_summary__candidate')") == [(None,)]
+    said = changed.build_fails("build", "--select", "nps", "nps_summary")
+    assert re.search(r"SKIP .*nps_summary ", said)  # here dbt itself keeps it back
+    assert everything(changed) == before
 
 
 CHECKS = {

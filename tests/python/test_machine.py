@@ -11,7 +11,7 @@ from machine import Pipelines
 from pipeline import Forked
 
 RUNS = int(os.environ.get("SOAK_RUNS", "1"))
-STEPS = int(os.environ.get("SOAK_STEPS", "6"))
+STEPS = int(os.environ.get("SOAK_STEPS", "8"))
 
 
 @pytest.fixture

@@ -233,7 +233,7 @@ def test_what_a_run_leaves_out_would_be_as_it_is(new_project):
     for name in OF_NPS:
         held = f"{{model: {name}, hold: true}}"
         project.build("run-operation", "restore_published", "--args", held)
-    assert built() == SUMMARIES  # a run of some days is none of all that came
+    assert built() == SUMMARIES  # some were held back before the run that noted
     assert built() == OF_CHANNELS | OF_NPS
     for name in OF_NPS:
         project.build("run-operation", "lift_hold", "--args", f"{{model: {name}}}")

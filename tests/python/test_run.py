@@ -382,14 +382,13 @@ def test_what_dbt_is_asked_to_build():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("option", "checks"), [(("--wait", "1"), "new"), (("--thorough",), "all")])
-def test_how_much_the_checks_look_at_is_told_to_dbt(pipeline, monkeypatch, option, checks):
+@pytest.mark.parametrize(("option", "checks"), [("--thorough", "all"), ("--full-refresh", "new")])
+def test_what_is_asked_of_a_run_is_told_to_dbt(pipeline, monkeypatch, option, checks):
     told = []
-    monkeypatch.setattr(
-        Dbt, "build", lambda self, *_: told.append(self.environment["LOADER_CHECKS"])
-    )
-    assert run(pipeline, *RANGE, *option)[0] == 0
-    assert told == [checks]
+    monkeypatch.setattr(Dbt, "build", lambda *asked: told.extend(asked[:2]))
+    assert run(pipeline, option)[0] == 0
+    assert told[0].environment["LOADER_CHECKS"] == checks
+    assert ("--full-refresh" in told[1]) is (option == "--full-refresh")
 
 
 def test_reports_are_found_by_target_and_age(tmp_path):
