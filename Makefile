@@ -21,7 +21,7 @@ help:  ## list the targets
 demo: .venv/installed  ## from an empty folder to a checked NPS summary
 	@$(LOCAL) demo
 
-own: .venv/installed  ## take the sample out, of the local warehouse too; a project for your own tables is left
+own: .venv/installed  ## take the sample out, of the local warehouse too
 	@$(LOCAL) own
 # end of sample
 

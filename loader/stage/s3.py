@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SERVER_ERROR = 500
 _NAMED = 1000  # files
-_KEY = re.compile(r"(?<=[^/:])/[^/\"][^\"\s]*(?=\")")  # at the end of a URL
+_PATH = re.compile(r"(?<=[^/:])/[^/\"][^\"\s]*(?=\")")  # of a URL
 _NO_BUCKET = "Create the bucket, or correct LOADER_S3_BUCKET."
 _DENIED = "Give this identity s3:PutObject, s3:GetObject and s3:DeleteObject on the prefix."
 _REMEDIES = {
@@ -147,7 +147,7 @@ def explained(bucket: str) -> Iterator[None]:
             answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             is_away = answered >= _SERVER_ERROR or code == "SlowDown"
         raise StageError(
-            f"S3 bucket {bucket}: {_KEY.sub('', str(error)).rstrip('.')}.",
+            f"S3 bucket {bucket}: {_PATH.sub('', str(error)).rstrip('.')}.",
             _REMEDIES.get(code, "Check the AWS settings and that S3 is reachable; then run again."),
             transient=is_away,
         ) from None
