@@ -73,7 +73,7 @@ def type_in(folder, *words, **changes):
     env |= {mysql.GIVEN: os.environ[mysql.GIVEN]} if mysql.GIVEN in os.environ else {}
     return subprocess.run(
         [str(BIN / words[0]), *words[1:]],
-        cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=240,
+        cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=800,
     )  # fmt: skip
 
 

@@ -43,7 +43,6 @@ def read_whole(log):
             yield told.get("node_id") or name, text
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.deep(because="all is built twice")
 def test_no_statement_of_a_daily_run_reads_a_large_table_whole_but_those_named(built, redshift):
     for command in (("snapshot",), ("snapshot",), BUILD):  # these first ones look at everything

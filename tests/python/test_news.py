@@ -198,7 +198,6 @@ def test_everything_is_built_from_other_files_on_another_target_or_warehouse(
     assert run([load("a", 1), load("b", 9)]) == ALWAYS | {"source:raw_data.b+"}
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.deep(because="it runs the daily job nine times")
 def test_what_a_run_leaves_out_would_be_as_it_is(new_project):
     project = new_project()

@@ -62,7 +62,7 @@ def start(own, redshift, endpoints):
 
 def end_of(trial):
     """What it said, and by each step's name what became of it."""
-    said, _ = trial.communicate(timeout=230)
+    said, _ = trial.communicate(timeout=800)
     lines = [line.split(maxsplit=3) for line in re.findall(r"^(?:pass|FAIL) .*", said, re.M)]
     return said, {words[3].split("  ")[0]: words[0] for words in lines}
 
