@@ -5,6 +5,8 @@ What a command needs is imported within it, so that `loader --help` answers at o
 
 import atexit
 import gc
+import os
+import signal
 import sys
 
 import click
@@ -12,13 +14,17 @@ import click
 from loader.cli import landing, looking, notifying, options, run
 from loader.cli.declare import declare
 from loader.cli.verify import verify
-from loader.errors import LoaderError
+from loader.errors import LoaderError, StoppedError
 
 
 def main() -> None:
     """Run the command line; a failure that a person can act on ends without a traceback."""
     # Or Python would look through all that is left before it lets go of it, for 0.06 s.
     atexit.register(gc.freeze)
+    # Ctrl-C ends the process, and with it the connections: Python's own handler would wait as long
+    # as a driver waits for its server. What is landed or built handles signals itself (stop.py).
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         loader(prog_name="loader")
     except LoaderError as error:
@@ -31,6 +37,9 @@ def main() -> None:
 
 def _end(error: LoaderError) -> None:
     click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
+    if isinstance(error, StoppedError):
+        sys.stdout.flush()
+        os._exit(error.exit_status)  # Python would wait for a load that was to stop and did not
     sys.exit(error.exit_status)
 
 

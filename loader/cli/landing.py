@@ -97,9 +97,14 @@ def plan(
 
 
 def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool) -> dict[str, Any]:
-    """Land jobs and show how they go on; returns the machine-readable report."""
-    from loader.load.job import unwatched
+    """Land jobs and show how they go on; returns the machine-readable report.
+
+    Raises:
+        StoppedError: a signal has ended it; what was under way was rolled back.
+    """
+    from loader.load.job import Outcome, unwatched
     from loader.load.jobs import run_jobs
+    from loader.warehouse.stop import ends_in_time
 
     shown = unwatched()
     if not as_json:
@@ -107,7 +112,10 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
 
         shown = console.progress(jobs)
     with shown as watcher:
-        outcomes = run_jobs(jobs, route, threads, watcher)
+        outcomes = list[Outcome]()
+        ends_in_time(route.stop, lambda: outcomes.extend(run_jobs(jobs, route, threads, watcher)))
+    if route.stop.because:
+        raise route.stop.because
     report: dict[str, Any] = {
         "ok": not any(outcome.error for outcome in outcomes),
         "said": list(watcher.said),

@@ -111,6 +111,6 @@ def _to_its_end(this: "Run", folder: Path) -> "tuple[dict[str, Any], Path]":
 
     if not ends_in_time(this.stop, work) and this.stop.because:
         this.give_up(this.stop.because)
-        report.write(folder, report.of_run(this))
+        report.close(this, folder, hangs=True)
         os._exit(this.exit_status)
     return reported[0]

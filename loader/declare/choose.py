@@ -19,8 +19,8 @@ from loader.source import mysql
 from loader.source.copytext import REFUSED
 from loader.source.declaration import check_declaration
 from loader.source.read_plan import LARGE, ReadPlan, days_of, plan_read
-from loader.source.texts import DATES, TEXTS
-from loader.source.types import Dialect, as_bytes, raw_column
+from loader.source.texts import DATES, TEXTS, as_bytes
+from loader.source.types import Dialect, raw_column
 
 COUNTED_MOST = 1_000_000
 """Rows, by MySQL's estimate, up to which a table's values are looked at."""

@@ -13,7 +13,7 @@ from loader.source import mysql
 from loader.source.days import where
 from loader.source.declaration import kinds_of
 from loader.source.read_plan import Description, ReadPlan, cost_of_windows
-from loader.source.types import Column, quote_mysql
+from loader.source.texts import Column, quote_mysql
 
 _CHANGED = re.compile(
     r"(?:^|_)(?:last|time|date)?(?:upd|updated?|modif|modified|changed?|edited|written|touched|mtime)"

@@ -3,8 +3,7 @@
 import re
 
 from loader.declared.policies import Policy
-from loader.source.texts import BINARIES, TEXTS
-from loader.source.types import Column
+from loader.source.texts import BINARIES, TEXTS, Column
 
 _SECRET = re.compile(
     r"passw|(?:^|_)(?:new)?pass\d?(?:$|_)|pwd|secret(?!ar)|(?:private|api|access)_?key|"

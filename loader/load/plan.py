@@ -44,23 +44,23 @@ def plan_load(
     table = job.table
     description = mysql.describe(source, table)
     check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-    window = WHOLE if job.repair else job.window
+    window = WHOLE if load.is_of_keys else job.window
     # New rows of an increasing cursor belong to the last day that is landed, of a whole landing to
     # the last that was over; of a repair they are left to their own landing.
     new = (job.window.end or day_in(settings.zone, load.started_at)) - DAY
     new = job.repair.landed_before if job.repair else new
     days = days_landed(table, description, settings.zone, warehouse, new)
     read = plan_read(table, description, window, days, warehouse.dialect)
-    if job.repair:
+    if load.is_of_keys:
         read = replace(read, fields=(*read.fields, DELETED_AT))
-    masking(table, read, settings.mask_salt)
+    masking(table, read, settings.mask_salt)  # refuses hashes without a salt before a row is read
     folder = folder_of(settings.stage, table.name, load.load_id)
     load = replace(
         load,
         salt_id=salt_id(read, settings.mask_salt),
         manifest=f"s3://{settings.stage.bucket}/{folder}/manifest.json",
     )
-    earlier, replaces_all = warehouse.loads(table.name), job.window.is_whole and not job.repair
+    earlier, replaces_all = warehouse.loads(table.name), job.window.is_whole and not load.is_of_keys
     _check_salt(load, earlier)
     landing = Landing(
         table=table,
@@ -80,8 +80,8 @@ def days_landed(
     """Say what days the cursor puts rows into; None without one.
 
     Args:
-        new: the day of numbers of an increasing cursor that are above all that is landed, unless a
-            later day has landed some.
+        new: the day of an increasing cursor's numbers that are above every landed one; if a later
+            day has landed rows, it is that day.
     """
     days = days_of(table, description, zone)
     if days and days.is_increasing:
@@ -112,7 +112,8 @@ class Preview:
         source_rows: the rows that the window holds now.
         files: how many staged files, estimated from the engine's average row.
         changes: what would change of the raw table's columns.
-        statements: the SQL, in order: MySQL's first, then the warehouse's.
+        statements: the SQL, in order: MySQL's first, then the warehouse's. What a comparison asks
+            MySQL for depends on what it finds, and is left out.
     """
 
     job: Job
@@ -141,9 +142,11 @@ def previews(
 
 def _preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
     table = job.table
+    load = new_load(job, "<load_id>")
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
-        read, landing = plan_load(job, new_load(job, "<load_id>"), source, warehouse, settings)
+        read, landing = plan_load(job, load, source, warehouse, settings)
         rows = mysql.count_window(source, table, read)
+    reading = (read.count_without_cursor, read.count, read.rows) if not load.is_of_keys else ()
     # Most text shrinks to a fifth.
     compressed = rows * read.description.row_bytes // 5
     return Preview(
@@ -152,7 +155,7 @@ def _preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
         files=max(1, -(-compressed // settings.stage.part_bytes)),
         changes=[sentence for sentence, _ in landing.changes],
         statements=[
-            *filter(None, (read.count_without_cursor, read.count, read.rows)),
+            *filter(None, reading),
             *(statement for _, statements in landing.changes for statement in statements),
             *warehouse.landing_statements(landing),
         ],

@@ -237,10 +237,10 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
     for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:
+            info, data = event["info"], event["data"]
+        except (ValueError, TypeError, KeyError):  # what else prints, such as a plugin
             watcher.say(line.decode(errors="replace").rstrip())
             continue
-        info, data = event["info"], event["data"]
         name, message = info["name"], info["msg"]
         is_said = info["level"] in ("warn", "error") and name != _SAYS_NOTHING
         is_said = is_said and not (stop.because or _SAID_BY_A_MACRO.match(message))

@@ -63,23 +63,28 @@ def _explained(fact: str) -> Iterator[None]:
 
 
 def before(folder: Path, report: Report) -> Report | None:
-    """Find the newest earlier report of the same target."""
+    """Find the newest earlier report of the same target; a refused run did nothing."""
     for file in sorted(folder.glob("*.json"), reverse=True):
         if file.stem < report["run_id"]:
-            with suppress(OSError, ValueError, AttributeError):  # somebody has spoilt it
+            with suppress(OSError, ValueError, AttributeError, KeyError):  # spoilt by somebody
                 found: Report = json.loads(file.read_text())
-                if found.get("target") == report["target"]:
+                if found.get("target") == report["target"] and found["outcome"] != "refused":
                     return found
     return None
 
 
-def close(run: "Run", folder: Path) -> tuple[Report, Path]:
+def close(run: "Run", folder: Path, *, hangs: bool = False) -> tuple[Report, Path]:
     """Report a run that has ended: in the warehouse, to whoever is notified, and in a file.
 
     Who cannot be notified is named; it makes no run fail.
+
+    Args:
+        hangs: it ends though something hangs that may be the warehouse, which is not asked.
     """
-    report = of_run(run)
-    if run.outcome != "refused":
+    report = _of_run(run)
+    # A refused run did nothing, and what the other did is the last.
+    with_warehouse = run.outcome != "refused" and not hangs
+    if with_warehouse:
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
             known = run.dbt.summaries()
             since = sorted(publications(warehouse).items())
@@ -89,17 +94,18 @@ def close(run: "Run", folder: Path) -> tuple[Report, Path]:
     previous = before(folder, report)
     report["failing"] = failing(report, previous)
     try:
-        if run.outcome != "refused":  # it did nothing, and what the other did is the last
+        if with_warehouse:
             with closing(run.route.new_warehouse()) as warehouse:
                 record_run(warehouse, report)
     except LoaderError as error:
         run.say(f"The warehouse has no record of this run: {error.fact}")
-    for sentence in notify(report, previous, run.route.settings.notify, run.stop.left / 3):
+    seconds = run.stop.left - 1 if hangs else run.stop.left / 3
+    for sentence in notify(report, previous, run.route.settings.notify, seconds):
         run.say(sentence)
     return report, write(folder, report)
 
 
-def of_run(run: "Run") -> Report:
+def _of_run(run: "Run") -> Report:
     """Write down what is known of a run that has ended, without asking the warehouse."""
     return {
         "run_id": run.run_id, "target": run.target,

@@ -8,8 +8,8 @@ from loader.declared.windows import parse_zone
 from loader.errors import SourceError, did_you_mean
 from loader.source.days import FIRST, Days
 from loader.source.read_plan import LOADER_NAMES, WIDER, Description, days_of, read_columns
-from loader.source.texts import DATES, INTEGERS
-from loader.source.types import REDSHIFT, Column, Dialect
+from loader.source.texts import DATES, INTEGERS, Column
+from loader.source.types import REDSHIFT, Dialect
 
 _DIGITS = 14  # YYYYMMDDHHMMSS
 _CHARACTERS = {"char", "varchar", "binary", "varbinary"}

@@ -7,8 +7,7 @@ from typing import TypeAlias
 from loader.source import mysql
 from loader.source.copytext import SEPARATOR
 from loader.source.read_plan import ReadPlan
-from loader.source.texts import BINARIES, is_number
-from loader.source.types import Column, as_bytes
+from loader.source.texts import BINARIES, Column, as_bytes, is_number
 
 Key: TypeAlias = tuple[str, ...]
 """The texts of a key's columns."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from loader.declared.tables import Table
-from loader.errors import ConfigError
+from loader.errors import ConfigError, SourceError
 from loader.source.copytext import NULL, SEPARATOR
 from loader.source.read_plan import ReadPlan
 
@@ -27,6 +27,7 @@ def masking(table: Table, read: ReadPlan, salt: str) -> Masking:
 
     Raises:
         ConfigError: there is no salt; names table, columns and setting.
+        SourceError: by the step, of a row whose values cannot be told apart.
     """
     if not read.hashed:
         return iter
@@ -40,7 +41,13 @@ def masking(table: Table, read: ReadPlan, salt: str) -> Masking:
 
     def masked(row: bytes) -> bytes:
         fields = row.split(SEPARATOR)
-        for place in places if len(fields) == len(read.fields) else ():  # or it is refused by name
+        if len(fields) != len(read.fields):
+            raise SourceError(
+                f"{table.place}: a row holds the byte 0xFE in a text, which is not valid UTF-8: "
+                "nobody can tell which of its values are masked. Nothing was landed.",
+                "Look for invalid bytes in the table's text columns.",
+            )
+        for place in places:
             if fields[place] != NULL:
                 fields[place] = _keyed(salt, fields[place])
         return SEPARATOR.join(fields)

@@ -23,7 +23,7 @@ from loader.errors import SourceError, counted, did_you_mean
 from loader.source import tls, wire
 from loader.source.days import converted
 from loader.source.read_plan import Description, ReadPlan
-from loader.source.types import Column, quote_mysql
+from loader.source.texts import Column, quote_mysql
 
 Source: TypeAlias = wire.Source
 _CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]

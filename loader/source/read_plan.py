@@ -9,17 +9,8 @@ from loader.declared.windows import DAY, Window, Zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
 from loader.source.days import Days, where
-from loader.source.texts import hash_text
-from loader.source.types import (
-    REDSHIFT,
-    Column,
-    Dialect,
-    RawColumn,
-    as_bytes,
-    marker,
-    quote_mysql,
-    raw_column,
-)
+from loader.source.texts import Column, as_bytes, hash_text, marker, quote_mysql
+from loader.source.types import REDSHIFT, Dialect, RawColumn, raw_column
 
 LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
 RUN_DATE, LOAD_ID, LOADED_AT, DELETED_AT = LOADER_NAMES

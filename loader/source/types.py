@@ -20,13 +20,7 @@ from loader.source.texts import (
     exact_text,
     inexact,
     marker,
-    quote_mysql,
 )
-
-__all__ = [
-    "POSTGRES", "REDSHIFT", "Column", "Dialect", "RawColumn", "as_bytes", "marker", "quote_mysql",
-    "raw_column",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from loader.source.days import Days
-from loader.source.types import RawColumn, as_bytes
+from loader.source.texts import as_bytes
+from loader.source.types import RawColumn
 from loader.warehouse.session import quote
 
 PRIME = 2_147_483_629

@@ -63,10 +63,10 @@ class Session:
         A statement within a transaction cannot always be cancelled. [PostgreSQL: Server Signaling
         Functions; Redshift: PG_TERMINATE_BACKEND, PG_CANCEL_BACKEND]
         """
-        if self._opened is not None:
-            lines.forget(self._opened)
+        if (opened := self._opened) is not None:
             with suppress(LandingError), closing(Session(self.profile)) as other:
                 other.execute("select pg_terminate_backend(%s)", (self._process,))
+            lines.end(opened)
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows, if it has any.
@@ -150,7 +150,7 @@ class Session:
         self.execute("close streamed")
 
     def release(self) -> None:
-        """End the open transaction without a trace; the table's lock stays."""
+        """Roll the open transaction back. The table's lock stays: another connection holds it."""
         if self._opened is not None:
             try:
                 with Deadline(self._opened, self.answer_seconds):

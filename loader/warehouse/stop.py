@@ -20,6 +20,7 @@ _LONG_GRACE_SECONDS = 60  # for whoever asks instead of a signal
 _TERMINATE_SECONDS = 2  # until the warehouse is asked to end the statements under way
 _END_SECONDS = 3  # until connections are ended on this side, whatever the servers do
 _LOOK_SECONDS = 0.2
+_REPORT_SECONDS = 3  # are left to report a run in which something hangs
 
 
 class Stop:
@@ -105,7 +106,7 @@ def ends_in_time(stop: Stop, work: Callable[[], None]) -> bool:
     pool = ThreadPoolExecutor(1)
     with _signals_ask(stop):
         done = pool.submit(work)
-        while not done.done() and stop.left > 2 * _LOOK_SECONDS:
+        while not done.done() and stop.left > _REPORT_SECONDS:
             wait([done], _LOOK_SECONDS)
     pool.shutdown(wait=False)
     if done.done():

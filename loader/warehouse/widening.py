@@ -1,5 +1,7 @@
 """The warehouse's types: how the loader writes them, and which hold all that another one holds."""
 
+from math import inf
+
 _SHORT_NAMES = {
     "character": "char",
     "character varying": "varchar",
@@ -24,6 +26,8 @@ def widens(old: str, new: str) -> bool:
     (True, False)
     >>> widens("numeric(4,0)", "smallint"), widens("numeric(5,0)", "smallint")
     (True, False)
+    >>> widens("varchar(10)", "varchar"), widens("numeric", "numeric(38,10)")
+    (True, False)
     """
     if old == new:
         return True
@@ -31,7 +35,7 @@ def widens(old: str, new: str) -> bool:
     if new_name == "text":
         return old_name in ("text", "varchar")
     if old_name == new_name and len(old_sizes) == 1:
-        return old_sizes[0] <= new_sizes[0]
+        return old_sizes <= (new_sizes or [inf])
     if {old_name, new_name} <= {*_INTEGER_DIGITS, "numeric"}:
         needed, had_scale = _digits(old_name, old_sizes)
         # An integer type holds every number of one digit less than its largest has.
@@ -41,14 +45,17 @@ def widens(old: str, new: str) -> bool:
     return (old_name, new_name) in {("real", "double precision"), ("date", "timestamp")}
 
 
-def _parts(kind: str) -> tuple[str, list[int]]:
+def _parts(kind: str) -> tuple[str, list[float]]:
+    """Cut a type into its name and its sizes, of which PostgreSQL's may have none."""
     name, _, sizes = kind.partition("(")
-    return name, [int(size) for size in sizes.rstrip(")").split(",") if size]
+    if not sizes.endswith(")"):  # such as timestamp(3) without time zone
+        return kind, []
+    return name, [int(size) for size in sizes[:-1].split(",")]
 
 
-def _digits(name: str, sizes: list[int]) -> tuple[int, int]:
+def _digits(name: str, sizes: list[float]) -> tuple[float, float]:
     """How many digits a number has before and after its point."""
     if name in _INTEGER_DIGITS:
         return _INTEGER_DIGITS[name], 0
-    precision, scale = sizes
-    return precision - scale, scale
+    precision, scale = sizes or (inf, 0)
+    return precision - scale, scale if sizes else inf

@@ -1,8 +1,10 @@
 """A table of `mode: compare` costs what differs, and ends up as the source all the same."""
 
 import json
+import re
 
 import pytest
+from pipeline import write_sources
 
 TABLE = {"name": "t", "primary_key": ["id"], "mode": "compare"}
 COUNTS = ("source_rows", "staged_rows", "copied_rows", "landed_rows")
@@ -71,6 +73,19 @@ def test_a_column_that_is_new_brings_the_whole_table(pipeline):
     pipeline.mysql("update t set v = '1'", "alter table t modify v int")
     assert "column v was" in pipeline.fails()
     assert "column v was" in pipeline.loader("verify").stderr
+
+
+def test_plan_says_what_the_load_does(pipeline):
+    pipeline.load()
+    plan = " ".join(pipeline.loader("plan", "--sql").stdout.split())
+    assert "only what differs" in plan
+    assert re.search(r'copy [^;]*"_deleted_at"', plan, re.IGNORECASE), plan
+    assert "concat(" not in plan  # MySQL is not asked for every row
+    write_sources(pipeline.folder, pipeline.database, [{**TABLE, "primary_key": ["id", "v"]}])
+    pipeline.mysql("update t set v = '' where v is null")
+    refused = pipeline.fails()
+    assert "its rows were landed by key id, and key id, v is declared now" in refused
+    assert refused.splitlines()[0] in " ".join(pipeline.loader("plan").stdout.split())
 
 
 def test_verify_finds_and_repairs_by_keys(pipeline):

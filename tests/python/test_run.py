@@ -15,6 +15,7 @@ import psutil
 import pytest
 from cutting import Cutting
 from pipeline import ROOT, administer, copy_database
+from receivers import Webhook, serving
 from standin.relay import Fault, conflict
 
 from loader.cli.landing import route_of
@@ -397,10 +398,11 @@ def test_reports_are_found_by_target_and_age(tmp_path):
         {"run_id": run_id, "target": target, "outcome": "succeeded"}
         for run_id, target in zip(ids, ["mine", "mine", "other", "mine"], strict=True)
     ]
+    reports.insert(2, {**reports[1], "run_id": f"{ids[1]}-refused", "outcome": "refused"})
     assert written.before(tmp_path, reports[0]) is None
     for each in reports:
         written.write(tmp_path, each)
-    assert written.before(tmp_path, reports[3]) == reports[1]
+    assert written.before(tmp_path, reports[-1]) == reports[1]
     assert written.before(tmp_path, reports[0]) is None
     file = tmp_path / "file"
     file.touch()
@@ -765,7 +767,11 @@ def hanging(pipeline, who):
 def test_a_signal_ends_a_run_in_ten_seconds_whatever_hangs(built, who, at):
     server, setting = hanging(built, who)
     server.silent_at = at
-    with built.start("loader", "run", *RANGE, **{setting: str(server.port)}) as process:
+    changes = {setting: str(server.port), "NO_PROXY": "127.0.0.1"}
+    with (
+        serving(Webhook()) as webhook,
+        built.start("loader", "run", *RANGE, **changes, LOADER_NOTIFY=webhook.url) as process,
+    ):
         dbt = []
         try:
             until(lambda: server.is_silent, 150)
@@ -779,7 +785,38 @@ def test_a_signal_ends_a_run_in_ten_seconds_whatever_hangs(built, who, at):
             process.kill()
             server.close()
     assert last_report(built)["outcome"] == "interrupted"
+    assert "was interrupted" in webhook.told[0]["title"]
     until(lambda: not any(each.is_running() for each in dbt), 15)
+
+
+@pytest.mark.parametrize(
+    ("command", "who", "at"),
+    [
+        ("load", "warehouse", b"copy "),
+        ("load", "MySQL", b"select concat("),
+        ("verify", "warehouse", b"_loads"),
+    ],
+)
+def test_ctrl_c_ends_a_command_whatever_hangs(built, command, who, at):
+    server, setting = hanging(built, who)
+    server.silent_at = at
+    with built.start("loader", command, *RANGE, **{setting: str(server.port)}) as process:
+        try:
+            until(lambda: server.is_silent)
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(11) in (130, -signal.SIGINT)
+        finally:
+            process.kill()
+            server.close()
+
+
+def test_what_is_no_event_of_dbts_is_said_as_it_is():
+    said = []
+    lines = [b"3", b"{}", b"[1]", b'{"info": {}}', b"null", b"a plugin says so"]
+    with unwatched() as watcher:
+        dbt._follow(replace(watcher, say=said.append), Stop(), lines)
+    assert said == [line.decode() for line in lines]
 
 
 def new_run(session):

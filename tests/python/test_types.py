@@ -132,23 +132,35 @@ def test_a_type_without_an_equal_is_refused_by_name(new_pipeline):
 def test_a_separator_in_a_value_stops_the_load(new_pipeline, monkeypatch):
     """No text of MySQL's holds such bytes, unless it is broken: a row has a field too many then."""
     stream = wire.joined_rows
-    pipeline = new_pipeline([{"name": name, "primary_key": ["id"]} for name in ("t", "u")])
+    hashed = {"columns": [{"name": "w", "config": {"meta": {"loader": {"mask": "hash"}}}}]}
+    pipeline = new_pipeline(
+        [{"name": name, "primary_key": ["id"], **more} for name, more in
+         (("t", {}), ("u", {}), ("hashed", hashed))]
+    )  # fmt: skip
+    salt = {"LOADER_MASK_SALT": "s" * 16}
+    pipeline.mysql("create table hashed (id int primary key, v varchar(9), w int)")
     for name in ("t", "u"):
         pipeline.mysql(
             f"create table {name} (id int primary key, v varchar(9))",
             f"insert into {name} values (6, 'a')",
         )
-    pipeline.load()
-    pipeline.mysql("insert into t values (7, 'a?b')", "insert into u values (7, 'a!b')")
+    pipeline.load(**salt)
+    pipeline.mysql(
+        "insert into t values (7, 'a?b')",
+        "insert into u values (7, 'a!b')",
+        "insert into hashed values (7, 'a?b', 1)",
+    )
 
     def broken(*arguments):
         for batch in stream(*arguments):
             yield [row.replace(b"?", SEPARATOR).replace(b"!", b"\xfc") for row in batch]
 
     monkeypatch.setattr(wire, "joined_rows", broken)
-    said = pipeline.fails()
+    said = pipeline.fails(**salt)
     assert "refused the rows of raw_data.t: " in said
     assert ".u: id 7: column v is not valid UTF-8: " in said
+    # No hash may be staged without the salt.
+    assert ".hashed: a row holds the byte 0xFE" in said
     assert pipeline.raw("t", "id, v") == pipeline.raw("u", "id, v") == [(6, "a")]
 
 
@@ -279,10 +291,10 @@ def test_redshift_refuses_by_name_what_it_cannot_hold(given):
 
 
 WIDER = """smallint>bigint bigint>numeric(20,0) numeric(18,0)>bigint varchar(40)>varchar(80)
-    varchar(80)>text real>double_precision date>timestamp varbyte(4)>varbyte(8)"""
-APART = (
-    """bigint>numeric(18,0) numeric(20,0)>bigint numeric(10,2)>integer integer>text bytea>text"""
-)
+    varchar(80)>text real>double_precision date>timestamp varbyte(4)>varbyte(8)
+    varchar(80)>varchar numeric(10,2)>numeric bigint>numeric"""
+APART = """bigint>numeric(18,0) numeric(20,0)>bigint numeric(10,2)>integer integer>text bytea>text
+    timestamp>timestamp(3)_without_time_zone date>timestamp(3)_without_time_zone"""
 
 
 def test_a_type_widens_only_if_every_value_fits():
