@@ -72,7 +72,9 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
             if outcome.load:
                 OUT.print(load_line(outcome.load, width))
             if outcome.error:
-                _failed(f"{outcome.job.table.name:{width}}", outcome.error, said)
+                # On a terminal they go the way of the bars, or each would write over the other.
+                out = OUT if ERR.is_terminal and OUT.is_terminal else None
+                _failed(f"{outcome.job.table.name:{width}}", outcome.error, said, out)
 
         yield Watcher(rows=rows, say=lambda line: OUT.print(printable(line)), done=done)
 
@@ -180,7 +182,8 @@ def show_summaries(
         verdict = (run["outcome"], "red" if is_bad else "green")
         at = f" at {run['failed_step']}" if run["failed_step"] else ""
         since = now() - (run["ended_at"] or run["started_at"])
-        when = f"{at}, {_age(since.total_seconds())} ({run['run_id']})"
+        comma = "," if run["ended_at"] else ""
+        when = f"{at}{comma} {_age(since.total_seconds())} ({run['run_id']})"
         OUT.print(_styled("last run   ", verdict, when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])
@@ -261,10 +264,10 @@ def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     OUT.print(grid)
 
 
-def _failed(name: str, error: LoaderError, said: set[str]) -> None:
+def _failed(name: str, error: LoaderError, said: set[str], out: Console | None = None) -> None:
     # At once, because several tables may fail at the same time.
     fact, *remedy = _once(error.fact.removeprefix(f"{name.strip()}: "), error.remedy, said)
-    ERR.print(_styled((f"{name}  failed", "red"), f": {fact}"), *remedy, sep="\n\n")
+    (out or ERR).print(_styled((f"{name}  failed", "red"), f": {fact}"), *remedy, sep="\n\n")
 
 
 def _once(fact: str, remedy: str, said: set[str]) -> list[str]:

@@ -46,7 +46,7 @@ def declare(
     folder, tables = Path.cwd(), session.tables.values()
     dialect = session.warehouse().dialect  # it is not connected to
     with mysql.connect(session.settings.mysql) as source:
-        found, there = survey(source, patterns, excepted)
+        found, views, there = survey(source, patterns, excepted)
         differing = list(differences(found, there, tables, patterns, dialect))
         taken = names_taken(folder, session.tables)
         chooser = Chooser(source=source, dialect=dialect, zone=session.settings.zone)
@@ -56,6 +56,9 @@ def declare(
         _show(proposal)
     for sentence in differing:
         click.echo(printable(sentence))
+    if left := sorted({*views} - {each.place for each in tables}):
+        said = f"Views are declared by their whole names alone. Left out: {', '.join(left)}"
+        click.echo(printable(said))
     if check:
         undeclared = sum(each.table is not None for each in new)
         click.echo(f"{undeclared} tables are not declared; {len(differing)} differences.")

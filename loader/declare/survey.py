@@ -41,14 +41,15 @@ class Found:
 
 def survey(
     source: mysql.Source, patterns: Sequence[str], excepted: Sequence[str] = ()
-) -> tuple[list[Found], set[str]]:
+) -> tuple[list[Found], list[str], set[str]]:
     """Find tables by patterns such as `shop.*`, in which `*`, `?` and `[…]` stand for characters.
 
     Args:
         excepted: patterns of what is not meant.
 
     Returns:
-        What was found, and the names of all that this user may read.
+        What was found; the views that match a pattern, and were not asked for by their whole names;
+        and the names of all that this user may read.
 
     Raises:
         CommandLineError: a pattern matches nothing; says what there is.
@@ -62,6 +63,12 @@ def survey(
     # MariaDB lists sequences among its tables. [MariaDB: Information Schema TABLES Table]
     rows = [row for row in rows if row[0].lower() not in _SERVERS_OWN and row[2] != "SEQUENCE"]
     _check_patterns(rows, patterns)
+    matched = [
+        (database, name, kind, comment)
+        for database, name, kind, comment in rows
+        if any(fnmatchcase(f"{database}.{name}", pattern) for pattern in patterns)
+        and not any(fnmatchcase(f"{database}.{name}", pattern) for pattern in excepted)
+    ]
     found = [
         Found(
             database=database,
@@ -71,11 +78,12 @@ def survey(
                 source, Table(name=name, database=database, source=name, primary_key=())
             ),
         )
-        for database, name, kind, comment in rows
+        for database, name, kind, comment in matched
         if _is_meant(f"{database}.{name}", "VIEW" in kind, patterns)
-        and not any(fnmatchcase(f"{database}.{name}", pattern) for pattern in excepted)
     ]
-    return found, {f"{database}.{name}" for database, name, *_ in rows}
+    places = {each.place for each in found}
+    views = [place for row in matched if (place := f"{row[0]}.{row[1]}") not in places]
+    return found, views, {f"{database}.{name}" for database, name, *_ in rows}
 
 
 def differences(

@@ -56,7 +56,7 @@ def run(console: Console, endpoints: Endpoints) -> None:
     for command, meaning in (
         ("make play", "let the next day happen in MySQL, and see how to land it"),
         ("loader status", "what the ledger knows of every table"),
-        ("dbt docs generate && dbt docs serve", "read the tables' documentation"),
+        ("make docs", "read the tables' documentation, and the report"),
     ):
         console.print(f"  [bold]{command:38}[/bold]{meaning}")
     console.print("\nwith [bold]export PATH=$PWD/.venv/bin:$PATH[/bold]")

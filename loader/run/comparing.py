@@ -83,6 +83,7 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
         )
     elif not found.error:
         run.say(
-            f"{table.name}: MySQL has the rows of {window} as they are here. Mend in MySQL what "
-            "checks failed on, or change the rule; then loader run."
+            f"{table.name}: the rows of {window} are the same in MySQL. Mend there what checks "
+            "failed on, or change the rule; then loader run. Where they miss a row of another "
+            "table, that table may be behind: loader verify tells, and lands it with --repair."
         )

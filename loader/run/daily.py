@@ -143,13 +143,16 @@ class Run:
 
     def _take(self, lease: Lease) -> None:
         """Take the lease, or wait a while for the run that holds it."""
-        until = time.monotonic() + self.wait
+        began, said = time.monotonic(), False
         while True:
             try:
                 return lease.take(self.say, self.resume)
-            except LeaseHeldError:
-                if time.monotonic() >= until:
+            except LeaseHeldError as error:
+                if time.monotonic() >= began + self.wait:
                     raise
+                if not said:
+                    self.say(f"Waiting for up to {self.wait:g} s. {error.fact}")
+                said = True
             self.stop.sleep(_WAIT_SECONDS)
 
     def _due(self, lease: Lease) -> list[Job]:

@@ -150,7 +150,7 @@ class RawTables(Session, ABC):
                 "It was dropped, or renamed to one that is new. Mend the models that read it; "
                 f"dbt ls --select {shlex.quote(f'source:{SOURCE}.{table.name}+')} "
                 "--resource-type model lists those of the table. Then declare `exclude: true` for "
-                "it in the source YAML: new rows hold NULL, old ones after a whole landing, too.",
+                "it in the source YAML: new rows hold NULL, and after a whole landing all rows do.",
             )
         others = [
             f"column {column.name} was {was} and would be {column.type} now"

@@ -19,7 +19,10 @@ from rich.console import Console
 
 from loader.cli import console, loader
 from loader.declared.settings import SAMPLE
+from loader.declared.tables import Table
+from loader.declared.windows import WHOLE
 from loader.errors import SourceError
+from loader.load.job import Job, Outcome
 
 DAY, NEXT_DAY = "2026-07-01", "2026-07-02"
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
@@ -320,9 +323,15 @@ def test_a_terminal_shows_how_fast_rows_come_and_how_long_they_will_take(monkeyp
         file=shown, width=100, force_terminal=True, get_time=lambda: float(next(seconds))
     )
     monkeypatch.setattr(console, "OUT", terminal)
+    monkeypatch.setattr(console, "ERR", Console(file=StringIO(), force_terminal=True))
+    table = Table(name="other", database="d", source="other", primary_key=())
+    job = Job(table=table, window=WHOLE, mode="full_refresh")
     with console.progress([]) as watcher:
         for rows in range(0, 900, 100):
             watcher.rows("t", rows, 1000)
+        watcher.done(Outcome(job=job, load=None, error=SourceError("MySQL is gone.", "Look.")))
+    # A failure goes the way of the bars, which else would write over it.
+    assert "MySQL is gone." in shown.getvalue()
     assert re.search(r" [1-9]\d*/s \S*\d\d:\d\d", shown.getvalue())
 
 

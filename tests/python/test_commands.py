@@ -84,7 +84,7 @@ def test_the_demo_ends_on_its_screen(demo):
     months = re.findall(r"^ (20\d\d-\d\d) +[\d,]+ +-?\d+\.\d +\d+\.\d +█", screen, re.M)
     assert len(months) == 24
     assert "first \\ last" in screen
-    for command in ("make play", "loader status", "dbt docs generate && dbt docs serve"):
+    for command in ("make play", "loader status", "make docs"):
         assert command in screen
 
 

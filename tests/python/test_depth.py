@@ -141,7 +141,7 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     row = f"session_id {'a' * 32}, amount -5.00"
     set_amount, gone = "update session_transaction set amount =", "delete from session_transaction"
     told = {
-        f"{set_amount} -5": "MySQL has the rows of 2026-07-01 as they are here",
+        f"{set_amount} -5": "the rows of 2026-07-01 are the same in MySQL",
         f"{set_amount} 5, updated_at = '2026-07-02 12:00'": "1 row changed after the days",
         gone: "checks failed on rows of 2026-07-01, of which MySQL no longer has 1 row",
     }

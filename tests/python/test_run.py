@@ -165,6 +165,9 @@ def test_a_run_lands_builds_and_reports(pipeline, endpoints):
     assert status == 0, report
     assert (report["ok"], report["outcome"], report["target"]) == (True, "succeeded", pipeline.kind)
     assert steps(report) == {"land": (True, 2), "build": (True, 1), "verify": (True, 1)}
+    waited, *_ = report["said"]
+    assert waited.startswith("Waiting for up to 60 s. ")
+    assert "has the lease of run other" in waited
     assert any("trying again in 0 s (1 of 2)" in said for said in report["said"])
     assert sorted(load["table_name"] for load in report["loads"]) == ["a", "b", "whole"]
     assert totals(pipeline) == [(1, 1), (1, 2), (1, 3), (1, 4)]
