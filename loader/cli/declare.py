@@ -56,7 +56,7 @@ def declare(
         _show(proposal)
     for sentence in differing:
         click.echo(printable(sentence))
-    if left := sorted({*views} - {each.place for each in tables}):
+    if left := [each for each in views if each not in {table.place for table in tables}]:
         said = f"Views are declared by their whole names alone. Left out: {', '.join(left)}"
         click.echo(printable(said))
     if check:

@@ -63,12 +63,8 @@ def survey(
     # MariaDB lists sequences among its tables. [MariaDB: Information Schema TABLES Table]
     rows = [row for row in rows if row[0].lower() not in _SERVERS_OWN and row[2] != "SEQUENCE"]
     _check_patterns(rows, patterns)
-    matched = [
-        (database, name, kind, comment)
-        for database, name, kind, comment in rows
-        if any(fnmatchcase(f"{database}.{name}", pattern) for pattern in patterns)
-        and not any(fnmatchcase(f"{database}.{name}", pattern) for pattern in excepted)
-    ]
+    there = {f"{database}.{name}" for database, name, *_ in rows}
+    rows = [row for row in rows if not _matches(f"{row[0]}.{row[1]}", excepted)]
     found = [
         Found(
             database=database,
@@ -78,12 +74,11 @@ def survey(
                 source, Table(name=name, database=database, source=name, primary_key=())
             ),
         )
-        for database, name, kind, comment in matched
+        for database, name, kind, comment in rows
         if _is_meant(f"{database}.{name}", "VIEW" in kind, patterns)
     ]
-    places = {each.place for each in found}
-    views = [place for row in matched if (place := f"{row[0]}.{row[1]}") not in places]
-    return found, views, {f"{database}.{name}" for database, name, *_ in rows}
+    views = {f"{row[0]}.{row[1]}" for row in rows if "VIEW" in row[2]} - {*patterns}
+    return found, sorted(each for each in views if _matches(each, patterns)), there
 
 
 def differences(
@@ -104,7 +99,7 @@ def differences(
     looked_at = {each.place: each for each in found}
     for table in declared:
         place = table.place
-        if place not in there and any(fnmatchcase(place, pattern) for pattern in patterns):
+        if place not in there and _matches(place, patterns):
             yield f"{place}: MySQL has no such table any more, and {table.name} is declared"
         if (each := looked_at.get(place)) is None:
             continue
@@ -122,9 +117,11 @@ def differences(
 
 def _is_meant(place: str, is_view: bool, patterns: Sequence[str]) -> bool:
     """Whether a table matches a pattern; a view is meant by its whole name alone."""
-    return place in patterns or (
-        not is_view and any(fnmatchcase(place, pattern) for pattern in patterns)
-    )
+    return place in patterns or (not is_view and _matches(place, patterns))
+
+
+def _matches(place: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(place, pattern) for pattern in patterns)
 
 
 def _check_patterns(rows: Sequence[tuple[str, ...]], patterns: Sequence[str]) -> None:

@@ -20,12 +20,12 @@ from loader.warehouse.ledger import Load
 from loader.warehouse.stop import Stop
 
 THREAD_NAME = "load"
-"""What the names of threads begin with that read and land."""
+"""The names of threads that read and land begin with this."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One table and the window of it that is to be landed; or of a repair, its keys' days."""
+    """One table and the window of it that is to be landed; for a repair the days of its keys."""
 
     table: Table
     window: Window

@@ -35,10 +35,10 @@ def jobs_for(
 ) -> Iterator[Job]:
     """Decide each table's window: the requested one, or what a catch-up has to do.
 
-    A table without a cursor is always copied whole, unless it is declared to be compared and was
-    landed; so is one that was never landed when no window was requested. A catch-up lands every
-    day from the first that no landing covers up to yesterday, and the look-back before it, for
-    late commits; a table with none has no job.
+    A table without a cursor is copied whole; one of `mode: compare` is compared once it was landed.
+    A catch-up copies whole what was never landed, and else lands every day from the first that no
+    landing covers up to yesterday, with the look-back before it, for late commits. Where no such
+    day is, there is no job.
     """
     is_asked = requested is None or any(table.is_compared for table in tables)
     loads = warehouse.loads() if is_asked else []
@@ -46,16 +46,14 @@ def jobs_for(
     for table in tables:
         own = [load for load in loads if load.table_name == table.name]
         if table.cursor is None or requested == WHOLE:
-            is_compared = table.is_compared and requested != WHOLE
-            is_compared = is_compared and any(load.covers for load in own)
+            was_landed = any(load.covers for load in own)
+            is_compared = table.is_compared and was_landed and requested != WHOLE
             yield Job(table=table, window=WHOLE, mode=COMPARE if is_compared else mode)
         elif requested:
             yield Job(table=table, window=requested, mode=mode)
+        elif (covered := covered_end(own, settings.zone)) is None:
+            yield Job(table=table, window=WHOLE, mode="full_refresh")
         else:
-            covered = covered_end(own, settings.zone)
-            if covered is None:
-                yield Job(table=table, window=WHOLE, mode="full_refresh")
-                continue
             first = next(iter(missing_days(own, settings.zone)), covered)
             first -= table.lookback_days * DAY
             if first < today:

@@ -56,21 +56,21 @@ def load_window(job: Job, route: Route, watcher: Watcher) -> Outcome:
     return Outcome(job=job, load=None, error=error)
 
 
-def _attempt(job: Job, route: Route, watcher: Watcher, begin: Callable[[Load], None]) -> Load:
+def _attempt(job: Job, route: Route, watcher: Watcher, note: Callable[[Load], None]) -> Load:
     """Load a window once.
 
     The table is locked from before it is read until its rows are committed, so the ids of its loads
     tell the order in which the source was observed.
 
     Args:
-        begin: called with the ledger's row as soon as the table is locked.
+        note: called with the ledger's row as soon as the table is locked.
     """
     with closing(route.new_warehouse()) as warehouse:
         route.stop.landing.add(warehouse)
         try:
             newest = warehouse.lock(job.table)
             load = new_load(job, next_load_id(newest, datetime.now(UTC), warehouse.owner))
-            begin(load)
+            note(load)
             if job.mode == COMPARE and not job.repair:
                 found = route.differing(job.table, route.settings, route.new_warehouse)
                 job = replace(job, repair=found, mode=COMPARE if found else "full_refresh")
@@ -170,10 +170,10 @@ def _stage(
     try:
         for batch in batches:
             count = len(batch)
-            text = to_copy_text(batch, read.fields, key, suffix, landing.form)
-            staging.write(text.data, count)
+            text, names = to_copy_text(batch, read.fields, key, suffix, landing.form)
+            staging.write(text, count)
             rows += count
-            changed += text.changed
+            changed += names
             watcher.rows(table.name, rows, total)
             del text  # one row may be many megabytes
     except SourceError as error:

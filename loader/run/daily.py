@@ -279,8 +279,6 @@ class Run:
             attempt()
         except (LeaseHeldError, StoppedError):
             raise
-        except LoaderError as caught:
-            error = caught
         except Exception as caught:
             error = unexpected(caught, left=_LEFT)
         self.stop.check()  # an error is then but the end of what was under way

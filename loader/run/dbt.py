@@ -136,7 +136,7 @@ class Dbt:
             self.nodes[result["unique_id"]] = {"node": result["unique_id"], **kept}
             self.code[result["unique_id"]] = result.get("compiled_code")
         if failed := self.failures:
-            raise _failed(failed, len(self.nodes))
+            raise _build_error(failed, len(self.nodes))
         if status or results is None:
             raise RunError("dbt failed and names no node.", "See its output; then run again.")
         warned = f"; {len(self.warnings):,} warned" if self.warnings else ""
@@ -252,7 +252,7 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
             watcher.rows("build", done, data["total"])
 
 
-def _failed(failed: Sequence[Node], count: int) -> RunError:
+def _build_error(failed: Sequence[Node], count: int) -> RunError:
     """The error of a build; a failed test or a refusal of the gate is nothing to try again."""
     shown = ", ".join(_named(node) for node in failed[:_NAMED])
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""

@@ -1,13 +1,13 @@
 """Who is notified of a run, and of what: a failure, the recovery, something new to look at."""
 
 import shlex
-import traceback
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import accumulate
 from math import inf
 
 from loader.errors import counted
+from loader.load.job import unexpected
 from loader.run.receivers import send
 from loader.run.runs import Report, differing, failed_loads, failed_steps, nodes
 
@@ -41,9 +41,7 @@ def notify(
         body = "\n\n".join(_parts(report))
         answers = send(kind, _shortened(subject), body, addresses, seconds)
     except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        kind = type(error).__name__
-        return [f"Nobody was notified of the run: {kind} at {at.filename}:{at.lineno}."]
+        return [unexpected(error, "nobody was notified of the run").fact]
     return [f"{who} was not notified of the run: {why}." for who, why in answers.items() if why]
 
 

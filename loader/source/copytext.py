@@ -42,14 +42,6 @@ _KEY_REMEDY = (
 )
 
 
-@dataclass(frozen=True)
-class CopyText:
-    """Rows as COPY reads them, and how many values of each column a policy changed on the way."""
-
-    data: bytes
-    changed: Counter[str]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """How COPY is to read rows.
@@ -74,7 +66,7 @@ def to_copy_text(
     key: Sequence[str],
     suffix: bytes,
     form: Form = Form(),
-) -> CopyText:
+) -> tuple[bytes, Counter[str]]:
     """Turn joined rows into COPY's text form, or into CSV.
 
     Many rows are one chunk, which C's loops run over; no row is looked at by itself.
@@ -86,6 +78,9 @@ def to_copy_text(
         key: the names of the key's fields, for messages.
         suffix: what ends every line: the loader's own columns and a newline.
 
+    Returns:
+        The text, and how many values of each column a policy changed on the way.
+
     Raises:
         SourceError: a value cannot be held exactly, or a row is too long; names key and value.
     """
@@ -95,14 +90,14 @@ def to_copy_text(
     text = _formed(rows, suffix, form)
     if not _is_utf8(text):
         raise _refusal(_rows_of(text, form), columns, key, "is not valid UTF-8")
-    return CopyText(text, changed)
+    return text, changed
 
 
 def _checked(rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str]) -> Counter[str]:
     """Refuse what cannot land, and a mark where none may be; count what a policy changed."""
     chunk, why, mark = _ROW.join((*rows, b"")), "", b""
     if chunk.count(_ROW) != len(rows) or any(
-        mark in chunk and stray.search(chunk) for mark, stray in _STRAY.items()
+        each in chunk and stray.search(chunk) for each, stray in _STRAY.items()
     ):
         why = "is not valid UTF-8"
     elif REFUSED in chunk:

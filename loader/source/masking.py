@@ -43,8 +43,8 @@ def masking(table: Table, read: ReadPlan, salt: str) -> Masking:
         fields = row.split(SEPARATOR)
         if len(fields) != len(read.fields):
             raise SourceError(
-                f"{table.place}: a row holds the byte 0xFE in a text, which is not valid UTF-8: "
-                "nobody can tell which of its values are masked. Nothing was landed.",
+                "A row holds the byte 0xFE, which no UTF-8 text does; nobody can tell which of its "
+                "values are masked.",
                 "Look for invalid bytes in the table's text columns.",
             )
         for place in places:

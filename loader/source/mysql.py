@@ -5,7 +5,6 @@ cursor column, so that its index serves them. The statements are few and plain, 
 to 9.7 and MariaDB 10.6 and newer run them alike.
 """
 
-import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -70,7 +69,7 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
             autocommit=True,
         )
         lines.keep(connection)
-    except (pymysql.err.OperationalError, ssl.SSLError, OSError) as error:
+    except (pymysql.err.OperationalError, OSError) as error:
         code, reason = (error.args[0], str(error.args[-1])) if error.args else (0, str(error))
         raise SourceError(
             f"Cannot connect to {where} as {settings.user}: {reason}",
@@ -227,8 +226,8 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
             f"Correct it in the declaration of table {table.name} in the dbt source YAML.",
         ) from None
     days = read.days
-    there = converted("'2026-01-01'", days.zone) if days and days.zone.changes else "''"
-    if _scalar(connection, f"select {there}") == "None":
+    there = converted("'2026-01-01'", days.zone) if days and days.zone.changes else ""
+    if there and _scalar(connection, f"select {there}") == "None":
         raise SourceError(
             "MySQL does not know the time zone of LOADER_TIMEZONE: its zone tables are empty.",
             "As an administrator: mysql_tzinfo_to_sql /usr/share/zoneinfo | mysql mysql; or set "
@@ -251,7 +250,7 @@ def check_cursor(connection: Source, table: Table, read: ReadPlan) -> None:
 
 
 def count_window(connection: Source, table: Table, read: ReadPlan) -> int:
-    """Count the window's rows.
+    """Count the window's rows, after a look at what no window holds.
 
     Raises:
         SourceError: the table has rows which no window holds.
@@ -261,7 +260,7 @@ def count_window(connection: Source, table: Table, read: ReadPlan) -> int:
 
 
 def count_future(connection: Source, read: ReadPlan) -> int | None:
-    """Count the rows dated beyond today, which no window holds yet; None without a cursor."""
+    """Count the rows dated beyond today; None where no row can be."""
     statement = read.count_future
     return int(_scalar(connection, statement)) if statement else None
 

@@ -24,7 +24,7 @@ def context(settings: MySQLSettings) -> ssl.SSLContext | None:
         return None
     try:
         made = ssl.create_default_context(cafile=settings.tls_ca or None)
-    except (ssl.SSLError, OSError) as error:
+    except OSError as error:  # ssl.SSLError is one
         raise SourceError(
             f"LOADER_MYSQL_TLS_CA {settings.tls_ca!r}: {error}.",
             "Set it to a file of certificates.",

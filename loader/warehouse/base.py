@@ -207,10 +207,11 @@ class Warehouse(RawTables):
             self._holder = None
 
     def begin_landing(self, landing: Landing, say: Callable[[str], None]) -> int:
-        """Begin the one transaction of a landing: change the columns, then COPY.
+        """Change the columns, then COPY: the first half of a landing's one transaction.
 
-        Nobody sees anything of it before `commit_landing`; it is rolled back when the connection
-        ends without that.
+        Its first statement begins it, because the driver commits nothing by itself. Nobody sees
+        anything of it before `commit_landing`; it is rolled back when the connection ends without
+        that.
 
         Args:
             say: called with a sentence on every change to the table's columns.
@@ -228,7 +229,7 @@ class Warehouse(RawTables):
         return self._copy(self._copy_statement(landing), landing)
 
     def commit_landing(self, landing: Landing, load: Load, copied: int) -> Load:
-        """Replace a window's old rows by those that were copied, and end the transaction.
+        """Replace a window's old rows by those that were copied; commit what `begin_landing` began.
 
         Args:
             load: the ledger's row with what was counted and staged.

@@ -12,8 +12,8 @@ from loader.errors import LandingError
 LEDGER = "_loads"
 _MOST_COLUMNS = 35  # names of 64 letters that UTF-8 writes with three bytes just fit
 REPAIR, COMPARE = "repair", "compare"
-"""The modes of loads that land some keys: those of any days, which covers no day, and all that
-differ of a table without a cursor, which covers the whole of it."""
+"""The modes of loads that land some keys. A repair is of keys of any days, and covers no day; a
+comparison is of all keys that differ of a table without a cursor, and covers the whole table."""
 
 RUNS = "_runs"
 RUN_COLUMNS = {

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,7 +43,7 @@ _FIXED = ("smallint", "integer", "bigint", "real", "double precision", "date", "
 
 
 class _Fed:
-    """Rows for COPY; while they are waited for, the server is not."""
+    """The rows for COPY. The server's deadline is paused while they are waited for."""
 
     def __init__(self, rows: BinaryIO, deadline: Deadline) -> None:
         self._rows = rows
@@ -88,8 +87,8 @@ class Postgres(Warehouse):
 
     def create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table without what its first rows do not bring; that is added after COPY."""
-        brought = [column for column in LOADER_COLUMNS if column.name == RUN_DATE]
-        listed = ", ".join(map(_definition, chain(columns, brought)))
+        run_date, *_ = LOADER_COLUMNS
+        listed = ", ".join(map(_definition, (*columns, run_date)))
         return [f"create table {self.relation(table.name)} ({listed})"]
 
     def doubt(self, columns: Sequence[RawColumn]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import chain
 
 from loader.declared.profile import Profile
 from loader.declared.settings import Settings
@@ -35,9 +34,8 @@ class Redshift(Warehouse):
 
     def create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
         """Write the table, spread by its key as the core table is, sorted by its windows' days."""
-        listed = ", ".join(
-            f"{quote(column.name)} {column.type}" for column in chain(columns, LOADER_COLUMNS)
-        )
+        every = (*columns, *LOADER_COLUMNS)
+        listed = ", ".join(f"{quote(column.name)} {column.type}" for column in every)
         key = _dist_key(table)
         spread = f"diststyle key distkey ({quote(key)})" if key else "diststyle even"
         return [f"create table {self.relation(table.name)} ({listed}) {spread} sortkey (_run_date)"]

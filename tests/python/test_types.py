@@ -160,7 +160,7 @@ def test_a_separator_in_a_value_stops_the_load(new_pipeline, monkeypatch):
     assert "refused the rows of raw_data.t: " in said
     assert ".u: id 7: column v is not valid UTF-8: " in said
     # No hash may be staged without the salt.
-    assert ".hashed: a row holds the byte 0xFE" in said
+    assert ".hashed: A row holds the byte 0xFE" in said
     assert pipeline.raw("t", "id, v") == pipeline.raw("u", "id, v") == [(6, "a")]
 
 
