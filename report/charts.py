@@ -4,7 +4,7 @@ A colour is written `var(--name)`, or `var(--name/40)` to be see-through, and ta
 style, which has one for a light screen and one for a dark one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from html import escape
@@ -27,40 +27,58 @@ _PATTERN = {"fillmode": "overlay", "fgcolor": "var(--card)", "size": 6, "solidit
 _PATTERNS = ("", "/", ".", "x", "\\", "-", "+", "|")  # who cannot tell colours apart tells these
 
 
-def nps_by_month(nps: pd.DataFrame) -> Figure:
-    """The score with its interval, cut at what a score can be; few answers are a hollow point."""
-    known, months = nps.dropna(subset="nps"), nps["answered_month"]
-    low, high = known["nps"] - known["nps_margin"], known["nps"] + known["nps_margin"]
-    edge = {"x": known["answered_month"], "mode": "lines", "line_width": 0, "hoverinfo": "skip"}
-    line = px.line(
-        _plain(nps),
-        x="answered_month",
-        y="nps",
-        markers=True,
-        custom_data=["nps_margin", "responses"],
-    ).update_traces(
+def nps_by_month(nps: pd.DataFrame, over: Over) -> Figure:
+    """The score with its interval, cut at what a score can be; few answers are a hollow point.
+
+    Line and band break where a month has no score. One that is not over is pale and apart.
+    """
+    edges = {"low": nps["nps"] - nps["nps_margin"], "high": nps["nps"] + nps["nps_margin"]}
+    known, months = _plain(nps.assign(**edges).dropna(subset="nps")), nps["answered_month"]
+    known[["low", "high"]] = known[["low", "high"]].clip(-100, 100)
+    known["over"] = known["answered_month"].map(over).astype(bool)
+    follows = known["answered_month"].map(lambda day: 12 * day.year + day.month).diff() == 1
+    stretches = known.groupby((~(follows & known["over"])).cumsum())
+    figure = Figure([trace for _, stretch in stretches for trace in _score(stretch)])
+    around = [months.iloc[0] - _HALF, months.iloc[-1] + _HALF]
+    layout = {"showlegend": False, "yaxis_zeroline": True, "xaxis_range": around}
+    return _finished(figure, "NPS", yaxis_range=_score_range(known[known["over"]]), **layout)
+
+
+def _score(stretch: pd.DataFrame) -> Iterator[Scatter]:
+    """The band and the line of months in a row; of one alone its interval is a bar."""
+    months, over, alone = stretch["answered_month"], stretch["over"].all(), len(stretch) == 1
+    edge = {"x": months, "mode": "lines", "line_width": 0, "hoverinfo": "skip"}
+    yield Scatter(y=stretch["low"], **edge)
+    yield Scatter(y=stretch["high"], fill="tonexty", fillcolor="var(--accent/40)", **edge)
+    hollow = stretch["is_low_sample"] | ~stretch["over"]
+    yield Scatter(
+        x=months,
+        y=stretch["nps"],
+        customdata=stretch[["nps_margin", "responses"]],
+        mode="lines+markers",
+        opacity=1 if over else _PALE,
         line={"color": "var(--accent)", "width": 2.5},
-        marker={
-            "size": 7,
-            "symbol": ["circle-open" if few else "circle" for few in nps["is_low_sample"]],
+        marker={"size": 7, "symbol": ["circle-open" if each else "circle" for each in hollow]},
+        error_y={
+            "array": stretch["high"] - stretch["nps"],
+            "arrayminus": stretch["nps"] - stretch["low"],
+            "visible": alone,
+            "width": 0,
         },
         hovertemplate=f"{_MONTH}<b>%{{y:.1f}}</b> ± %{{customdata[0]:.1f}}"
         "<br>%{customdata[1]:,} answers<extra></extra>",
     )
-    figure = Figure(
-        [
-            Scatter(y=low.astype(float).clip(lower=-100), **edge),
-            Scatter(
-                y=high.astype(float).clip(upper=100),
-                fill="tonexty",
-                fillcolor="var(--accent/40)",
-                **edge,
-            ),
-            *line.data,
-        ]
-    )
-    around = [months.iloc[0] - _HALF, months.iloc[-1] + _HALF]
-    return _finished(figure, "NPS", showlegend=False, yaxis_zeroline=True, xaxis_range=around)
+
+
+def _score_range(closed: pd.DataFrame) -> list[float] | None:
+    """Of the axis: the scores, and no interval of few answers, which may be the whole scale."""
+    enough = closed[~closed["is_low_sample"].astype(bool)]
+    if enough.empty:
+        return None
+    low = min(enough["low"].min(), closed["nps"].min())
+    high = max(enough["high"].max(), closed["nps"].max())
+    room = max(high - low, 1) / 20
+    return [low - room, high + room]
 
 
 def answers_by_month(nps: pd.DataFrame, over: Over) -> Figure:

@@ -109,10 +109,12 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
             name="nps",
             question="How do users feel about us?",
             answer=_score_said(whole(nps, over)),
-            reading="The band is the 95 % interval of the score: two months whose bands overlap "
-            "widely may well be alike. A hollow point has few answers. Below, how many answers "
-            "each month has and of which kind: promoters gave 9 or 10, detractors 0 to 6.",
-            figures=(charts.nps_by_month(nps), charts.answers_by_month(nps, over)),
+            reading="The band, a bar at a month alone, is the 95 % interval: two months where it "
+            "overlaps widely may well be alike. A hollow point has few answers; a pale one stands "
+            "apart, because its month is not over, and the axis does not follow it. Below, how "
+            "many answers each month has and of which kind: promoters gave 9 or 10, detractors 0 "
+            "to 6.",
+            figures=(charts.nps_by_month(nps, over), charts.answers_by_month(nps, over)),
             numbers=nps,
         )
     if len(users):
@@ -170,14 +172,19 @@ def is_over(summaries: Summaries, name: str, at: datetime) -> charts.Over:
     """Make what tells of a month, by its first day, whether all its days may have rows.
 
     They have come as far as each table with days that the numbers of that name are read from: to
-    its newest row, and no further than it has been landed.
+    its newest row, and no further than it had been landed when the numbers were last published.
     """
-    reads = summaries[name].attrs["reads"]
+    reads, mart = summaries[name].attrs["reads"], summaries[name].attrs["table"]
     rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
     newest = {table: day for table, day in rows.items() if table in reads}
-    ends = summaries["health"].set_index("table_name")["landed_before"].dropna()
-    landed = [end - DAY for table, end in ends.items() if table in newest]
-    through = min([*newest.values(), *landed], default=at.date() - DAY)
+    # Every build that passes is noted as a publication, one without a new row too. So what was
+    # landed after the last one is not in the numbers: a check holds it back, or no build came.
+    published = dict(summaries["published"].itertuples(index=False)).get(mart.rpartition(".")[2])
+    landed: dict[str, date] = {}
+    for table, landed_at, before in summaries["landed"].itertuples(index=False):
+        if table in newest and (published is None or landed_at <= published):
+            landed[table] = max(before - DAY, landed.get(table, date.min))
+    through = min([*newest.values(), *landed.values()], default=at.date() - DAY)
     return lambda month: (month.replace(day=1) + timedelta(days=32)).replace(day=1) - DAY <= through
 
 

@@ -8,11 +8,12 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
 from loader.declared.tables import Table
+from loader.declared.windows import Zone
 from loader.errors import LandingError, ReportError
 from loader.load.status import newest_row
 from loader.run.published import NOT_THERE, held_back
 from loader.warehouse import Warehouse
-from loader.warehouse.ledger import Load
+from loader.warehouse.ledger import Load, covered_end
 from loader.warehouse.session import one_line, quote, sqlstate
 
 Summaries = Mapping[str, pd.DataFrame]
@@ -57,18 +58,19 @@ QUERIES = {
     ),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
-_FAILING = ["table_name", "since"]
+_FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "before"]
 _OLDER = "42703"  # column
 
 
 def read_summaries(
-    warehouse: Warehouse, target: str | None, tables: Mapping[str, Table]
+    warehouse: Warehouse, target: str | None, tables: Mapping[str, Table], zone: Zone
 ) -> Summaries:
     """Read what the page shows.
 
     Args:
         target: of the dbt profile, if not its own default.
         tables: those that are declared, of which the newest row is looked up.
+        zone: whose days are landed.
 
     Returns:
         The rows by name, with every value as the driver gives it. As attributes `table`, which they
@@ -82,11 +84,15 @@ def read_summaries(
     manifest = _manifest(target)
     schemas = _schemas(manifest)
     loads = warehouse.loads()
+    landed = [
+        (each.table_name, each.ended_at, covered_end([each], zone)) for each in loads if each.covers
+    ]
     newest = [(name, newest_row(warehouse, each, loads)) for name, each in tables.items()]
     found = {
         "held": pd.DataFrame(held_back(warehouse).items(), columns=_HELD, dtype=object),
         "newest": pd.DataFrame(newest, columns=_NEWEST, dtype=object),
         "failing": pd.DataFrame(failing(loads).items(), columns=_FAILING, dtype=object),
+        "landed": pd.DataFrame(landed, columns=_LANDED, dtype=object),
     }
     with warehouse.snapshot():
         for name, (columns, table, rest) in QUERIES.items():

@@ -122,6 +122,6 @@ def report(file: Path, target: str | None) -> None:
     from report.reading import read_summaries
 
     with closing(session.warehouse()) as warehouse:
-        summaries = read_summaries(warehouse, target, session.tables)
+        summaries = read_summaries(warehouse, target, session.tables, session.settings.zone)
     write_page(file, summaries, session.profile.target, now())
     click.echo(f"Wrote {file}, {file.stat().st_size / 1e6:.1f} MB: open it in a browser.")

@@ -30,6 +30,8 @@ PRINTED = """<script>
     document.body.style.width = "660px";
     document.body.dataset.beyond = [...document.querySelectorAll(".main-svg, table")]
         .filter(each => right(each) > right(each.closest("section"))).length
+    document.body.dataset.whole = [...new Set([...document.querySelectorAll("section, .chart, tr")]
+        .filter(each => getComputedStyle(each).breakInside === "avoid").map(each => each.tagName))]
 </script>"""
 
 
@@ -145,7 +147,9 @@ def test_it_opens_in_a_browser_with_no_network_in_both_colours_on_a_phone_and_pr
     assert looks[1] - looks[0]
     printed = report.read_text().replace("@media print {", "@media screen {")
     measured.write_text(printed.replace("</body>", f"{PRINTED}</body>"))
-    assert 'data-beyond="0"' in opened(measured, tmp_path)
+    shown = opened(measured, tmp_path)
+    assert 'data-beyond="0"' in shown
+    assert 'data-whole="DIV,TR"' in shown  # a section may break, or most of a page stays white
 
 
 def test_it_may_ask_for_nothing(report):
@@ -184,7 +188,8 @@ def test_the_loader_knows_no_mart():
 
 def summaries(**rows):
     """Summaries with no rows but these."""
-    kinds = {"held": "model why", "newest": "table newest_row", "failing": "table since"}
+    kinds = {"held": "model why", "newest": "table newest_row", "failing": "table since",
+             "landed": "table landed_at before"}  # fmt: skip
     made = {
         name: pd.DataFrame(rows.get(name, []), columns=columns.split(), dtype=object)
         for name, columns in kinds.items()
@@ -204,6 +209,11 @@ def test_empty_summaries_make_a_page_that_says_so():
     assert figures(text) == {}
     assert "Nothing was ever landed." in text
     assert "None was published yet." in text
+    assert "the published tables" not in text
+    assert "<section><p>There is no summary here to draw yet" in text
+    assert ">Take this table away as published.csv<" in page.render(
+        summaries(published=[("other", AT)]), "local", AT
+    )
 
 
 def test_names_from_the_data_are_text_everywhere():
@@ -227,6 +237,7 @@ def test_names_from_the_data_are_text_everywhere():
         ([("30.00", "2.00"), ("28.00", "2.00")], "-2.0 on the month before, no more than chance"),
         ([("30.00", "2.00")], "30.0 ± 2.0 in July 2026, from 50 answers."),
         ([("30.00", "2.00"), (None, None)], "30.0 ± 2.0 in July 2026"),
+        ([(None, None)], "Nobody has answered yet."),
         ([("-90.00", "20.00"), ("95.00", "9.00")], "95.0 ± 9.0 in August 2026"),  # few answers
     ],
 )
@@ -236,12 +247,28 @@ def test_a_change_of_the_score_is_told_apart_from_chance(scores, said):
          margin and Decimal(margin), False)
         for month, (score, margin) in enumerate(scores, start=7)
     ]  # fmt: skip
-    text = page.render(summaries(nps=rows), "local", AT)
+    text = page.render(summaries(nps=rows), "local", datetime(2026, 9, 1, tzinfo=UTC))
     assert said in text
     traces = figures(text)["nps-0"]["data"]
-    assert len(traces[0]["x"]) == len([score for score, _ in scores if score])
-    assert len(traces[2]["x"]) == len(scores)
+    scored = [score for score, _ in scores if score]
+    assert all(len(trace["x"]) == len(scored) for trace in traces)
     assert all(-100 <= edge <= 100 for band in traces[:2] for edge in band["y"])
+
+
+def test_the_score_breaks_where_nobody_answered_and_is_pale_where_a_month_is_not_over():
+    rows = [
+        (date(2026, month, 1), 50, 30, 5, 15, 0, Decimal(score), Decimal(margin), margin > 50)
+        for month, score, margin in ((5, 30, 2), (6, 34, 2), (9, 40, 60), (10, -80, 90))
+    ]
+    text = page.render(summaries(nps=rows), "local", datetime(2026, 10, 9, tzinfo=UTC))
+    figure = figures(text)["nps-0"]
+    bands, lines = figure["data"][::3], figure["data"][2::3]
+    drawn = [["2026-05-01", "2026-06-01"], ["2026-09-01"], ["2026-10-01"]]
+    assert [each["x"] for each in bands] == [each["x"] for each in lines] == drawn
+    assert lines[0]["opacity"] == lines[1]["opacity"] == 1 > lines[2]["opacity"]
+    assert lines[2]["marker"]["symbol"] == ["circle-open"]
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert (round(low), round(high)) == (27, 41)
 
 
 def test_the_state_of_each_table_is_in_words():
@@ -274,7 +301,8 @@ def test_the_state_of_each_table_is_in_words():
 @pytest.mark.parametrize(
     ("outcome", "step", "said"),
     [
-        ("failed", "land", "The last run failed</b>, on 2026-07-03 at land: <a"),
+        ("failed", "land", 'The last run failed</b>, on 2026-07-03 at land: <a href="#pipeline'),
+        ("failed", "build", 'The last run failed</b>, on 2026-07-03 at build: <a href="#runs'),
         ("interrupted", None, "The last run was interrupted</b>, on 2026-07-03: <a"),
         ("succeeded", None, ""),
     ],
@@ -295,6 +323,10 @@ def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     banner, rest = text.split('role="alert"')[1].split("</div>", 1)
     assert "1 of 2 summaries are held back" in banner
     assert f"<b>active_users_monthly</b>, {why}" in banner
+    runs = [(date(2026, 7, 2), "failed", "build", 1, 1, 0, 0, 0, 0)]
+    shown = summaries(**whole, held=[("active_users_monthly", why)], runs=runs)
+    assert 'at build: <a href="#held">what is held back' in page.render(shown, "local", AT)
+    assert '<div class="banner" id="held"' in text
     assert f"H{why[1:]}</b>: what you see stands there since 2026-07-01 03:00 UTC" in rest
     assert 'role="alert"' not in page.render(summaries(**whole), "local", AT)
 
@@ -311,7 +343,23 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     opacity = figures(text)["users-0"]["data"][0]["marker"]["opacity"]
     assert opacity[0] == opacity[1] > opacity[2]
     shown["newest"]["newest_row"] = date(2026, 8, 31)
-    shown["health"].loc[1] = ["nps", date(2026, 8, 29), 3, 0, AT, 1, 0, 1]
+    shown["landed"].loc[1] = ["nps", AT, date(2026, 8, 29)]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
-    shown["health"].loc[0] = ["visits", date(2026, 8, 29), 3, 0, AT, 1, 0, 1]
+    shown["landed"].loc[0] = ["visits", AT, date(2026, 8, 29)]
     assert "<span>August so far: 9</span>" in page.render(shown, "local", AT)
+
+
+def test_a_month_is_not_over_by_rows_that_landed_after_what_is_published():
+    """Whether a check holds them back, or no build has come."""
+    users = [(date(2026, month, 1), count, 1, 1) for month, count in ((7, 200), (8, 250))]
+    landed = [
+        ("ts", datetime(2026, 8, 31, 3), date(2026, 8, 31)),
+        ("ts", datetime(2026, 9, 1, 3), date(2026, 9, 1)),
+    ]
+    shown = summaries(
+        users=users, newest=[("ts", date(2026, 8, 31))], landed=landed, reads=["ts"],
+        published=[("active_users_monthly", datetime(2026, 8, 31, 4))],
+    )  # fmt: skip
+    assert "<span>August so far: 250</span>" in page.render(shown, "local", AT)
+    shown["published"]["published_at"] = datetime(2026, 9, 1, 4)
+    assert "<b>250</b><span>August 2026, +25.0 %" in page.render(shown, "local", AT)
