@@ -15,7 +15,8 @@ ROLES = {
     "load": "reading: receiving, cutting, escaping, checking, compressing, uploading",
     "load-land": "landing: COPY",
     "deadline": "ending statements of the warehouse that take too long",
-    "MainThread": "main: imports, plans, and the end",
+    "work": "deciding what there is to load, and waiting for it",
+    "MainThread": "main: imports, and the end",
 }
 
 

@@ -103,7 +103,7 @@ def ends_in_time(stop: Stop, work: Callable[[], None]) -> bool:
     Returns:
         Whether it has ended; False if it did not in the time that was left.
     """
-    pool = ThreadPoolExecutor(1)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="work")
     with _signals_ask(stop):
         done = pool.submit(work)
         while not done.done() and stop.left > _REPORT_SECONDS:

@@ -139,7 +139,7 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     lease = "'two' as run_id, now as taken_at, now + interval '1h' as expires_at, null as ended_at"
     of = "timezone('UTC', now()) as now"
     pipeline.query(f"create table landed._leases as select {lease} from {of}")
-    assert re.search(r"last run +began, \d+ s ago \(two\)", pipeline.loader("status").stdout)
+    assert re.search(r"last run +began \d+ s ago \(two\)", pipeline.loader("status").stdout)
     pipeline.query("alter table analytics._held_back drop column failing_rows")
     assert "failing_rows" in pipeline.loader("status").stderr
 
