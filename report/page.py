@@ -60,7 +60,9 @@ def write_page(file: Path, summaries: Summaries, target: str, at: datetime) -> N
     """
     half = file.with_name(f"{file.name}.half")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and not file.is_file():
+            raise OSError(0, "it is no file")
+        file.parent.mkdir(exist_ok=True)
         half.write_text(render(summaries, target, at), encoding="utf-8")
         half.replace(file)
     except OSError as error:

@@ -38,8 +38,11 @@ def main() -> None:
 def _end(error: LoaderError) -> None:
     click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
     if isinstance(error, StoppedError):
+        from loader.load.jobs import are_under_way
+
         sys.stdout.flush()
-        os._exit(error.exit_status)  # Python would wait for a load that was to stop and did not
+        if are_under_way():
+            os._exit(error.exit_status)  # Python would wait for a load that was to stop and did not
     sys.exit(error.exit_status)
 
 

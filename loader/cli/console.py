@@ -144,7 +144,8 @@ def show_previews(previews: Sequence[Preview | Outcome], with_sql: bool) -> None
             OUT.print(_styled(*heading, ("would fail", "red"), f": {fact}"), *remedy, sep="\n")
             continue
         rows = f"{preview.source_rows:>12,} rows"
-        files = " are compared" if is_compared else f", about {preview.files} file(s)"
+        plural = "s" if preview.files > 1 else ""
+        files = " are compared" if is_compared else f", about {preview.files} file{plural}"
         OUT.print(_styled(*heading, rows, files))
         sql = (f"{each};".split("\n") for each in (preview.statements if with_sql else ()))
         for line in chain(preview.changes, *sql):

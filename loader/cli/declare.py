@@ -97,11 +97,12 @@ def _end(folder: Path, files: dict[Path, str], new: "list[Proposal]") -> None:
     undecided = sum(bool(each.undecided) for each in new)
     yaml = ", ".join(str(file.relative_to(folder)) for file in files if file.suffix == ".yml")
     where = f" in {yaml}, each with a model in models/core" if count else ""
-    click.echo(f"\nDeclared {count} of {len(new)} tables{where}.")
+    told = f"Declared {count} of {len(new)} tables{where}." if new else "All are declared already."
+    click.echo(f"\n{told}")
     if undecided:
         click.echo(
-            f"With personal columns: {undecided}. Say how each lands, with mask: hash, drop or "
-            "none beside its pii: true (docs/adding-a-table.md)."
+            f"With personal columns: {undecided}. Say how each lands, with loader: {{mask: hash}}, "
+            "drop or none, beside its pii: true (docs/adding-a-table.md)."
         )
     if count:
         click.echo("Next: loader check; loader run")

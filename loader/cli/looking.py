@@ -123,5 +123,5 @@ def report(file: Path, target: str | None) -> None:
 
     with closing(session.warehouse()) as warehouse:
         summaries = read_summaries(warehouse, target, session.tables, session.settings.zone)
-    write_page(file, summaries, session.profile.target, now())
+    write_page(file.resolve(), summaries, session.profile.target, now())  # a link stays one
     click.echo(f"Wrote {file}, {file.stat().st_size / 1e6:.1f} MB: open it in a browser.")

@@ -168,5 +168,8 @@ def _land_table(
 
 
 def are_under_way() -> bool:
-    """Whether a load goes on that was to stop and did not."""
-    return any(thread.name.startswith(THREAD_NAME) for thread in threading.enumerate())
+    """Whether a load goes on that was to stop and did not; one that just ends gets a moment."""
+    loading = [each for each in threading.enumerate() if each.name.startswith(THREAD_NAME)]
+    for thread in loading:
+        thread.join(_LOOK_SECONDS)
+    return any(thread.is_alive() for thread in loading)

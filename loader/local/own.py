@@ -34,7 +34,8 @@ def take_out(project_dir: Path) -> Iterator[str]:
         raise ConfigError(
             f"Not committed yet: {', '.join(line[3:] for line in changed[:5])}"
             f"{', …' if len(changed) > 5 else ''}. Nothing was touched.",  # noqa: PLR2004
-            "Commit it or stash it, so that `git restore .` can undo what `make own` does.",
+            "Commit it or `git stash --include-untracked`, so that `git restore .` can undo what "
+            "`make own` does.",
         )
     # All is asked before the file that answers is removed.
     whole, parts = (

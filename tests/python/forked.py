@@ -92,6 +92,7 @@ def main():
     for line in sys.stdin:
         children = [start(each) for each in json.loads(line)]
         statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print("ended", file=sys.stderr, flush=True)  # all that they have said is there by now
         print("ended", json.dumps(statuses), flush=True)
 
 

@@ -317,7 +317,7 @@ class Forked:
     def __init__(self, pipeline: Pipeline) -> None:
         script = Path(__file__).with_name("forked.py")
         self._process = pipeline.start("python", str(script))
-        self.said = list[str]()
+        self.said, self._all_said = list[str](), threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -346,15 +346,20 @@ class Forked:
         assert self._process.stdin
         assert self._process.stdout
         self.said.clear()
+        self._all_said.clear()
         self._process.stdin.write(json.dumps(runs) + "\n")
         self._process.stdin.flush()
         answer = next(line for line in self._process.stdout if line.startswith("ended"))
         statuses: list[int] = json.loads(answer.removeprefix("ended"))
+        self._all_said.wait(60)
         return statuses
 
     def _read(self) -> None:
         assert self._process.stderr
-        self.said.extend(self._process.stderr)
+        for line in self._process.stderr:
+            self.said.append(line)
+            if line.endswith("ended\n"):
+                self._all_said.set()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -78,6 +79,13 @@ class Place(Pipeline):
     def env(self) -> dict[str, str]:
         """The caller's environment with the trial's own settings."""
         return {**os.environ, **self.own}
+
+    def loader(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        """Run the loader's command line; a signal that has ended it ends the trial, too."""
+        done = super().loader(*arguments, **changes)
+        if done.returncode > 128:
+            interrupt(done.returncode - 128, None)
+        return done
 
     def schema(self, name: str) -> str:
         """One of the trial's schemas, quoted."""

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ import pytest
 from browser import opened
 from pipeline import ROOT
 
+from loader.errors import ReportError
 from loader.warehouse.ledger import Load
 from report import page
 from report.reading import QUERIES, failing
@@ -174,6 +176,15 @@ def test_without_summaries_one_sentence_says_what_to_do(project, new_pipeline, t
     done = other.loader("report", "--output", str(file))
     assert re.match("Error: dbt cannot read the project: .*; no page was written", done.stderr)
     assert not file.exists()
+
+
+def test_what_is_no_file_and_a_folder_that_is_not_there_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "render", lambda *_: "a page")
+    os.mkfifo(tmp_path / "pipe")
+    for name, why in (("pipe", "it is no file"), ("no/such/report.html", "No such file")):
+        with pytest.raises(ReportError, match=why):
+            page.write_page(tmp_path / name, {}, "local", datetime(2026, 7, 1, tzinfo=UTC))
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_the_loader_knows_no_mart():
