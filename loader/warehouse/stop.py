@@ -20,7 +20,7 @@ _LONG_GRACE_SECONDS = 60  # for whoever asks instead of a signal
 _TERMINATE_SECONDS = 2  # until the warehouse is asked to end the statements under way
 _END_SECONDS = 3  # until connections are ended on this side, whatever the servers do
 _LOOK_SECONDS = 0.2
-_REPORT_SECONDS = 4  # are left to report a run in which something hangs
+_REPORT_SECONDS = 3  # are left to report a run in which something hangs
 
 
 class Stop:
