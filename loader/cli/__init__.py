@@ -5,7 +5,6 @@ What a command needs is imported within it, so that `loader --help` answers at o
 
 import atexit
 import gc
-import os
 import signal
 import sys
 
@@ -13,6 +12,7 @@ import click
 
 from loader.cli import landing, looking, notifying, options, run
 from loader.cli.declare import declare
+from loader.cli.session import leave
 from loader.cli.verify import verify
 from loader.errors import LoaderError, StoppedError
 
@@ -38,11 +38,7 @@ def main() -> None:
 def _end(error: LoaderError) -> None:
     click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
     if isinstance(error, StoppedError):
-        from loader.load.jobs import are_under_way
-
-        sys.stdout.flush()
-        if are_under_way():
-            os._exit(error.exit_status)  # Python would wait for a load that was to stop and did not
+        leave(error.exit_status)
     sys.exit(error.exit_status)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from loader.cli import options
 from loader.cli.landing import asked_for, route_of
 from loader.cli.options import Names
-from loader.cli.session import open_session
+from loader.cli.session import leave, open_session
 from loader.declared.windows import Dates
 from loader.errors import CommandLineError
 
@@ -62,7 +61,6 @@ def run(
     session = open_session(target)
     from loader.cli import console
     from loader.load.job import now, unwatched
-    from loader.load.jobs import are_under_way
     from loader.run import report
     from loader.run.daily import Run
 
@@ -89,10 +87,7 @@ def run(
         click.echo(json.dumps(written, indent=2))
     else:
         console.show_run(written, file)
-    sys.stdout.flush()
-    if this.stop.because and are_under_way():
-        os._exit(this.exit_status)  # Python would wait for a load that was to stop and did not
-    sys.exit(this.exit_status)
+    leave(this.exit_status)
 
 
 def _to_its_end(this: "Run", folder: Path) -> "tuple[dict[str, Any], Path]":

@@ -1,9 +1,11 @@
 """What every command starts from."""
 
 import os
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from loader.declared.settings import Settings
     from loader.declared.tables import Table
     from loader.warehouse import Warehouse
+
+_MOMENT_SECONDS = 0.2  # a thread whose load has just ended may take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +60,16 @@ def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
     os.environ.clear()  # boto3 reads its settings there
     os.environ.update(env)
     return Session(profile=profile, settings=settings, schema=schema, tables=tables)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process; Python itself would wait for a load that was to stop and did not."""
+    from loader.load.job import THREAD_NAME
+
+    loading = [each for each in threading.enumerate() if each.name.startswith(THREAD_NAME)]
+    for thread in loading:
+        thread.join(_MOMENT_SECONDS)
+    sys.stdout.flush()
+    if any(thread.is_alive() for thread in loading):
+        os._exit(status)
+    sys.exit(status)

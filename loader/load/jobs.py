@@ -1,7 +1,6 @@
 """What there is to land, and landing it: several tables at a time, each one's windows in order."""
 
 import ctypes
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -165,11 +164,3 @@ def _land_table(
         watcher.done(outcome)
         if outcome.error:
             return
-
-
-def are_under_way() -> bool:
-    """Whether a load goes on that was to stop and did not; one that just ends gets a moment."""
-    loading = [each for each in threading.enumerate() if each.name.startswith(THREAD_NAME)]
-    for thread in loading:
-        thread.join(_LOOK_SECONDS)
-    return any(thread.is_alive() for thread in loading)
