@@ -35,12 +35,21 @@
     {%- do model.update({'_counted': mysql_to_redshift.counted_before(state, published)}) -%}
     {%- call statement('main') -%}
         drop table if exists {{ rejected }};
-        {{ get_create_table_as_sql(True, candidate, render(model.raw_code) if model['_counted'] else sql) }}
+        {{ mysql_to_redshift.create_candidate(candidate, sql) }}
     {%- endcall -%}
     {%- do adapter.commit() -%}
-    {#- What was counted whole is of one state only if nothing came while it was. -#}
-    {%- if state and not model['_counted'] and mysql_to_redshift.counting_state(sql) != state -%}
+    {#- What was read of core tables is of one state only if nothing came while it was. -#}
+    {%- set after = mysql_to_redshift.counting_state(sql) if state -%}
+    {%- if state and (after.made_of, after.counted) != (state.made_of, state.counted) -%}
         {%- set state = none -%}
+        {%- if model['_counted'] -%}
+            {%- do model.update({'_counted': none}) -%}
+            {%- call statement('again') -%}
+                drop table {{ candidate }};
+                {{ mysql_to_redshift.create_candidate(candidate, sql) }}
+            {%- endcall -%}
+            {%- do adapter.commit() -%}
+        {%- endif -%}
     {%- endif -%}
 
     {%- set failed = mysql_to_redshift.run_checks({model.unique_id: candidate}) -%}
@@ -67,6 +76,21 @@
     {{ return({'relations': [target_relation]}) }}
 
 {% endmaterialization %}
+
+
+{% macro create_candidate(candidate, sql) %}
+
+    {#- sql: what counts all rows. What came and went is counted by the model rendered again. -#}
+    {%- set counted = model['_counted'] -%}
+    {%- if counted and counted.per %}
+        {{ mysql_to_redshift.find_touched_rows(counted) }}
+    {%- endif %}
+    {{ get_create_table_as_sql(True, candidate, render(model.raw_code) if counted else sql) }}
+    {%- if counted and counted.per %}
+        {{ mysql_to_redshift.drop_touched_rows(counted) }}
+    {%- endif %}
+
+{% endmacro %}
 
 
 {% macro replace_rows(published, candidate, displaced=none) %}
@@ -127,8 +151,8 @@
             {%- set found = mysql_to_redshift.column_types(publications) if load_relation(publications) else {} -%}
             {#- What a summary goes on from: counting.sql. -#}
             {%- for name, kind in {
-                'version': 'varchar(14)', 'made_of': 'varchar(64)', 'changes_id': 'varchar(32)',
-                'counted_up_to': 'bigint', 'digest': 'numeric(38, 0)'
+                'version': 'varchar(14)', 'made_of': 'varchar(64)', 'counted': 'varchar(1024)',
+                'digest': 'numeric(38, 0)'
             }.items() if name not in found %}
                 alter table {{ publications }} add column {{ name }} {{ kind }};
             {%- endfor %}
@@ -146,7 +170,7 @@
     {#- rows: what has been published, which the digest is of: it may be there before the table is. -#}
     insert into {{ mysql_to_redshift.publications_relation() }} (
         model_name, published_at, invocation_id, version, row_count
-        {%- if state %}, digest, made_of, changes_id, counted_up_to{% endif -%}
+        {%- if state %}, digest, made_of, counted{% endif -%}
     )
     select
         {{ mysql_to_redshift.text_literal(relation.identifier) }},
@@ -156,8 +180,7 @@
         {% if state -%}
             {{ mysql_to_redshift.digest(rows) }},
             '{{ state.made_of }}',
-            '{{ state.changes_id }}',
-            {{ state.counted_up_to }}
+            '{{ state.counted }}'
         {%- else -%}
             count(*)
         {%- endif %}

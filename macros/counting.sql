@@ -1,29 +1,53 @@
 {#-
-    A summary that only adds up counts need not count again what it has counted. The build that
-    changes a core table which such a summary reads notes, in its transaction, the rows that came
-    and those that went, the former version of a changed row among these; the summary adds the ones
-    to what is published and takes the others away. The sum is that of all rows, whatever happened
-    in between and in whatever order.
+    A summary that is brought up to date by what came and went need not read again what it has
+    counted. The build that changes a core table which such a summary counts notes, in its
+    transaction, the rows that came and those that went (noted_changes.sql). What the summary then
+    publishes is what counting all rows would have given, whatever happened in between and in
+    whatever order.
 
-    archive._changes_<core table>: a row for each that came (copies 1) or went (copies -1), by the
-    build that noted it (batch, which grows), with the columns that are counted by.
+    Where counts add up, it adds the ones to what is published and takes the others away. Where they
+    do not (different users, the first of all visits), it says `per` what it counts: of each user
+    that is touched, all rows are taken away as they were and added as they are (touched_rows.sql).
 -#}
-{% macro rows_to_count(read, columns) %}
+{% macro rows_to_count(read, columns, per=none) %}
 
     {#-
         What a summary counts: of each row `columns`, and `copies`, to be summed up instead of
-        counting rows. All rows of a core model, or under `loader run` those that came and went
-        since the summary was published last.
+        counting rows. All rows, or under `loader run` those that came and went since the summary
+        was published last; with `per` all rows of those that these touch, as they were and as
+        they are.
 
-        read: what ref() of the core model gives; the summary reads nothing else.
+        read: what ref() of the core model gives, or with `per` of a view that joins core models by
+            their key. The summary names it first. What else it reads has to be as it was, or
+            everything is counted.
+        per: the column of which different values are counted, or all rows of one are looked at.
     -#}
-    {{- config(meta={'counts': columns}) -}}
+    {{- config(meta={'counts': columns, 'per': per} if per else {'counts': columns}) -}}
     {%- set listed = mysql_to_redshift.key_columns(columns) | join(', ') -%}
     {%- set since = model.get('_counted') -%}
-    {%- if since -%}
-        (select {{ listed }}, copies from {{ since.changes }} where batch > {{ since.counted_up_to }} and batch <= {{ since.until }}) as rows_to_count
+    {%- if since and per -%}
+        (
+            select {{ listed }}, 1 as copies from ({{ mysql_to_redshift.rows_of_keys(since.present, since, '_touched_keys') }}) as present
+            union all
+            select {{ listed }}, -1 as copies from ({{ since.former }}) as former
+        ) as rows_to_count
+    {%- elif since -%}
+        {%- set noted = since.reads[0] -%}
+        (select {{ listed }}, copies from {{ noted.changes }} where batch > {{ noted.counted_up_to }} and batch <= {{ noted.until }}) as rows_to_count
     {%- else -%}
         (select {{ listed }}, 1 as copies from {{ read }}) as rows_to_count
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro count_different(value) %}
+
+    {#- How many different values there are more than there were, of rows that are counted `per` it. -#}
+    {%- if model.get('_counted') -%}
+        count(distinct case when copies = 1 then {{ value }} end) - count(distinct case when copies = -1 then {{ value }} end)
+    {%- else -%}
+        count(distinct {{ value }})
     {%- endif -%}
 
 {% endmacro %}
@@ -35,21 +59,19 @@
         Counts of all rows: those of a CTE, and where it has counted only what came and went, those
         that are published, as the type that these have. A group in which nothing is left goes.
 
-        group: the column that is counted by; counts: the columns that are counts.
+        group: the columns that are counted by; counts: the columns that are counts.
     -#}
-    {%- set listed = group ~ ', ' ~ counts | join(', ') -%}
+    {%- set group = [group] if group is string else group -%}
+    {%- set listed = (group + counts) | join(', ') -%}
     {%- if model.get('_counted') -%}
-        {%- set types, totals, left = {}, [], [] -%}
-        {%- for name, kind in mysql_to_redshift.column_types(this).items() -%}
-            {%- do types.update({mysql_to_redshift.quoted(name): kind}) -%}
-        {%- endfor -%}
+        {%- set totals, left = [], [] -%}
         {%- for name in counts -%}
-            {%- do totals.append('cast(sum(' ~ name ~ ') as ' ~ types[mysql_to_redshift.key_columns(name)[0]] ~ ') as ' ~ name) -%}
+            {%- do totals.append(mysql_to_redshift.as_published(name, 'sum(' ~ name ~ ')')) -%}
             {%- do left.append('sum(' ~ name ~ ') <> 0') -%}
         {%- endfor -%}
-        select {{ group }}, {{ totals | join(', ') }}
+        select {{ group | join(', ') }}, {{ totals | join(', ') }}
         from (select {{ listed }} from {{ counted }} union all select {{ listed }} from {{ this }}) as added
-        group by {{ group }}
+        group by {{ group | join(', ') }}
         having {{ left | join(' or ') }}
     {%- else -%}
         select {{ listed }} from {{ counted }}
@@ -58,205 +80,59 @@
 {% endmacro %}
 
 
-{% macro counted_core(node) %}
-
-    {#- The core model whose rows a summary counts; none for one that has to be built whole. -#}
-    {%- set core = graph.nodes.get(node.depends_on.nodes | first) -%}
-    {%- if (node.config.meta or {}).get('counts') and node.depends_on.nodes | length == 1 and core
-        and 'macro.mysql_to_redshift.newest_rows' in core.depends_on.macros -%}
-        {{ return(core) }}
-    {%- endif -%}
-
-{% endmacro %}
-
-
-{% macro counting_summaries(core) %}
-
-    {#- The summaries that count a core model's rows. -#}
-    {%- set found = [] -%}
-    {%- for node in graph.nodes.values() if node.resource_type == 'model' and core.unique_id in node.depends_on.nodes
-        and mysql_to_redshift.counted_core(node) -%}
-        {%- do found.append(node) -%}
-    {%- endfor -%}
-    {{ return(found) }}
-
-{% endmacro %}
-
-
-{% macro counted_columns(core) %}
-
-    {#- The columns of a core model that summaries count by, as SQL takes them. -#}
-    {%- set columns = [] -%}
-    {%- for summary in mysql_to_redshift.counting_summaries(core) -%}
-        {%- do columns.extend(mysql_to_redshift.key_columns(summary.config.meta.counts)) -%}
-    {%- endfor -%}
-    {{ return(columns | unique | sort) }}
-
-{% endmacro %}
-
-
-{% macro changes_relation(core) %}
-
-    {{ return(mysql_to_redshift.archive_relation(core).incorporate(
-        path={'identifier': '_changes_' ~ core.identifier[:50]}, type='table'
-    )) }}
-
-{% endmacro %}
-
-
-{% macro changes_columns(core, columns) %}
-
-    {#- The columns of the table of changes with their types, which are the core table's own. -#}
-    {%- set types = {'batch': 'bigint', 'copies': 'integer'} -%}
-    {%- for column in adapter.get_columns_in_relation(core) if mysql_to_redshift.quoted(column.name) in columns -%}
-        {%- do types.update({column.name: column.data_type}) -%}
-    {%- endfor -%}
-    {{ return(types) }}
-
-{% endmacro %}
-
-
-{% macro notes_changes(core, columns) %}
-
-    {#- Whether what comes and goes can be noted: not after a type has changed, nor of an empty table,
-        which is filled anew. Then the table of changes is made anew, and nobody goes on from it. -#}
-    {%- set changes = mysql_to_redshift.changes_relation(core) -%}
-    {%- set found = {} -%}
-    {%- for column in adapter.get_columns_in_relation(changes) -%}
-        {%- do found.update({column.name: column.data_type}) -%}
-    {%- endfor -%}
-    {{ return(
-        found == mysql_to_redshift.changes_columns(core, columns)
-        and run_query('select 1 as present from ' ~ core ~ ' limit 1').rows | length > 0
-    ) }}
-
-{% endmacro %}
-
-
-{% macro next_batch(core) %}
-
-    {#- Those who write the core table do so one after the other. -#}
-    {{ return(run_query(
-        'select coalesce(max(batch), 0) + 1 from ' ~ mysql_to_redshift.changes_relation(core)
-    ).rows[0][0] | int) }}
-
-{% endmacro %}
-
-
-{#-
-    Before dbt merges what a build has found, note what that changes: dbt's own (read in dbt-adapters
-    1.24.5) follows. Rows that are landed again as they were change nothing.
--#}
-{% macro default__get_incremental_merge_sql(arg_dict) %}
-
-    {%- set core, came, key = arg_dict['target_relation'], arg_dict['temp_relation'], arg_dict['unique_key'] -%}
-    {%- set merge = dbt.default__get_incremental_merge_sql(arg_dict) -%}
-    {%- set columns = mysql_to_redshift.counted_columns(model) -%}
-    {%- if not columns -%}
-        {{ return(merge) }}
-    {%- endif -%}
-    {#- A column that the model has no more brings nothing to be noted. -#}
-    {%- set brought = mysql_to_redshift.key_columns(arg_dict['dest_columns'] | map(attribute='name') | list) -%}
-    {%- do model.update({'_notes_changes': not (columns | reject('in', brought) | list)
-        and mysql_to_redshift.notes_changes(core, columns)}) -%}
-    {%- if not model['_notes_changes'] -%}
-        {{ return(merge) }}
-    {%- endif -%}
-    {%- set values, differing = [], [] -%}
-    {%- set is_new = 'former.' ~ mysql_to_redshift.key_columns(key)[0] ~ ' is null' -%}
-    {%- for column in columns -%}
-        {%- do values.append('case when sides.copies = 1 then came.' ~ column ~ ' else former.' ~ column ~ ' end') -%}
-        {%- do differing.append(
-            'case when came.' ~ column ~ ' = former.' ~ column ~ ' or (came.' ~ column ~ ' is null and former.'
-            ~ column ~ ' is null) then 0 else 1 end = 1'
-        ) -%}
-    {%- endfor -%}
-    {%- set noted -%}
-        insert into {{ mysql_to_redshift.changes_relation(core) }} (batch, copies, {{ columns | join(', ') }})
-        select {{ mysql_to_redshift.next_batch(core) }}, sides.copies, {{ values | join(', ') }}
-        from {{ came }} as came
-        left join {{ core }} as former on {{ mysql_to_redshift.same_key('came', 'former', key) }}
-        cross join (select 1 as copies union all select -1 as copies) as sides
-        where
-            ({{ is_new }} and sides.copies = 1)
-            or (not {{ is_new }} and ({{ differing | join(' or ') }}));
-    {%- endset -%}
-    {{ return(noted ~ merge) }}
-
-{% endmacro %}
-
-
-{% macro delete_noted(core, condition, also_read=none) %}
+{% macro keep_published_others(summarized, per) %}
 
     {#-
-        Delete rows of a core table, and note them where summaries count them: the rows are picked
-        once, because what is landed meanwhile may change what a second look would find.
+        The rows of a CTE that has one for each value of `per`, and where it has looked only at
+        those that are touched, what is published of all others.
     -#}
-    {%- set columns = mysql_to_redshift.counted_columns(model) if model.get('_notes_changes') -%}
-    {%- if columns -%}
-        {%- set key = mysql_to_redshift.key_columns(model.config.unique_key) -%}
-        {%- set picked = [] -%}
-        {%- for column in (key + columns) | unique -%}
-            {%- do picked.append(adapter.quote(core.identifier) ~ '.' ~ column) -%}
-        {%- endfor %}
-        create temporary table _gone as
-        select distinct {{ picked | join(', ') }} from {{ core }}
-        {%- if also_read %} cross join {{ also_read }}{% endif %}
-        where {{ condition }};
-        insert into {{ mysql_to_redshift.changes_relation(core) }} (batch, copies, {{ columns | join(', ') }})
-        select {{ mysql_to_redshift.next_batch(core) }}, -1, {{ columns | join(', ') }} from _gone;
-        delete from {{ core }}
-        using _gone
-        where {{ mysql_to_redshift.same_key('_gone', adapter.quote(core.identifier), model.config.unique_key) }};
-        drop table _gone;
-    {%- else %}
-        delete from {{ core }} {%- if also_read %} using {{ also_read }}{% endif %} where {{ condition }};
+    {%- if model.get('_counted') -%}
+        {%- set names, cast_names = [], [] -%}
+        {%- for name in mysql_to_redshift.key_columns(mysql_to_redshift.column_types(this) | list) -%}
+            {%- do names.append(name) -%}
+            {%- do cast_names.append(mysql_to_redshift.as_published(name, name)) -%}
+        {%- endfor -%}
+        select {{ cast_names | join(', ') }} from {{ summarized }}
+        union all
+        select {{ names | join(', ') }} from {{ this }} where {{ per }} not in (select {{ per }} from _touched)
+    {%- else -%}
+        select * from {{ summarized }}
     {%- endif -%}
 
 {% endmacro %}
 
 
-{% macro keep_changes() %}
+{% macro as_published(name, value) %}
+
+    {#- A value as the type of the published column, under its name. -#}
+    {%- for published, kind in mysql_to_redshift.column_types(this).items() if mysql_to_redshift.quoted(published) == mysql_to_redshift.key_columns(name)[0] -%}
+        {{ return('cast(' ~ value ~ ' as ' ~ kind ~ ') as ' ~ name) }}
+    {%- endfor -%}
+
+{% endmacro %}
+
+
+{% macro counted_cores(node) %}
 
     {#-
-        After a core model was built: make the table of changes where a summary wants one and it is
-        not there, or not as it should be; else drop what every summary has counted. The newest batch
-        stays, so that the next one is greater.
+        The core models whose rows a summary counts: the one that it reads first, or those that the
+        view joins which it reads first. None for a summary that has to be built whole.
     -#}
-    {%- set columns = mysql_to_redshift.counted_columns(model) if execute and mysql_to_redshift.is_building() -%}
-    {%- if columns and model.config.materialized == 'incremental' -%}
-        {%- set changes = mysql_to_redshift.changes_relation(this) -%}
-        {%- if model.get('_notes_changes') -%}
-            {%- set readers = [] -%}
-            {%- for summary in mysql_to_redshift.counting_summaries(model) -%}
-                {%- do readers.append(mysql_to_redshift.text_literal(summary.alias)) -%}
-            {%- endfor -%}
-            delete from {{ changes }}
-            where batch < (
-                select least(
-                    (select max(batch) from {{ changes }}),
-                    coalesce(min(counted_up_to), 0)
-                )
-                from {{ mysql_to_redshift.publications_relation() }} as published
-                inner join (
-                    select model_name, max(published_at) as published_at
-                    from {{ mysql_to_redshift.publications_relation() }}
-                    group by model_name
-                ) as newest
-                    on published.model_name = newest.model_name and published.published_at = newest.published_at
-                where
-                    published.changes_id = '{{ mysql_to_redshift.table_id(changes) }}'
-                    and published.model_name in ({{ readers | join(', ') }})
-            )
-        {%- else -%}
-            {%- set listed = [] -%}
-            {%- for name, kind in mysql_to_redshift.changes_columns(this, columns).items() -%}
-                {%- do listed.append(mysql_to_redshift.quoted(name) ~ ' ' ~ kind) -%}
-            {%- endfor -%}
-            drop table if exists {{ changes }};
-            create table {{ changes }} ({{ listed | join(', ') }})
-        {%- endif -%}
+    {%- set meta = node.config.meta or {} -%}
+    {%- set read = graph.nodes.get(node.depends_on.nodes | first) -%}
+    {%- set cores, keys = [], [] -%}
+    {%- if meta.get('counts') and read -%}
+        {%- set is_view = 'view' in read.config.materialized -%}
+        {%- for unique_id in (read.depends_on.nodes if is_view else [read.unique_id]) -%}
+            {%- set core = graph.nodes.get(unique_id) -%}
+            {%- if not core or 'macro.mysql_to_redshift.newest_rows' not in core.depends_on.macros or (is_view and not meta.get('per')) -%}
+                {{ return([]) }}
+            {%- endif -%}
+            {%- do cores.append(core) -%}
+            {%- do keys.append(mysql_to_redshift.key_columns(core.config.unique_key) | join(', ')) -%}
+        {%- endfor -%}
     {%- endif -%}
+    {{ return(cores if keys | unique | list | length == 1 else []) }}
 
 {% endmacro %}
 
@@ -264,32 +140,74 @@
 {% macro counting_state(sql) %}
 
     {#-
-        What a summary that only adds up is made of, as its publication notes it: its own SQL, the
-        core table, the table of changes, and up to which of these it has counted. None for any
-        other summary, which is built whole.
+        What a summary that goes on from what is published is made of, as its publication notes it:
+        its own SQL, the view's, the core tables, what else it reads; and up to which change of each
+        core table it has counted. None for any other summary, which is built whole.
     -#}
-    {%- set core = mysql_to_redshift.counted_core(model) -%}
-    {%- if not core or invocation_args_dict.get('defer') or flags.EMPTY or model.extra_ctes -%}
+    {%- set cores = mysql_to_redshift.counted_cores(model) -%}
+    {%- if not cores or invocation_args_dict.get('defer') or flags.EMPTY or model.extra_ctes -%}
         {{ return(none) }}
     {%- endif -%}
+    {%- set read = graph.nodes[model.depends_on.nodes | first] -%}
+    {%- set reads, former, made_of, noted = [], {}, [sql], [] -%}
+    {%- for core in cores -%}
+        {%- set counted = mysql_to_redshift.node_relation(core) -%}
+        {%- set changes = mysql_to_redshift.changes_relation(counted) -%}
+        {%- set changes_id = mysql_to_redshift.table_id(changes) -%}
+        {%- set columns = mysql_to_redshift.columns_counted_by(model, core) -%}
+        {%- set types = {} -%}
+        {%- for name, kind in (mysql_to_redshift.column_types(changes) if changes_id else {}).items() if mysql_to_redshift.can_be_grouped(kind) -%}
+            {%- do types.update({mysql_to_redshift.quoted(name): kind}) -%}
+        {%- endfor -%}
+        {%- if columns | reject('in', types) | list -%}
+            {{ return(none) }}
+        {%- endif -%}
+        {%- set kept = run_query('select coalesce(min(batch), 1), coalesce(max(batch), 0) from ' ~ changes).rows[0] -%}
+        {%- do reads.append({
+            'core': counted, 'changes': changes, 'changes_id': changes_id,
+            'columns': columns | join(', '),
+            'net': '_net_' ~ loop.index, 'former': '_former_' ~ loop.index,
+            'kept_from': kept[0] | int, 'until': kept[1] | int
+        }) -%}
+        {%- do former.update({core.name: '_former_' ~ loop.index}) -%}
+        {%- do noted.append(changes_id ~ ':' ~ kept[1]) -%}
+        {%- do made_of.append(mysql_to_redshift.table_id(counted)) -%}
+    {%- endfor -%}
+    {%- set former = mysql_to_redshift.sql_over(read, former) if read.unique_id != cores[0].unique_id else 'select * from _former_1' -%}
+    {%- do made_of.append(former) -%}
+    {%- for unique_id in model.depends_on.nodes[1:] -%}
+        {%- set other = mysql_to_redshift.node_relation(graph.nodes[unique_id]) if unique_id in graph.nodes -%}
+        {%- set digest = run_query('select ' ~ mysql_to_redshift.digest(other, leave_out=mysql_to_redshift.columns_of_loader()) ~ ' from ' ~ other).rows[0] if other else [none, none] -%}
+        {%- if digest[1] is none -%}
+            {{ return(none) }}
+        {%- endif -%}
+        {%- do made_of.append(digest | join(' ')) -%}
+    {%- endfor -%}
     {#- What the clock or chance tells is another thing tomorrow, of rows that have not changed. -#}
-    {%- if modules.re.search(mysql_to_redshift.words_of_time(), sql | lower) -%}
+    {%- if not former or modules.re.search(mysql_to_redshift.words_of_time(), (sql ~ ' ' ~ former) | lower) -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- set counted = mysql_to_redshift.node_relation(core) -%}
-    {%- set changes = mysql_to_redshift.changes_relation(counted) -%}
-    {%- set changes_id = mysql_to_redshift.table_id(changes) -%}
-    {%- if not changes_id -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {%- set kept = run_query('select coalesce(min(batch), 1), coalesce(max(batch), 0) from ' ~ changes).rows[0] -%}
     {{ return({
-        'changes': changes,
-        'changes_id': changes_id,
-        'made_of': local_md5(sql) ~ ' ' ~ mysql_to_redshift.table_id(counted),
-        'kept_from': kept[0] | int,
-        'counted_up_to': kept[1] | int
+        'reads': reads,
+        'per': model.config.meta.per,
+        'key': mysql_to_redshift.key_columns(cores[0].config.unique_key),
+        'present': mysql_to_redshift.node_relation(read),
+        'former': former,
+        'made_of': local_md5(made_of | join('\n')),
+        'counted': noted | join(' ')
     }) }}
+
+{% endmacro %}
+
+
+{% macro counted_up_to(counted) %}
+
+    {#- What a publication notes, by table of changes: the batch up to which it has counted. -#}
+    {%- set batches = {} -%}
+    {%- for noted in (counted or '').split() -%}
+        {%- do batches.update({noted.split(':')[0]: noted.split(':')[1] | int}) -%}
+    {%- endfor -%}
+    {{ return(batches) }}
 
 {% endmacro %}
 
@@ -297,30 +215,32 @@
 {% macro counted_before(state, published) %}
 
     {#-
-        The publication that a summary goes on from; none where everything is to be counted: plain
-        dbt, `loader run --thorough`, a full refresh, another SQL, another core table, a version
-        that was put back, rows that are not those that were published or cannot be told from them,
-        or changes that are no longer kept because two builds at once have counted them.
+        The state, with the publication that a summary goes on from; none where everything is to be
+        counted: plain dbt, `loader run --thorough`, a full refresh, another SQL, another core
+        table, a version that was put back, rows that are not those that were published or cannot be
+        told from them, or changes that are no longer kept because two builds at once have counted
+        them.
     -#}
     {%- if not state or not published or env_var('LOADER_CHECKS', '') != 'new' or flags.FULL_REFRESH -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set found = run_query(
-        'select published_at, counted_up_to, made_of, changes_id, row_count, digest from ' ~ mysql_to_redshift.publications_relation()
+        'select published_at, counted, made_of, row_count, digest from ' ~ mysql_to_redshift.publications_relation()
         ~ ' where model_name = ' ~ mysql_to_redshift.text_literal(published.identifier) ~ ' order by published_at desc limit 1'
     ).rows -%}
-    {%- if not found or found[0]['made_of'] != state.made_of or found[0]['changes_id'] | string != state.changes_id
-        or not state.kept_from - 1 <= found[0]['counted_up_to'] <= state.counted_up_to -%}
+    {%- if not found or found[0]['made_of'] != state.made_of -%}
         {{ return(none) }}
     {%- endif -%}
+    {%- set batches = mysql_to_redshift.counted_up_to(found[0]['counted']) -%}
+    {%- for read in state.reads -%}
+        {%- do read.update({'counted_up_to': batches.get(read.changes_id, -1)}) -%}
+        {%- if not read.kept_from - 1 <= read.counted_up_to <= read.until -%}
+            {{ return(none) }}
+        {%- endif -%}
+    {%- endfor -%}
     {%- set present = run_query('select ' ~ mysql_to_redshift.digest(published) ~ ' from ' ~ published).rows[0] -%}
     {%- if present[0] == found[0]['row_count'] and present[1] == found[0]['digest'] and present[1] is not none -%}
-        {{ return({
-            'published_at': found[0]['published_at'],
-            'changes': state.changes,
-            'counted_up_to': found[0]['counted_up_to'] | int,
-            'until': state.counted_up_to
-        }) }}
+        {{ return(dict(state, published_at=found[0]['published_at'])) }}
     {%- endif -%}
 
 {% endmacro %}

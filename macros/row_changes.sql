@@ -11,10 +11,7 @@
     {%- set names = [] -%}
     {%- for name, kind in types.items() -%}
         {%- do names.append(mysql_to_redshift.quoted(name)) -%}
-        {#- JSON, geometry and the like cannot be grouped by. -#}
-        {%- if not modules.re.match(
-            '(small|big)?int|numeric|decimal|real|double|bool|date|time|text|char|varchar', kind
-        ) -%}
+        {%- if not mysql_to_redshift.can_be_grouped(kind) -%}
             {%- set comparable.all = false -%}
         {%- endif -%}
     {%- endfor -%}
@@ -43,4 +40,10 @@
     {%- set changes = mysql_to_redshift.row_changes(published, rows) -%}
     {{ return(changes is none or changes.gone + changes.come > 0) }}
 
+{% endmacro %}
+
+
+{#- JSON, geometry and the like cannot be grouped by. -#}
+{% macro can_be_grouped(kind) %}
+    {{ return(modules.re.match('(small|big)?int|numeric|decimal|real|double|bool|date|time|text|char|varchar', kind)) }}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{% macro row_text(relation) %}
+{% macro row_text(relation, leave_out=[]) %}
 
     {#-
         The text of a row, by which rows are told apart: of two rows that differ anywhere it is
@@ -6,7 +6,7 @@
         of it, as floats have none on Redshift. What a kept version says of itself is no part of it.
     -#}
     {%- set texts = [] -%}
-    {%- for column in adapter.get_columns_in_relation(relation) | rejectattr('name', 'in', mysql_to_redshift.version_columns()) | sort(attribute='name') -%}
+    {%- for column in adapter.get_columns_in_relation(relation) | rejectattr('name', 'in', mysql_to_redshift.version_columns() + leave_out) | sort(attribute='name') -%}
         {%- set name, kind = mysql_to_redshift.quoted(column.name), column.data_type -%}
         {%- if modules.re.match('text|char|varchar', kind) -%}
             {%- do texts.append("coalesce(cast(length(" ~ name ~ ") as varchar(8)) || ':' || " ~ name ~ ", '-')") -%}
@@ -23,11 +23,11 @@
 {% endmacro %}
 
 
-{% macro digest(relation) %}
+{% macro digest(relation, leave_out=[]) %}
 
     {#- Two columns: how many rows there are, and the sum of a number of each; NULL where rows have no
         text, so that no digest is like another. -#}
-    {%- set text = mysql_to_redshift.row_text(relation) -%}
+    {%- set text = mysql_to_redshift.row_text(relation, leave_out) -%}
     count(*) as _version_rows,
     {%- if text %}
         coalesce(sum(cast({{ mysql_to_redshift.number_of(text) }} as numeric(38, 0))), 0)

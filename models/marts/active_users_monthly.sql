@@ -4,7 +4,7 @@ with
 
 sessions as (
 
-    select * from {{ ref('sessions') }}
+    select * from {{ rows_to_count(ref('sessions'), ['user_id', 'session_at'], per='user_id') }}
 
     where session_at is not null
 
@@ -14,9 +14,10 @@ dated as (
 
     select
         user_id,
+        copies,
         cast(date_trunc('month', session_at) as date) as session_month,
 
-        cast(date_trunc('month', min(session_at) over (partition by user_id)) as date)
+        cast(date_trunc('month', min(session_at) over (partition by user_id, copies)) as date)
             as first_session_month
 
     from sessions
@@ -27,14 +28,21 @@ counted as (
 
     select
         session_month,
-        count(distinct user_id) as active_users,
-        count(distinct case when session_month = first_session_month then user_id end) as new_users,
-        count(*) as sessions
+        {{ count_different('user_id') }} as active_users,
+        {{ count_different('case when session_month = first_session_month then user_id end') }}
+            as new_users,
+        sum(copies) as sessions
 
     from dated
 
     group by 1
 
+),
+
+totalled as (
+
+    {{ add_published('counted', 'session_month', ['active_users', 'new_users', 'sessions']) }}
+
 )
 
-select * from counted
+select * from totalled

@@ -4,7 +4,11 @@ with
 
 sessions as (
 
-    select * from {{ ref('sessions') }}
+    select * from {{ rows_to_count(
+        ref('sessions'),
+        ['user_id', 'channel_name', 'amount', 'is_refunded', 'session_at'],
+        per='user_id'
+    ) }}
 
     where session_at is not null
 
@@ -32,9 +36,35 @@ dated as (
 
 ),
 
+counted as (
+
+    select
+        session_month,
+        channel_name,
+        {{ count_different('user_id') }} as users,
+        sum(copies) as sessions,
+        sum(case when amount is not null then copies else 0 end) as transactions,
+        sum(amount * copies) as gross_amount,
+        sum(case when is_refunded then amount * copies end) as refunded_amount
+
+    from dated
+
+    group by 1, 2
+
+),
+
+totalled as (
+
+    {{ add_published(
+        'counted', ['session_month', 'channel_name'],
+        ['users', 'sessions', 'transactions', 'gross_amount', 'refunded_amount']
+    ) }}
+
+),
+
 months as (
 
-    select distinct session_month from dated
+    select distinct session_month from totalled
 
 ),
 
@@ -45,7 +75,7 @@ names as (
 
     union distinct
 
-    select channel_name from dated
+    select channel_name from totalled
 
 ),
 
@@ -63,44 +93,27 @@ spine as (
 
 ),
 
-counted as (
-
-    select
-        session_month,
-        channel_name,
-        count(distinct user_id) as users,
-        count(*) as sessions,
-        count(amount) as transactions,
-        sum(amount) as gross_amount,
-        sum(case when is_refunded then amount end) as refunded_amount
-
-    from dated
-
-    group by 1, 2
-
-),
-
 completed as (
 
     select
         spine.session_month,
         spine.channel_name,
         spine.channel_group,
-        coalesce(counted.users, 0) as users,
-        coalesce(counted.sessions, 0) as sessions,
-        coalesce(counted.transactions, 0) as transactions,
-        cast(coalesce(counted.gross_amount, 0) as numeric(14, 2)) as gross_amount,
-        cast(coalesce(counted.refunded_amount, 0) as numeric(14, 2)) as refunded_amount,
+        coalesce(totalled.users, 0) as users,
+        coalesce(totalled.sessions, 0) as sessions,
+        coalesce(totalled.transactions, 0) as transactions,
+        cast(coalesce(totalled.gross_amount, 0) as numeric(14, 2)) as gross_amount,
+        cast(coalesce(totalled.refunded_amount, 0) as numeric(14, 2)) as refunded_amount,
         cast(
-            coalesce(counted.gross_amount, 0) - coalesce(counted.refunded_amount, 0)
+            coalesce(totalled.gross_amount, 0) - coalesce(totalled.refunded_amount, 0)
             as numeric(14, 2)
         ) as net_amount
 
     from spine
-    left join counted
+    left join totalled
         on
-            spine.session_month = counted.session_month
-            and spine.channel_name = counted.channel_name
+            spine.session_month = totalled.session_month
+            and spine.channel_name = totalled.channel_name
 
 )
 

@@ -4,7 +4,11 @@ with
 
 sessions as (
 
-    select * from {{ ref('sessions') }}
+    select * from {{ rows_to_count(
+        ref('sessions'), ['user_id', 'session_id', 'channel_name', 'session_at'], per='user_id'
+    ) }}
+
+    where copies = 1
 
 ),
 
@@ -85,6 +89,12 @@ summarized as (
     from counted
     left join touched on counted.user_id = touched.user_id
 
+),
+
+all_users as (
+
+    {{ keep_published_others('summarized', per='user_id') }}
+
 )
 
-select * from summarized
+select * from all_users

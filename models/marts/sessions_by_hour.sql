@@ -4,7 +4,7 @@ with
 
 sessions as (
 
-    select * from {{ ref('sessions') }}
+    select * from {{ rows_to_count(ref('sessions'), ['user_id', 'session_at'], per='user_id') }}
 
     where session_at is not null
 
@@ -14,6 +14,7 @@ dated as (
 
     select
         user_id,
+        copies,
         cast(extract(hour from session_at) as integer) as hour_of_day
 
     from sessions
@@ -24,12 +25,18 @@ counted as (
 
     select
         hour_of_day,
-        count(*) as sessions,
-        count(distinct user_id) as users
+        sum(copies) as sessions,
+        {{ count_different('user_id') }} as users
 
     from dated
 
     group by 1
+
+),
+
+totalled as (
+
+    {{ add_published('counted', 'hour_of_day', ['sessions', 'users']) }}
 
 ),
 
@@ -43,7 +50,7 @@ shared as (
             round(100.0 * sessions / sum(sessions) over (), 2) as numeric(5, 2)
         ) as session_share
 
-    from counted
+    from totalled
 
 )
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from independent import MARTS
 from pipeline import Pipeline
 
 HISTORIES = {
@@ -48,16 +49,16 @@ def assert_histories_equal(pipeline: Pipeline) -> None:
         assert pipeline.query(read.format("history")) == pipeline.query(read.format("whole")), table
 
 
-SUMMARIES = ("nps_summary", "nps_summary_monthly")
+SUMMARIES = tuple(MARTS)
 
 
 def keep_whole_summaries(folder: Path) -> None:
-    """Add a view beside each summary that adds up what came; the view counts everything."""
+    """Add a view beside each summary, which counts everything."""
     for name in SUMMARIES:
         text = (folder / "models" / "marts" / f"{name}.sql").read_text()
         view = "{{ config(materialized='kept_view', bind=false) }}"
         all_rows = r"(select *, 1 as copies from {{ \1 }}) as all_rows"
-        whole = re.sub(r"\{\{ rows_to_count\((ref\('nps'\)).*\}\}", all_rows, text)
+        whole = re.sub(r"(?s)\{\{ rows_to_count\(\s*(ref\('\w+'\)).*?\) \}\}", all_rows, text)
         assert whole != text
         (folder / "models" / "marts" / f"{name}_whole.sql").write_text(
             re.sub(r"\{\{ config\(.*\) \}\}", view, whole)

@@ -1,4 +1,4 @@
-"""A summary that adds up counts goes on from what it has published, and is a whole one's equal."""
+"""Summaries go on from what is published by what came and went, and are whole ones' equals."""
 
 import independent
 import pytest
@@ -100,7 +100,7 @@ def test_what_came_and_went_is_added_and_taken_away_whatever_it_is(counted):
     assert goes_on(counted)  # where nothing happened
     # What every summary has counted is not kept; one that has not counted it counts everything.
     assert counted.value("select count(*) from archive._changes_nps") < 20
-    counted.query("update analytics._publications set counted_up_to = 0")
+    counted.query("update analytics._publications set counted = ''")
     counted.build(*MARTS, **NEW)
     assert_right(counted)
 
@@ -157,3 +157,138 @@ def test_a_changed_rule_counts_for_every_row_and_for_none_that_is_held_meanwhile
     replace_in(counted, "macros/run_checks.sql", held, "")
     replace_in(counted, "macros/nps.sql", half, whole)
     assert not goes_on(counted)
+
+
+OF_VISITS = ("channel_summary", "channel_performance", "active_users_monthly", "sessions_by_hour")
+CORES = ("user_session_channel", "session_timestamp", "session_transaction", "channel")
+
+
+@pytest.fixture(scope="module")
+def visited(new_project):
+    """A project whose summaries of visits were published, and may go on from there.
+
+    Of 40 users each has five visits, in five months and at five hours; every third visit is paid
+    for, some have no time, and nobody ever changes anything of user 1.
+    """
+    pipeline = new_project()
+    replace_in(pipeline, "models/marts/_marts__models.yml", "{percent: 20}", "{percent: 1000000}")
+    pipeline.start_anew()
+    visit = "from seq_0_to_199"
+    pipeline.mysql(
+        "insert into channel values ('Google'), ('Direct'), ('Naver'), ('Organic')",
+        "insert into user_session_channel (userid, sessionid, channel, created_at) select "
+        "1 + seq div 5, concat('s', seq), elt(1 + mod(seq * 7, 4), 'Google', 'Direct', 'Naver', "
+        f"'Organic'), '{DAY}' {visit}",
+        "insert into session_timestamp (sessionid, ts) select concat('s', seq), '2026-01-31' + "
+        f"interval mod(seq, 5) month + interval mod(seq, 7) hour {visit} where mod(seq, 11) < 10",
+        "insert into session_transaction (sessionid, refunded, amount, updated_at) select "
+        f"concat('s', seq), mod(seq, 2), seq, '{DAY}' {visit} where mod(seq, 3) = 0",
+    )
+    pipeline.load("--full-refresh")
+    pipeline.build("seed")
+    pipeline.build("run", "--select", "stg_prod__*", *CORES, "sessions", *OF_VISITS)
+    return pipeline
+
+
+def assert_visits_right(pipeline):
+    """Compare the four summaries with what MySQL says, computed elsewhere."""
+    visits = independent.visits(pipeline)
+    independent.assert_channels_equal(pipeline, visits)
+    independent.assert_performance_equals(pipeline, visits)
+    independent.assert_active_users_equal(pipeline, visits)
+    independent.assert_hours_equal(pipeline, visits)
+
+
+def visits_go_on(pipeline):
+    """Build the summaries as `loader run` does, over a visit that nobody has landed."""
+    unseen = (
+        "update analytics.session_timestamp set session_at = session_at {} interval '33 days 2 "
+        "hours' where session_id = 's0'"
+    )
+    pipeline.query(unseen.format("+"))
+    pipeline.build("run", "--select", *OF_VISITS, **NEW)
+    pipeline.query(unseen.format("-"))
+    assert_visits_right(pipeline)
+
+
+def of_user(user):
+    return ", ".join(f"'s{visit}'" for visit in range(5 * user - 5, 5 * user))
+
+
+TOUCHED = (
+    (  # another time, month, channel, user; a payment that comes, changes, is given back
+        "update session_timestamp set ts = ts - interval 1 year where sessionid = 's5'",
+        "update session_timestamp set ts = ts + interval 2 hour where sessionid in ('s6', 's7')",
+        "update user_session_channel set channel = 'Direct' where sessionid in ('s10', 's11')",
+        "update user_session_channel set userid = 40 where sessionid = 's20'",
+        f"insert into session_transaction values ('s22', 0, 12.34, '{NEXT}')",
+        f"update session_transaction set amount = 0.5, updated_at = '{NEXT}' "
+        "where sessionid in ('s30', 's33')",
+        "update session_transaction set refunded = 1 - refunded where sessionid in ('s36', 's39')",
+    ),
+    (  # what goes: a visit of which the rest stays, a time, a payment, a user, a month, a channel
+        "delete from user_session_channel where sessionid in ('s44', 's45')",
+        "delete from session_timestamp where sessionid in ('s50', 's51')",
+        "delete from session_transaction where sessionid = 's60'",
+        *(f"delete from {table} where sessionid in ({of_user(15)})" for table in CORES[:3]),
+        "update user_session_channel set userid = 16 where sessionid in "
+        f"({of_user(17)}, {of_user(18)})",
+        "update session_timestamp set ts = '2026-02-03' where ts between '2026-03-01' and "
+        f"'2026-04-01' and sessionid not in ({of_user(1)})",
+        "update user_session_channel set channel = 'Naver' where channel = 'Google' and "
+        f"sessionid not in ({of_user(1)})",
+    ),
+    (  # what comes back, and what is new
+        f"insert into user_session_channel values (9, 's44', 'Organic', '{DAY}')",
+        "insert into session_timestamp values ('s50', '2026-01-01 23:59:59')",
+        f"insert into user_session_channel values (99, 'new', 'Unheard', '{DAY}')",
+        "insert into session_timestamp values ('new', '2025-12-31 12:00:00')",
+        f"insert into session_transaction values ('new', 0, 1.01, '{NEXT}')",
+        f"insert into user_session_channel values (100, 'timeless', 'Direct', '{DAY}')",
+    ),
+    (  # of the one who came through a channel that nobody knows
+        *(f"delete from {table} where sessionid = 'new'" for table in CORES[:3]),
+    ),
+)  # fmt: skip
+
+
+def test_users_that_are_touched_are_looked_at_anew_and_no_others(visited):
+    for changes in TOUCHED:
+        before = dict(visited.query("select user_id, xmin::text from analytics.channel_summary"))
+        visited.mysql(*changes)
+        visited.load("--full-refresh")
+        visited.build("run", "--select", *CORES)
+        visits_go_on(visited)
+        after = dict(visited.query("select user_id, xmin::text from analytics.channel_summary"))
+        unwritten = [user for user, written in before.items() if after.get(user) == written]
+        assert len(unwritten) > (15 if changes is TOUCHED[1] else 30)
+    visits_go_on(visited)  # where nothing happened
+
+
+def test_what_came_and_went_between_two_publishes_touches_nobody(visited):
+    update = "update session_timestamp set ts = ts {} interval 1 day where sessionid = 's25'"
+    for way in "+-":
+        visited.mysql(update.format(way))
+        visited.load("--full-refresh", "--select", "session_timestamp")
+        visited.build("run", "--select", *CORES)
+    assert visited.value("select count(*) from archive._changes_session_timestamp") >= 4
+    visits_go_on(visited)
+
+
+def test_another_view_or_another_channel_counts_everything(visited):
+    def counts_everything():
+        with pytest.raises(AssertionError):
+            visits_go_on(visited)
+        visited.build("run", "--select", *OF_VISITS)
+
+    visits_go_on(visited)
+    view, refunded = "models/core/sessions.sql", "coalesce(session_transaction.is_refunded, false)"
+    replace_in(visited, view, refunded, "session_transaction.is_refunded is true")
+    counts_everything()
+    visits_go_on(visited)
+    replace_in(visited, view, "with\n", "{% set a = 1 %}with\n")
+    counts_everything()
+    counts_everything()
+    replace_in(visited, view, "{% set a = 1 %}with\n", "with\n")
+    visited.build("run", "--select", *OF_VISITS)
+    visits_go_on(visited)
