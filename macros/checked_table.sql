@@ -43,7 +43,7 @@
     {%- if state and (after.made_of, after.counted) != (state.made_of, state.counted) -%}
         {%- set state = none -%}
         {%- if model['_counted'] -%}
-            {%- do model.update({'_counted': none}) -%}
+            {%- do model.update({'_counted': none, '_replaces': none}) -%}
             {%- call statement('again') -%}
                 drop table {{ candidate }};
                 {{ mysql_to_redshift.create_candidate(candidate, sql) }}
@@ -86,33 +86,32 @@
         {{ mysql_to_redshift.find_touched_rows(counted) }}
     {%- endif %}
     {{ get_create_table_as_sql(True, candidate, render(model.raw_code) if counted else sql) }}
-    {%- if counted and counted.per %}
-        {{ mysql_to_redshift.drop_touched_rows(counted) }}
-    {%- endif %}
 
 {% endmacro %}
 
 
-{% macro replace_rows(published, candidate, displaced=none) %}
+{% macro replace_rows(published, candidate, displaced=none, only=none) %}
 
     {#-
         Only rows that differ are written. Where columns do, all are: one that is new or has another
         type is made again.
 
         displaced: the table that is made to keep the version that they displace (earlier_rows.sql).
+        only: the condition of the rows that may differ; none of all.
     -#}
     {%- set old, new = mysql_to_redshift.column_types(published), mysql_to_redshift.column_types(candidate) -%}
     {%- set names = [] -%}
     {%- for name in new -%}{%- do names.append(mysql_to_redshift.quoted(name)) -%}{%- endfor -%}
     {%- set line = mysql_to_redshift.row_text(candidate) if old == new %}
     {%- if line %}
-        {%- set differs = 'where ' ~ line ~ ' in (select line from _differing)' %}
+        {%- set among = 'where ' ~ only if only -%}
+        {%- set differs = 'where ' ~ (only ~ ' and ' if only) ~ line ~ ' in (select line from _differing)' %}
         create temporary table _differing as
         select line
         from (
-            select {{ line }} as line, 1 as side from {{ published }}
+            select {{ line }} as line, 1 as side from {{ published }} {{ among }}
             union all
-            select {{ line }} as line, -1 as side from {{ candidate }}
+            select {{ line }} as line, -1 as side from {{ candidate }} {{ among }}
         ) as both_sides
         group by line
         having sum(side) <> 0;

@@ -27,7 +27,7 @@
     {%- set since = model.get('_counted') -%}
     {%- if since and per -%}
         (
-            select {{ listed }}, 1 as copies from ({{ mysql_to_redshift.rows_of_keys(since.present, since, '_touched_keys') }}) as present
+            select {{ listed }}, 1 as copies from ({{ since.present }}) as present
             union all
             select {{ listed }}, -1 as copies from ({{ since.former }}) as former
         ) as rows_to_count
@@ -87,6 +87,8 @@
         those that are touched, what is published of all others.
     -#}
     {%- if model.get('_counted') -%}
+        {%- set of_touched = ' in (select ' ~ per ~ ' from ' ~ model['_counted'].touched ~ ')' -%}
+        {%- do model.update({'_replaces': per ~ of_touched}) -%}
         {%- set names, cast_names = [], [] -%}
         {%- for name in mysql_to_redshift.key_columns(mysql_to_redshift.column_types(this) | list) -%}
             {%- do names.append(name) -%}
@@ -94,7 +96,7 @@
         {%- endfor -%}
         select {{ cast_names | join(', ') }} from {{ summarized }}
         union all
-        select {{ names | join(', ') }} from {{ this }} where {{ per }} not in (select {{ per }} from _touched)
+        select {{ names | join(', ') }} from {{ this }} where {{ per }} not {{- of_touched }}
     {%- else -%}
         select * from {{ summarized }}
     {%- endif -%}
@@ -149,7 +151,9 @@
         {{ return(none) }}
     {%- endif -%}
     {%- set read = graph.nodes[model.depends_on.nodes | first] -%}
-    {%- set reads, former, made_of, noted = [], {}, [sql], [] -%}
+    {%- set reads, present, former, made_of, noted = [], {}, {}, [sql], [] -%}
+    {#- A connection builds several summaries, each with temporary tables of its own. -#}
+    {%- set mark = '_' ~ local_md5(model.unique_id)[:8] -%}
     {%- for core in cores -%}
         {%- set counted = mysql_to_redshift.node_relation(core) -%}
         {%- set changes = mysql_to_redshift.changes_relation(counted) -%}
@@ -166,14 +170,16 @@
         {%- do reads.append({
             'core': counted, 'changes': changes, 'changes_id': changes_id,
             'columns': columns | join(', '),
-            'net': '_net_' ~ loop.index, 'former': '_former_' ~ loop.index,
+            'net': '_net' ~ loop.index ~ mark, 'present': '_present' ~ loop.index ~ mark, 'former': '_former' ~ loop.index ~ mark,
             'kept_from': kept[0] | int, 'until': kept[1] | int
         }) -%}
-        {%- do former.update({core.name: '_former_' ~ loop.index}) -%}
+        {%- do present.update({core.name: reads[-1].present}) -%}
+        {%- do former.update({core.name: reads[-1].former}) -%}
         {%- do noted.append(changes_id ~ ':' ~ kept[1]) -%}
         {%- do made_of.append(mysql_to_redshift.table_id(counted)) -%}
     {%- endfor -%}
-    {%- set former = mysql_to_redshift.sql_over(read, former) if read.unique_id != cores[0].unique_id else 'select * from _former_1' -%}
+    {%- set present = mysql_to_redshift.sql_over(read, present) -%}
+    {%- set former = mysql_to_redshift.sql_over(read, former) -%}
     {%- do made_of.append(former) -%}
     {%- for unique_id in model.depends_on.nodes[1:] -%}
         {%- set other = mysql_to_redshift.node_relation(graph.nodes[unique_id]) if unique_id in graph.nodes -%}
@@ -191,7 +197,11 @@
         'reads': reads,
         'per': model.config.meta.per,
         'key': mysql_to_redshift.key_columns(cores[0].config.unique_key),
-        'present': mysql_to_redshift.node_relation(read),
+        'read': mysql_to_redshift.node_relation(read),
+        'present': present,
+        'touched': '_touched' ~ mark,
+        'changed_keys': '_changed_keys' ~ mark,
+        'touched_keys': '_touched_keys' ~ mark,
         'former': former,
         'made_of': local_md5(made_of | join('\n')),
         'counted': noted | join(' ')

@@ -28,7 +28,8 @@
         ) }}
     {%- endif -%}
     {%- set moment = mysql_to_redshift.publication_time(current) -%}
-    {%- set changed = is_first or mysql_to_redshift.has_other_rows(published, rows) -%}
+    {%- set only = model.get('_replaces') if model -%}
+    {%- set changed = is_first or mysql_to_redshift.has_other_rows(published, rows, only) -%}
     {%- set displaced = none -%}
     {%- if changed and not is_first and (restored or mysql_to_redshift.keep_published() > 0) -%}
         {%- set displaced = current.version if current else mysql_to_redshift.next_version(moment, versions) -%}
@@ -47,7 +48,7 @@
         {%- elif changed -%}
             {%- if displaced and current and current.kept %}drop table {{ current.kept }};{% endif -%}
             {{ mysql_to_redshift.replace_rows(
-                published, rows, mysql_to_redshift.version_relation(published, displaced) if displaced
+                published, rows, mysql_to_redshift.version_relation(published, displaced) if displaced, only
             ) }}
         {%- endif -%}
         {%- if restored -%}

@@ -1,9 +1,10 @@
-{% macro row_changes(published, rows) %}
+{% macro row_changes(published, rows, only=none) %}
 
     {#-
         How many rows would go and come if one table's rows took the place of another's; a row that
         is there twice counts twice.
 
+        only: the condition of the rows that may differ; none of all.
         returns: {gone, come}, or none where the columns differ or cannot be compared.
     -#}
     {%- set types = mysql_to_redshift.column_types(published) -%}
@@ -25,8 +26,8 @@
         ~ ' coalesce(sum(case when surplus < 0 then -surplus else 0 end), 0) as come'
         ~ ' from ('
         ~ 'select sum(side) as surplus from ('
-        ~ 'select ' ~ names ~ ', 1 as side from ' ~ published
-        ~ ' union all select ' ~ names ~ ', -1 as side from ' ~ rows
+        ~ 'select ' ~ names ~ ', 1 as side from ' ~ published ~ (' where ' ~ only if only)
+        ~ ' union all select ' ~ names ~ ', -1 as side from ' ~ rows ~ (' where ' ~ only if only)
         ~ ') as both_sides group by ' ~ names
         ~ ') as compared'
     ).rows[0] -%}
@@ -35,9 +36,9 @@
 {% endmacro %}
 
 
-{% macro has_other_rows(published, rows) %}
+{% macro has_other_rows(published, rows, only=none) %}
 
-    {%- set changes = mysql_to_redshift.row_changes(published, rows) -%}
+    {%- set changes = mysql_to_redshift.row_changes(published, rows, only) -%}
     {{ return(changes is none or changes.gone + changes.come > 0) }}
 
 {% endmacro %}

@@ -199,14 +199,14 @@ def assert_visits_right(pipeline):
     independent.assert_hours_equal(pipeline, visits)
 
 
-def visits_go_on(pipeline):
+def visits_go_on(pipeline, *names):
     """Build the summaries as `loader run` does, over a visit that nobody has landed."""
     unseen = (
         "update analytics.session_timestamp set session_at = session_at {} interval '33 days 2 "
         "hours' where session_id = 's0'"
     )
     pipeline.query(unseen.format("+"))
-    pipeline.build("run", "--select", *OF_VISITS, **NEW)
+    pipeline.build("run", "--select", *(names or OF_VISITS), **NEW)
     pipeline.query(unseen.format("-"))
     assert_visits_right(pipeline)
 
@@ -275,20 +275,30 @@ def test_what_came_and_went_between_two_publishes_touches_nobody(visited):
     visits_go_on(visited)
 
 
+@pytest.mark.deep(because="it builds a dozen times; what goes on is tried always")
 def test_another_view_or_another_channel_counts_everything(visited):
-    def counts_everything():
+    def counts_everything(*names):
         with pytest.raises(AssertionError):
-            visits_go_on(visited)
+            visits_go_on(visited, *names)
         visited.build("run", "--select", *OF_VISITS)
 
+    visited.build("run", "--select", *OF_VISITS)
     visits_go_on(visited)
     view, refunded = "models/core/sessions.sql", "coalesce(session_transaction.is_refunded, false)"
-    replace_in(visited, view, refunded, "session_transaction.is_refunded is true")
+    for text in ("session_transaction.is_refunded is true", "{{ 'not not ' }}" + refunded):
+        replace_in(visited, view, refunded, text)
+        counts_everything()
+        if "{" in text:  # SQL that cannot be had over other tables
+            counts_everything()
+        else:
+            visits_go_on(visited)
+        replace_in(visited, view, text, refunded)
     counts_everything()
+    visited.mysql("insert into channel values ('Untried')")
+    visited.load("--full-refresh", "--select", "channel")
+    visited.build("run", "--select", "channel")
+    counts_everything("channel_performance")
     visits_go_on(visited)
-    replace_in(visited, view, "with\n", "{% set a = 1 %}with\n")
-    counts_everything()
-    counts_everything()
-    replace_in(visited, view, "{% set a = 1 %}with\n", "with\n")
-    visited.build("run", "--select", *OF_VISITS)
+    visited.load("--full-refresh", "--select", "channel")  # the same again
+    visited.build("run", "--select", "channel")
     visits_go_on(visited)
