@@ -38,9 +38,7 @@
         {{ mysql_to_redshift.create_candidate(candidate, sql) }}
     {%- endcall -%}
     {%- do adapter.commit() -%}
-    {#- What was read of core tables is of one state only if nothing came while it was. -#}
-    {%- set after = mysql_to_redshift.counting_state(sql) if state -%}
-    {%- if state and (after.made_of, after.counted) != (state.made_of, state.counted) -%}
+    {%- if state and not mysql_to_redshift.is_of_one_state(state) -%}
         {%- set state = none -%}
         {%- if model['_counted'] -%}
             {%- do model.update({'_counted': none, '_replaces': none}) -%}

@@ -64,9 +64,10 @@
     {%- set group = [group] if group is string else group -%}
     {%- set listed = (group + counts) | join(', ') -%}
     {%- if model.get('_counted') -%}
+        {%- set types = mysql_to_redshift.published_types() -%}
         {%- set totals, left = [], [] -%}
         {%- for name in counts -%}
-            {%- do totals.append(mysql_to_redshift.as_published(name, 'sum(' ~ name ~ ')')) -%}
+            {%- do totals.append('cast(sum(' ~ name ~ ') as ' ~ types[mysql_to_redshift.key_columns(name)[0]] ~ ') as ' ~ name) -%}
             {%- do left.append('sum(' ~ name ~ ') <> 0') -%}
         {%- endfor -%}
         select {{ group | join(', ') }}, {{ totals | join(', ') }}
@@ -89,14 +90,13 @@
     {%- if model.get('_counted') -%}
         {%- set of_touched = ' in (select ' ~ per ~ ' from ' ~ model['_counted'].touched ~ ')' -%}
         {%- do model.update({'_replaces': per ~ of_touched}) -%}
-        {%- set names, cast_names = [], [] -%}
-        {%- for name in mysql_to_redshift.key_columns(mysql_to_redshift.column_types(this) | list) -%}
-            {%- do names.append(name) -%}
-            {%- do cast_names.append(mysql_to_redshift.as_published(name, name)) -%}
+        {%- set types, touched = mysql_to_redshift.published_types(), [] -%}
+        {%- for name, kind in types.items() -%}
+            {%- do touched.append('cast(' ~ name ~ ' as ' ~ kind ~ ') as ' ~ name) -%}
         {%- endfor -%}
-        select {{ cast_names | join(', ') }} from {{ summarized }}
+        select {{ touched | join(', ') }} from {{ summarized }}
         union all
-        select {{ names | join(', ') }} from {{ this }} where {{ per }} not {{- of_touched }}
+        select {{ types | join(', ') }} from {{ this }} where {{ per }} not {{- of_touched }}
     {%- else -%}
         select * from {{ summarized }}
     {%- endif -%}
@@ -104,12 +104,14 @@
 {% endmacro %}
 
 
-{% macro as_published(name, value) %}
+{% macro published_types() %}
 
-    {#- A value as the type of the published column, under its name. -#}
-    {%- for published, kind in mysql_to_redshift.column_types(this).items() if mysql_to_redshift.quoted(published) == mysql_to_redshift.key_columns(name)[0] -%}
-        {{ return('cast(' ~ value ~ ' as ' ~ kind ~ ') as ' ~ name) }}
+    {#- The columns of the published table, as SQL takes them, with their types. -#}
+    {%- set types = {} -%}
+    {%- for name, kind in mysql_to_redshift.column_types(this).items() -%}
+        {%- do types.update({mysql_to_redshift.quoted(name): kind}) -%}
     {%- endfor -%}
+    {{ return(types) }}
 
 {% endmacro %}
 
@@ -154,29 +156,40 @@
     {%- set reads, present, former, made_of, noted = [], {}, {}, [sql], [] -%}
     {#- A connection builds several summaries, each with temporary tables of its own. -#}
     {%- set mark = '_' ~ local_md5(model.unique_id)[:8] -%}
+    {%- set tables, changes = [], [] -%}
     {%- for core in cores -%}
-        {%- set counted = mysql_to_redshift.node_relation(core) -%}
-        {%- set changes = mysql_to_redshift.changes_relation(counted) -%}
-        {%- set changes_id = mysql_to_redshift.table_id(changes) -%}
+        {%- do tables.append(mysql_to_redshift.node_relation(core)) -%}
+        {%- do changes.append(mysql_to_redshift.changes_relation(tables[-1])) -%}
+    {%- endfor -%}
+    {%- set ids = mysql_to_redshift.table_ids(tables + changes) -%}
+    {%- if none in ids -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- do made_of.extend(ids[:cores | length]) -%}
+    {%- set kept = mysql_to_redshift.kept_batches(changes) -%}
+    {%- for core in cores -%}
         {%- set columns = mysql_to_redshift.columns_counted_by(model, core) -%}
         {%- set types = {} -%}
-        {%- for name, kind in (mysql_to_redshift.column_types(changes) if changes_id else {}).items() if mysql_to_redshift.can_be_grouped(kind) -%}
+        {%- for name, kind in mysql_to_redshift.column_types(changes[loop.index0]).items() if mysql_to_redshift.can_be_grouped(kind) -%}
             {%- do types.update({mysql_to_redshift.quoted(name): kind}) -%}
         {%- endfor -%}
         {%- if columns | reject('in', types) | list -%}
             {{ return(none) }}
         {%- endif -%}
-        {%- set kept = run_query('select coalesce(min(batch), 1), coalesce(max(batch), 0) from ' ~ changes).rows[0] -%}
         {%- do reads.append({
-            'core': counted, 'changes': changes, 'changes_id': changes_id,
+            'core': tables[loop.index0],
+            'changes': changes[loop.index0],
+            'changes_id': ids[cores | length + loop.index0],
             'columns': columns | join(', '),
-            'net': '_net' ~ loop.index ~ mark, 'present': '_present' ~ loop.index ~ mark, 'former': '_former' ~ loop.index ~ mark,
-            'kept_from': kept[0] | int, 'until': kept[1] | int
+            'net': '_net' ~ loop.index ~ mark,
+            'present': '_present' ~ loop.index ~ mark,
+            'former': '_former' ~ loop.index ~ mark,
+            'kept_from': kept[loop.index0][0],
+            'until': kept[loop.index0][1]
         }) -%}
         {%- do present.update({core.name: reads[-1].present}) -%}
         {%- do former.update({core.name: reads[-1].former}) -%}
-        {%- do noted.append(changes_id ~ ':' ~ kept[1]) -%}
-        {%- do made_of.append(mysql_to_redshift.table_id(counted)) -%}
+        {%- do noted.append(reads[-1].changes_id ~ ':' ~ reads[-1].until) -%}
     {%- endfor -%}
     {%- set present = mysql_to_redshift.sql_over(read, present) -%}
     {%- set former = mysql_to_redshift.sql_over(read, former) -%}
@@ -206,6 +219,34 @@
         'made_of': local_md5(made_of | join('\n')),
         'counted': noted | join(' ')
     }) }}
+
+{% endmacro %}
+
+
+{% macro kept_batches(changes) %}
+
+    {#- Of each table of changes the first and the last batch that is kept. -#}
+    {%- set asked, kept = [], [] -%}
+    {%- for relation in changes -%}
+        {%- do asked.append(
+            'select ' ~ loop.index ~ ' as number, coalesce(min(batch), 1), coalesce(max(batch), 0) from ' ~ relation
+        ) -%}
+    {%- endfor -%}
+    {%- for row in run_query(asked | join(' union all ') ~ ' order by 1').rows -%}
+        {%- do kept.append((row[1] | int, row[2] | int)) -%}
+    {%- endfor -%}
+    {{ return(kept) }}
+
+{% endmacro %}
+
+
+{% macro is_of_one_state(state) %}
+
+    {#- Whether nothing has come to the core tables since the state was asked for. -#}
+    {{ return(
+        state.reads | map(attribute='until') | list
+        == mysql_to_redshift.kept_batches(state.reads | map(attribute='changes') | list) | map('last') | list
+    ) }}
 
 {% endmacro %}
 

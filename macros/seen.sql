@@ -69,13 +69,32 @@
 {% macro table_id(relation) %}
 
     {#- The warehouse's own number of a table: one that was made anew has another; none without one. -#}
-    {%- set found = run_query(
-        'select cast(pg_class.oid as bigint) from pg_class'
-        ~ ' inner join pg_namespace on pg_namespace.oid = relnamespace'
-        ~ ' where nspname = ' ~ mysql_to_redshift.text_literal(relation.schema)
-        ~ ' and relname = ' ~ mysql_to_redshift.text_literal(relation.identifier)
-    ) -%}
-    {{ return(found.rows[0][0] | string if found.rows else none) }}
+    {{ return(mysql_to_redshift.table_ids([relation])[0]) }}
+
+{% endmacro %}
+
+
+{% macro table_ids(relations) %}
+
+    {#- Those of several, in the order of the relations. -#}
+    {%- set named, ids = [], {} -%}
+    {%- for relation in relations -%}
+        {%- do named.append(
+            '(nspname = ' ~ mysql_to_redshift.text_literal(relation.schema)
+            ~ ' and relname = ' ~ mysql_to_redshift.text_literal(relation.identifier) ~ ')'
+        ) -%}
+    {%- endfor -%}
+    {%- for row in run_query(
+        'select nspname, relname, cast(pg_class.oid as bigint) from pg_class'
+        ~ ' inner join pg_namespace on pg_namespace.oid = relnamespace where ' ~ named | join(' or ')
+    ).rows -%}
+        {%- do ids.update({(row[0], row[1]): row[2] | string}) -%}
+    {%- endfor -%}
+    {%- set found = [] -%}
+    {%- for relation in relations -%}
+        {%- do found.append(ids.get((relation.schema, relation.identifier))) -%}
+    {%- endfor -%}
+    {{ return(found) }}
 
 {% endmacro %}
 
