@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from bench import checks, compared, day, growth, increments, many, report, threads
+from bench import checks, compared, day, growth, increments, many, report, threads, visits
 from bench.measure import Cost, WayError
 from bench.peers import peers
 from bench.place import Place, close_place, open_place, repository
@@ -25,10 +25,10 @@ from bench.ways import Way, check_tools, ways
 from loader.errors import LoaderError
 
 THREADS, INCREMENTS, GROWTH = "threads", "increments", "growth"
-DAY, COMPARED, MANY = "day", "compared", "many"
+DAY, VISITS, COMPARED, MANY = "day", "visits", "compared", "many"
 THREADS_TITLE = "CPU of the loader in a full load of both tables, by what its threads do"
 INCREMENTS_TITLE = "0.1 % changed in both tables"
-SECTIONS = (THREADS, INCREMENTS, GROWTH, DAY, COMPARED, MANY)
+SECTIONS = (THREADS, INCREMENTS, GROWTH, DAY, VISITS, COMPARED, MANY)
 _SLOW_SECONDS = 20
 
 
@@ -95,6 +95,7 @@ def _sections(
         # More of them, because what it finds is held against ratios of two medians.
         GROWTH: lambda: growth.measure(repository(place), grown, 2 * runs - 1, print),
         DAY: lambda: day.measure(repository(place), grown, runs, print),
+        VISITS: lambda: visits.measure(repository(place), grown, runs, print),
         COMPARED: lambda: compared.measure(repository(place), grown, runs, print),
         MANY: lambda: many.measure(place, tables, print),
     }

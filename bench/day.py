@@ -110,7 +110,7 @@ def _days(here: Field, rows: int) -> Days:
             days.runs.append(cost)
             for step in report_of(cost)["steps"]:
                 days.steps.setdefault(step["name"], []).append(round(step["seconds"], 3))
-            for name, seconds in _nodes(here.place):
+            for name, seconds in nodes(here.place):
                 days.nodes.setdefault(name, []).append(round(seconds, 3))
     for _ in range(1 + here.runs):
         cost = here.loader("run", "--json")
@@ -138,9 +138,9 @@ def _peers(here: Field, days: Days) -> None:
         days.without_peers = f"failed: {str(error).partition(' | ')[0]}"
 
 
-def _nodes(place: Place) -> Iterator[tuple[str, float]]:
+def nodes(place: Place, run: str = "loader_run") -> Iterator[tuple[str, float]]:
     """Read how long the last run's dbt took for each node."""
-    file = place.project / "target" / "loader_run" / "run_results.json"
+    file = place.project / "target" / run / "run_results.json"
     for node in json.loads(file.read_text())["results"]:
         kind, _, name, *_ = node["unique_id"].split(".")
         yield f"{kind} `{name}`", node["execution_time"]

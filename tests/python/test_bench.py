@@ -6,7 +6,7 @@ from dataclasses import replace
 import psycopg2
 import pytest
 
-from bench import checks, compared, day, growth, increments, many, report, threads
+from bench import checks, compared, day, growth, increments, many, report, threads, visits
 from bench.__main__ import INCREMENTS_TITLE, THREADS_TITLE, Limits, measure
 from bench.measure import Cost, measured
 from bench.place import Place, program, write_project
@@ -117,7 +117,7 @@ def test_the_docs_show_the_record_of_all_sections():
     text, record = report.DOCS.read_text(), json.loads(report.KEPT.read_text())
     assert report.with_table(text, record) == text
     titles = {THREADS_TITLE, INCREMENTS_TITLE, *growth.TITLES, compared.COMPARED, many.MANY}
-    titles |= {day.DAYS, day.NODES}
+    titles |= {day.DAYS, day.NODES, visits.VISITS}
     assert titles == record["sections"].keys()
     assert not any(
         line["found"].startswith("failed")
