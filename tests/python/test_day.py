@@ -19,8 +19,11 @@ NO_ROWS = re.compile(
     r"limit [01]\b|where false|^(?:alter|comment|grant|lock|create (?:or replace )?view)"
 )
 WATERMARK = re.compile(r"select max\(_watermark\) from [^\s;)]+")
+OF_TOUCHED = re.compile(
+    r'select "session_id" from \S+ where user_id in \(select user_id from \w+\)'
+)
 WHOLE = {
-    r"model\.\w+\.(?:channel_|sessions_|active_)\w+": "a summary that is rebuilt whole",
+    r"users": "the visits of the users who are touched: one column",
     r"test\.\w+\.every_\w+": "compares two whole tables",
     r"test\.\w+\.(?:primary_key|row_count_matches)_sessions_[\w.]*": "of a view of three tables",
     r"test\.\w+\.row_count_at_least_[\w.]+": "counts up to its minimum, and no further",
@@ -36,7 +39,9 @@ def read_whole(log):
         told = next((json.loads(it) for it in comments if it.strip().startswith("{")), {})
         if WATERMARK.search(text):
             yield "watermark", text
-        text = WATERMARK.sub("", text)
+        if OF_TOUCHED.search(text):
+            yield "users", text
+        text = OF_TOUCHED.sub("", WATERMARK.sub("", text))
         if READ.search(text) and not NARROW.search(text) and not NO_ROWS.search(text):
             summary = re.match(r'create\s+temporary\s+table\s+"(\w+)__candidate', text)
             name = f"model.any.{summary[1]}" if summary else "the loader"
