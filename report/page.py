@@ -20,6 +20,7 @@ from report.reading import Summaries
 
 DAY = timedelta(days=1)
 Tile: TypeAlias = tuple[str, ...]
+_SCORE = "{0.nps:.1f} ± {0.nps_margin:.1f}"
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -201,11 +202,11 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
     scored = summaries["nps"].dropna(subset="nps")
     months = whole(scored, is_over(summaries, "nps", at)).tail(2)
     for month in months.tail(1).itertuples():
-        score = f"{month.nps:.1f} ± {month.nps_margin:.1f}"
-        change = "".join(
-            f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]
-        )
-        yield "Net Promoter Score", score, f"{month.answered_month:%B %Y}{change}"
+        change = [f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]]
+        when = f"{month.answered_month:%B %Y}{''.join(change)}"
+        later = scored[scored["answered_month"] > month.answered_month].itertuples()
+        running = [f"{now.answered_month:%B} so far: {_SCORE.format(now)}" for now in later]
+        yield "Net Promoter Score", _SCORE.format(month), when, *running
     users = summaries["users"][["session_month", "active_users"]]
     yield from _months("Active users", users, is_over(summaries, "users", at), "{:,}")
     revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
@@ -244,8 +245,7 @@ def _score_said(nps: pd.DataFrame) -> str:
     if not scored:
         return "Nobody has answered yet."
     now = scored[-1]
-    said = f"{now.nps:.1f} ± {now.nps_margin:.1f} in {now.answered_month:%B %Y}, "
-    said += f"from {now.responses:,} answers"
+    said = f"{_SCORE.format(now)} in {now.answered_month:%B %Y}, from {now.responses:,} answers"
     for before in scored[-2:-1]:
         change = now.nps - before.nps
         # The margin of a difference of two independent scores.

@@ -159,7 +159,7 @@ def read_tables(project_dir: Path, *, may_be_empty: bool = False) -> tuple[str, 
     if not tables and not may_be_empty:
         raise ConfigError(
             f"No source table under {project_dir / 'models'} declares `config: meta: loader:`.",
-            f"Run the loader in the dbt project's root, or declare a table of source {SOURCE}.",
+            "Run the loader in the dbt project's root, or declare tables: loader declare 'shop.*'.",
         )
     return schema, tables
 

@@ -1,15 +1,16 @@
 """Look whether everything is in place before the first load: one line each, with the remedy."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from loader.declared.settings import Settings
+from loader.declared.settings import SETTINGS, Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
-from loader.errors import LoaderError, did_you_mean
+from loader.errors import LoaderError, did_you_mean, printable
 from loader.load.job import Job
 from loader.load.jobs import today_in
 from loader.load.plan import new_load, plan_load
@@ -18,6 +19,8 @@ from loader.source.read_plan import cost_of_windows
 from loader.stage import s3
 from loader.stage.staging import check_access
 from loader.warehouse import Warehouse
+
+_NAMES = [name.removeprefix("LOADER_") for name in SETTINGS]
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,12 @@ class Check:
 
 def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
     """Look at the settings, the source, each table, S3 and the warehouse."""
-    yield Check(
-        "settings", finding=f"{len(tables)} tables declared, windows in {settings.zone.name}"
-    )
+    finding = f"{len(tables)} tables declared, windows in {settings.zone.name}"
+    for name in sorted(os.environ.keys() - SETTINGS.keys()):
+        if name.startswith("LOADER_") and (meant := did_you_mean(name[7:], _NAMES)):
+            finding += f"; warning: {printable(name)} is no setting. "
+            finding += meant.strip().replace(" mean ", " mean LOADER_")
+    yield Check("settings", finding=finding)
     source = _look(f"MySQL {settings.mysql.host}:{settings.mysql.port}", lambda: _version(settings))
     yield source
     if source.passed:

@@ -210,6 +210,9 @@ def test_check_looks_at_everything_and_changes_nothing(pipeline, monkeypatch):
     assert [f"ok    {each['what']}: {each['finding']}" for each in found] == lines
     assert pipeline.query("select 1 from pg_namespace where nspname = 'raw_data'") == []
     assert pipeline.staged() == []
+    said = pipeline.loader("check", LOADER_RETRY_SECOND="9", LOADER_OTHER="1").stdout
+    mistyped = "LOADER_RETRY_SECOND is no setting. Did you mean LOADER_RETRY_SECONDS?"
+    assert said == done.stdout.replace(" in UTC", f" in UTC; warning: {mistyped}")
     # With skip_show_database MySQL does not say which there are.
     monkeypatch.setattr("loader.source.mysql.databases", Mock(side_effect=SourceError("refused")))
     assert pipeline.loader("check").stdout == done.stdout

@@ -332,7 +332,7 @@ def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     whole = {"users": [(date(2026, 6, 1), 5, 1, 7)], "published": published}
     text = page.render(summaries(**whole, held=[("active_users_monthly", why)]), "local", AT)
     banner, rest = text.split('role="alert"')[1].split("</div>", 1)
-    assert "1 of 2 summaries are held back" in banner
+    assert "1 of 2 summaries is held back" in banner
     assert f"<b>active_users_monthly</b>, {why}" in banner
     runs = [(date(2026, 7, 2), "failed", "build", 1, 1, 0, 0, 0, 0)]
     shown = summaries(**whole, held=[("active_users_monthly", why)], runs=runs)
@@ -346,10 +346,12 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     """As rows of all tables behind it tell, not the calendar: the sample's end lies months back."""
     users = [(date(2026, month, 1), count, 1, 1) for month, count in ((6, 200), (7, 250), (8, 9))]
     newest = [(name, date(2026, 8, day)) for name, day in (("nps", 31), ("visits", 31), ("ts", 1))]
-    shown = summaries(users=users, newest=newest, reads=["ts", "visits"])
+    scores = [(date(2026, month, 1), 99, 0, 0, 0, 0, 10.0 * month, 3, False) for month in (7, 8)]
+    shown = summaries(users=users, nps=scores, newest=newest, reads=["ts", "visits"])
     text = page.render(shown, "local", datetime(2026, 11, 29, tzinfo=UTC))
     assert "<b>250</b><span>July 2026, +25.0 % on the month before</span>" in text
     assert "<span>August so far: 9</span>" in text
+    assert "<b>70.0 ± 3.0</b><span>July 2026</span><span>August so far: 80.0 ± 3.0</span>" in text
     assert "250 people in July 2026" in text
     opacity = figures(text)["users-0"]["data"][0]["marker"]["opacity"]
     assert opacity[0] == opacity[1] > opacity[2]
