@@ -88,6 +88,7 @@
         those that are touched, what is published of all others.
     -#}
     {%- if model.get('_counted') -%}
+        {%- set per = mysql_to_redshift.key_columns(per)[0] -%}
         {%- set of_touched = ' in (select ' ~ per ~ ' from ' ~ model['_counted'].touched ~ ')' -%}
         {%- do model.update({'_replaces': per ~ of_touched}) -%}
         {%- set types, touched = mysql_to_redshift.published_types(), [] -%}
@@ -208,7 +209,7 @@
     {%- endif -%}
     {{ return({
         'reads': reads,
-        'per': model.config.meta.per,
+        'per': mysql_to_redshift.key_columns(model.config.meta.per)[0],
         'key': mysql_to_redshift.key_columns(cores[0].config.unique_key),
         'read': mysql_to_redshift.node_relation(read),
         'present': present,

@@ -5,10 +5,20 @@ import pytest
 
 DAY = "2026-07-01"
 NEXT = "2026-07-02"
-NAMES = ("nps_summary", "nps_summary_monthly")
+NAMES = ("nps_summary", "nps_summary_monthly", "answerers")
+ANSWERERS = """
+with answers as (
+    select * from {{ rows_to_count(ref('nps'), ['answered_at', 'user_id'], per='user_id') }}
+),
+counted as (
+    select cast(answered_at as date) as "On", {{ count_different('user_id') }} as users
+    from answers group by 1
+)
+{{ add_published('counted', '"On"', ['users']) }}
+"""
 MARTS = ("run", "--select", *NAMES)
 NEW = {"LOADER_CHECKS": "new"}
-UNSEEN = "update analytics.nps set score = {} where response_id = 1"
+UNSEEN = "update analytics.nps set score = {}, user_id = {} where response_id = 1"
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +26,11 @@ def counted(new_project):
     """A project whose summaries were published from a few answers, and may go on from there."""
     pipeline = new_project()
     replace_in(pipeline, "models/marts/_marts__models.yml", "{percent: 20}", "{percent: 1000000}")
+    (pipeline.folder / "models" / "marts" / "answerers.sql").write_text(ANSWERERS)
     pipeline.start_anew()
     pipeline.mysql(
-        "insert into nps (id, user_id, score, created_at, updated_at) select seq, 1, "
-        f"mod(seq * 7, 11), '{DAY}' - interval mod(seq, 40) day, '{DAY}' from seq_1_to_99"
+        "insert into nps (id, user_id, score, created_at, updated_at) select seq, "
+        f"mod(seq, 20) + 100 * (seq = 1), mod(seq * 7, 11), '{DAY}' - interval mod(seq, 40) day, '{DAY}' from seq_1_to_99"
     )
     pipeline.load("--full-refresh")
     pipeline.build("run", "--select", "stg_prod__nps", "nps")
@@ -33,10 +44,12 @@ def replace_in(pipeline, file, old, new):
 
 
 def assert_right(pipeline):
-    """Compare both summaries with what MySQL says, computed elsewhere."""
+    """Compare the summaries with what MySQL says, computed elsewhere."""
     answered = independent.answers(pipeline)
     independent.assert_nps_equals(pipeline, answered, NAMES[0], "D")
     independent.assert_nps_equals(pipeline, answered, NAMES[1], "M")
+    users = "select date(created_at), count(distinct user_id) from nps group by 1 order by 1"
+    assert pipeline.query("table analytics.answerers order by 1") == [*pipeline.mysql(users)]
 
 
 def goes_on(pipeline, *options, **changes):
@@ -45,9 +58,9 @@ def goes_on(pipeline, *options, **changes):
     Returns whether they went on from what was published, and so have not seen that row.
     """
     score = pipeline.value("select score from analytics.nps where response_id = 1")
-    pipeline.query(UNSEEN.format(10 - score))
+    pipeline.query(UNSEEN.format(10 - score, 999))
     pipeline.build(*MARTS, *options, **{**NEW, **changes})
-    pipeline.query(UNSEEN.format(score))
+    pipeline.query(UNSEEN.format(score, 101))
     try:
         assert_right(pipeline)
     except AssertionError:
