@@ -64,7 +64,7 @@
     {%- set group = [group] if group is string else group -%}
     {%- set listed = (group + counts) | join(', ') -%}
     {%- if model.get('_counted') -%}
-        {%- set types = mysql_to_redshift.published_types() -%}
+        {%- set types = mysql_to_redshift.quoted_types(this) -%}
         {%- set totals, left = [], [] -%}
         {%- for name in counts -%}
             {%- do totals.append('cast(sum(' ~ name ~ ') as ' ~ types[mysql_to_redshift.key_columns(name)[0]] ~ ') as ' ~ name) -%}
@@ -91,7 +91,7 @@
         {%- set per = mysql_to_redshift.key_columns(per)[0] -%}
         {%- set of_touched = ' in (select ' ~ per ~ ' from ' ~ model['_counted'].touched ~ ')' -%}
         {%- do model.update({'_replaces': per ~ of_touched}) -%}
-        {%- set types, touched = mysql_to_redshift.published_types(), [] -%}
+        {%- set types, touched = mysql_to_redshift.quoted_types(this), [] -%}
         {%- for name, kind in types.items() -%}
             {%- do touched.append('cast(' ~ name ~ ' as ' ~ kind ~ ') as ' ~ name) -%}
         {%- endfor -%}
@@ -101,18 +101,6 @@
     {%- else -%}
         select * from {{ summarized }}
     {%- endif -%}
-
-{% endmacro %}
-
-
-{% macro published_types() %}
-
-    {#- The columns of the published table, as SQL takes them, with their types. -#}
-    {%- set types = {} -%}
-    {%- for name, kind in mysql_to_redshift.column_types(this).items() -%}
-        {%- do types.update({mysql_to_redshift.quoted(name): kind}) -%}
-    {%- endfor -%}
-    {{ return(types) }}
 
 {% endmacro %}
 
@@ -169,12 +157,10 @@
     {%- do made_of.extend(ids[:cores | length]) -%}
     {%- set kept = mysql_to_redshift.kept_batches(changes) -%}
     {%- for core in cores -%}
-        {%- set columns = mysql_to_redshift.columns_counted_by(model, core) -%}
-        {%- set types = {} -%}
-        {%- for name, kind in mysql_to_redshift.column_types(changes[loop.index0]).items() if mysql_to_redshift.can_be_grouped(kind) -%}
-            {%- do types.update({mysql_to_redshift.quoted(name): kind}) -%}
-        {%- endfor -%}
-        {%- if columns | reject('in', types) | list -%}
+        {%- set columns = mysql_to_redshift.columns_counted_by(
+            model, core, mysql_to_redshift.quoted_types(tables[loop.index0])
+        ) -%}
+        {%- if columns | reject('in', mysql_to_redshift.quoted_types(changes[loop.index0])) | list -%}
             {{ return(none) }}
         {%- endif -%}
         {%- do reads.append({

@@ -18,31 +18,34 @@
 
 {% macro counted_columns(core) %}
 
-    {#- The columns of a core model that are noted, as SQL takes them. -#}
-    {%- set columns = [] -%}
+    {#-
+        The columns of a core table that are noted, as SQL takes them: those that summaries have to
+        know of, unless no two values of them can be compared, as of JSON.
+    -#}
+    {%- set types, columns = mysql_to_redshift.quoted_types(mysql_to_redshift.node_relation(core)), [] -%}
     {%- for summary in mysql_to_redshift.counting_summaries(core) -%}
-        {%- do columns.extend(mysql_to_redshift.columns_counted_by(summary, core)) -%}
+        {%- for column in mysql_to_redshift.columns_counted_by(summary, core, types) if mysql_to_redshift.can_be_grouped(types.get(column, '')) -%}
+            {%- do columns.append(column) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {{ return(columns | unique | sort) }}
 
 {% endmacro %}
 
 
-{% macro columns_counted_by(summary, core) %}
+{% macro columns_counted_by(summary, core, types) %}
 
     {#-
         What a summary has to know of a core model's changes: the columns that it counts by, with the
         key if it counts `per` something; of one that it reads through a view, all but the loader's.
+
+        types: the core table's columns with their types.
     -#}
     {%- set columns = mysql_to_redshift.key_columns(core.config.unique_key) if summary.config.meta.per else [] -%}
     {%- if summary.depends_on.nodes | first == core.unique_id -%}
         {%- do columns.extend(mysql_to_redshift.key_columns(summary.config.meta.counts)) -%}
     {%- else -%}
-        {%- for column in adapter.get_columns_in_relation(mysql_to_redshift.node_relation(core)) -%}
-            {%- if column.name not in mysql_to_redshift.columns_of_loader() -%}
-                {%- do columns.append(mysql_to_redshift.quoted(column.name)) -%}
-            {%- endif -%}
-        {%- endfor -%}
+        {%- do columns.extend(types | reject('in', mysql_to_redshift.key_columns(mysql_to_redshift.columns_of_loader()))) -%}
     {%- endif -%}
     {{ return(columns | unique | list) }}
 
