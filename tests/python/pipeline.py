@@ -114,14 +114,18 @@ class Pipeline:
             text=True,
         )
 
-    def run(self, *command: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+    def run(
+        self, *command: str, status: int | None = None, **changes: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, which must be of that exit status, if one is given."""
         with self.start(*command, **changes) as process:
-            stdout, stderr = process.communicate(timeout=200)
-        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+            said = process.communicate(timeout=200)
+        return must_end(status, subprocess.CompletedProcess(command, process.returncode, *said))
 
-    def loader(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """Run the loader's command line within this process, whatever comes of it.
+    def loader(
+        self, *arguments: str, status: int | None = None, **changes: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the loader's command line likewise, within this process.
 
         What would be a traceback is an exception here.
         """
@@ -130,23 +134,22 @@ class Pipeline:
             sys.argv[:], before = ["loader", *arguments], sys.argv[:]
             try:
                 cli.main()
-                status = 0
+                code = 0
             except SystemExit as ended:
-                status = int(ended.code or 0)
+                code = int(ended.code or 0)
             finally:
                 sys.argv[:] = before
-        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+        said = (out.getvalue(), err.getvalue())
+        return must_end(status, subprocess.CompletedProcess(arguments, code, *said))
 
     def load(self, *arguments: str, **changes: str | None) -> dict[str, dict[str, Any]]:
         """Load, which must succeed; returns the report's loads by table."""
-        done = self.loader("load", "--json", *arguments, **changes)
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = self.loader("load", "--json", *arguments, status=0, **changes)
         return {load["table_name"]: load for load in json.loads(done.stdout)["loads"]}
 
     def fails(self, *arguments: str, **changes: str | None) -> str:
         """Load, which must fail; returns what it said."""
-        done = self.loader("load", "--json", *arguments, **changes)
-        assert done.returncode == 1, done.stdout + done.stderr
+        done = self.loader("load", "--json", *arguments, status=1, **changes)
         loads = json.loads(done.stdout)["loads"]
         return "\n".join(
             f"{load['error']}\n\n{load['remedy']}" for load in loads if load["outcome"] == "failed"
@@ -167,9 +170,9 @@ class Pipeline:
             os.environ.clear()
             os.environ.update(before)
 
-    def dbt(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """Run dbt, whatever comes of it."""
-        return self.run("dbt", "--no-use-colors", *arguments, **changes)
+    def dbt(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run dbt as `run` does."""
+        return self.run("dbt", "--no-use-colors", *arguments, **options)
 
     def build(self, *arguments: str, **changes: str | None) -> str:
         """Run dbt within this process, which must succeed; returns what it said."""
@@ -292,6 +295,14 @@ class Pipeline:
     def raw(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """A raw table's rows, sorted."""
         return self.query(f"select {columns} from raw_data.{table} order by 1")
+
+
+def must_end(
+    status: int | None, done: subprocess.CompletedProcess[str]
+) -> subprocess.CompletedProcess[str]:
+    """Give what became of a command, whose exit status must be that one, if one is given."""
+    assert status in (None, done.returncode), done.stdout + done.stderr
+    return done
 
 
 def with_sequences(statement: str) -> str:

@@ -31,8 +31,7 @@ def refused(pipeline):
     before = pipeline.raw("t")
 
     def run(*arguments, status=1, says=(), **changes):
-        done = pipeline.loader(*arguments, **changes)
-        assert done.returncode == status, done.stdout + done.stderr
+        done = pipeline.loader(*arguments, **changes, status=status)
         for words in says:
             assert words in done.stderr
         assert "Traceback" not in done.stdout + done.stderr
@@ -51,12 +50,10 @@ def refused(pipeline):
 
 def test_a_process_of_its_own_ends_the_same_way(pipeline):
     """The other tests call the command line within this process."""
-    done = pipeline.run("loader", "load", "--select", "tt")
-    assert done.returncode == 2
+    done = pipeline.run("loader", "load", "--select", "tt", status=2)
     fact, remedy = "No declared table is called tt.", "Did you mean t? Known tables: t."
     assert done.stderr == f"Error: {fact}\n\n{remedy}\n"
-    done = pipeline.run("loader", "load", LOADER_MYSQL_PORT="1")
-    assert done.returncode == 1
+    done = pipeline.run("loader", "load", LOADER_MYSQL_PORT="1", status=1)
     assert "Cannot connect to MySQL" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -106,8 +103,7 @@ def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
     """MySQL converts no such day, and answers NULL."""
     pipeline = new_pipeline([TABLE])
     pipeline.mysql(CREATE, "insert into t values (7, 'seven', '2026-02-00')")
-    done = pipeline.loader("load", "--full-refresh", LOADER_TIMEZONE=zone)
-    assert done.returncode == 1
+    done = pipeline.loader("load", "--full-refresh", LOADER_TIMEZONE=zone, status=1)
     assert "t: id 7: " in done.stderr
     assert "2026-02-00" in done.stderr
     pipeline.mysql(f"update t set updated_at = '{DAY}'")
@@ -144,8 +140,7 @@ def test_a_fault_of_the_loaders_own_is_one_sentence_and_in_the_ledger(new_pipeli
     pipeline.load()
     monkeypatch.setattr(mysql, "describe", faulty)
     for command, left in (("load --full-refresh", "landed"), ("verify --repair", "compared")):
-        done = pipeline.loader(*command.split())
-        assert done.returncode == 1
+        done = pipeline.loader(*command.split(), status=1)
         assert re.search(rf"u  failed: RuntimeError at \S+; nothing was {left}", done.stderr)
         assert "hunter2" not in done.stderr + done.stdout
     assert re.search("t .* agree", done.stdout)

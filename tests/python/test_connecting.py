@@ -126,8 +126,8 @@ def test_a_table_lands_with_a_secret_that_nothing_shows(new_pipeline, aws):
     secret = pipeline.endpoints.env["LOADER_MYSQL_PASSWORD"]
     aws.secrets = {"mysql-a1": json.dumps({"password": secret})}
     place = {name: value for name, value in aws.env.items() if "ENDPOINT" in name}
-    done = pipeline.loader("load", "--json", **place, LOADER_MYSQL_PASSWORD=f"{ARN}mysql-a1")
-    assert done.returncode == 0, done.stdout + done.stderr
+    place["LOADER_MYSQL_PASSWORD"] = f"{ARN}mysql-a1"
+    done = pipeline.loader("load", "--json", status=0, **place)
     assert secret not in done.stdout + done.stderr
     assert pipeline.raw("t", "id") == [(1,)]
 

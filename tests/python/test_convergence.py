@@ -310,5 +310,4 @@ def test_a_table_that_is_compared_converges_whatever_came_before(project, tmp_pa
             columns = f"{', '.join(key)}, v"
             built = made.query(f"select {columns} from analytics.{name} order by 1")
             assert built == list(made.mysql(f"select {columns} from {name} order by 1")), name
-    done = made.loader("verify", "--select", *names, "--values")
-    assert done.returncode == 0, done.stdout
+    made.loader("verify", "--select", *names, "--values", status=0)

@@ -474,8 +474,7 @@ def test_of_two_runs_that_began_in_one_second_the_later_is_gone_on_with(new_pipe
 )
 @pytest.mark.only("postgres", because="nothing is connected to")
 def test_a_wrong_command_line_touches_nothing_and_leaves_no_report(pipeline, arguments, said):
-    done = pipeline.loader("run", *arguments)
-    assert done.returncode == 2
+    done = pipeline.loader("run", *arguments, status=2)
     assert said in done.stderr
     assert not (pipeline.folder / ".local").exists()
 

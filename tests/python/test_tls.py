@@ -91,8 +91,7 @@ def test_mysql_may_be_known_by_its_authority_alone(
     assert pipeline.load(**elsewhere, **known)["t"]["landed_rows"] == 1
     other = {"LOADER_MYSQL_TLS_CA": str(make_certificate(tmp_path)[0])}
     assert "CERTIFICATE_VERIFY_FAILED" in pipeline.fails(**elsewhere, **other)
-    done = pipeline.loader("load", **elsewhere)
-    assert done.returncode == 1
+    done = pipeline.loader("load", **elsewhere, status=1)
     assert "verify-ca without LOADER_MYSQL_TLS_CA" in done.stderr
 
 
@@ -152,8 +151,7 @@ def test_no_row_goes_to_another_machines_s3_in_clear(new_pipeline, tmp_path, els
 
 def test_a_warehouse_without_tls_is_refused_by_default(new_pipeline):
     pipeline = new_pipeline([TABLE])
-    done = pipeline.loader("load", **{pipeline.setting("SSLMODE"): None})
-    assert done.returncode == 1
+    done = pipeline.loader("load", **{pipeline.setting("SSLMODE"): None}, status=1)
     assert "Cannot connect to the warehouse" in done.stderr
     assert re.search("does not support SSL|Server refuses SSL", done.stderr), done.stderr
     assert "The target's sslmode is verify-full; PGSSLMODE" in done.stderr
