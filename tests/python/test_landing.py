@@ -13,9 +13,7 @@ from pipeline import DAYS, administer, another_load, two_days
 
 from loader.declared.windows import DAY, parse_zone
 from loader.load import window
-from loader.local.s3 import BUCKET
 from loader.source import mysql
-from loader.stage import s3
 from loader.warehouse import base, postgres, session
 
 DAY_1, DAY_2, DAY_3 = DAYS
@@ -202,25 +200,6 @@ def test_counts_that_differ_roll_back_and_say_which(pipeline, monkeypatch, lost)
     assert lost in said
     assert pipeline.raw("t") == before
     assert pipeline.value("select count(*) from raw_data._loads where outcome = 'failed'") == 1
-
-
-@pytest.mark.only("redshift", because="PostgreSQL is given the rows that are staged")
-def test_a_part_that_is_missing_fails_the_load(pipeline, monkeypatch):
-    pipeline.load("--run-date", DAY_1)
-    before = pipeline.raw("t")
-    copy = pipeline.adapter._copy
-
-    def without_a_part(self, statement, landing):
-        for part in pipeline.parts():
-            key = str(part.relative_to(pipeline.bucket))
-            s3.connect(self._settings.stage).delete_object(Bucket=BUCKET, Key=key)
-        return copy(self, statement, landing)
-
-    monkeypatch.setattr(pipeline.adapter, "_copy", without_a_part)
-    said = pipeline.fails("--run-date", DAY_1)
-    assert "NoSuchKey" in said
-    assert "part-0000.zst" in said
-    assert pipeline.raw("t") == before
 
 
 @pytest.mark.parametrize("who", ["MySQL", "warehouse"])
