@@ -171,6 +171,7 @@ def test_dbt_before_anything_was_landed(project):
                 ("{start_date: 2026-07-02, end_date: 2026-07-02}", "is not after start_date"),
                 ("run_date: 01.07.2026", "run_date '01.07.2026' is not a date"),
                 ("start_date: 2026-07-01", "do not make a window"),
+                ("run_date: 2026-07-01", "--full-refresh rebuilds from all of raw_data"),
                 ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
                 ("run_date:", "the var run_date is empty"),
                 ("nps_low_sample: abc", "nps_low_sample is abc"),
@@ -182,7 +183,8 @@ def test_dbt_before_anything_was_landed(project):
 )
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
 def test_a_wrong_var(project, given, words):
-    said = project.build_fails("run", "--vars", given)
+    option = ["--full-refresh"] if words.startswith("--full-refresh") else []
+    said = project.build_fails("run", "--vars", given, *option)
     assert words in said
     assert "Nothing was built." in said
     assert "Finished running  in" in said
@@ -205,13 +207,6 @@ def test_a_var_of_ones_own_is_no_wrong_one(project, tmp_path, installed):
     said = replace(project, folder=tmp_path).build_fails("run", "--vars", "country: kr")
     assert "no var is called" not in said
     assert "Run `loader load` first" in said  # the next check
-
-
-@pytest.mark.deep(because="dbt reads the project anew for a var")
-@pytest.mark.only("postgres", because="nothing is asked of the warehouse")
-def test_a_window_and_a_full_refresh_exclude_each_other(project):
-    said = project.build_fails("run", "--full-refresh", "--vars", "run_date: 2026-07-01")
-    assert "--full-refresh rebuilds from all of raw_data" in said
 
 
 @pytest.mark.deep(because="test_redshift tries the flag beside it always")
