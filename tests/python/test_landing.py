@@ -177,24 +177,18 @@ def test_readers_see_the_old_window_or_the_new_one(pipeline, monkeypatch):
 def test_counts_that_differ_roll_back_and_say_which(pipeline, monkeypatch, lost):
     pipeline.load("--run-date", DAY_1)
     before = pipeline.raw("t")
-    if lost == "counted in MySQL":
-        count = mysql.count_window
-        monkeypatch.setattr(mysql, "count_window", lambda *args: count(*args) + 1)
-    elif lost == "staged":
-        stage = window._stage
-        monkeypatch.setattr(
-            window, "_stage", lambda *args: window.replace(stage(*args), staged_rows=1)
-        )
-    elif lost == "copied":
-        copy = pipeline.adapter._copy
-        monkeypatch.setattr(pipeline.adapter, "_copy", lambda *args: copy(*args) - 1)
-    else:
-        statements = pipeline.adapter.landing_statements
-        monkeypatch.setattr(
+    place, name, change = {
+        "counted in MySQL": (mysql, "count_window", lambda rows: rows + 1),
+        "staged": (window, "_stage", lambda load: replace(load, staged_rows=1)),
+        "copied": (pipeline.adapter, "_copy", lambda rows: rows - 1),
+        "landed": (
             pipeline.adapter,
             "landing_statements",
-            lambda *args: [*statements(*args)[:-1], "select 1 as landed"],
-        )
+            lambda statements: [*statements[:-1], "select 1 as landed"],
+        ),
+    }[lost]
+    right = getattr(place, name)
+    monkeypatch.setattr(place, name, lambda *args: change(right(*args)))
     said = pipeline.fails("--run-date", DAY_1)
     assert "the counts differ" in said
     assert lost in said
