@@ -66,32 +66,31 @@ def to(port, **changes):
 
 
 @ONLY_MYSQL
-def test_mysql_must_show_a_certificate_that_an_authority_signed(
+def test_mysql_must_show_a_certificate_of_the_authority_for_the_host_or_of_the_authority_alone(
     new_pipeline, encrypted_mysql, certificate, tmp_path
 ):
     pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
-    said = pipeline.fails(**to(encrypted_mysql))
-    assert "CERTIFICATE_VERIFY_FAILED" in said
-    assert "Set LOADER_MYSQL_TLS_CA to the authority" in said
-    known = {"LOADER_MYSQL_TLS_CA": str(certificate[0])}
-    assert pipeline.load(**to(encrypted_mysql, **known))["t"]["landed_rows"] == 1
-    said = pipeline.fails(**to(encrypted_mysql, **known, LOADER_MYSQL_HOST="127.0.0.1"))
-    assert "IP address mismatch" in said
-    assert "LOADER_MYSQL_TLS to verify-ca, if it names no host" in said
-    assert "hunter2" not in said
-
-
-@ONLY_MYSQL
-def test_mysql_may_be_known_by_its_authority_alone(
-    new_pipeline, encrypted_mysql, certificate, tmp_path
-):
-    pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
-    elsewhere = to(encrypted_mysql, LOADER_MYSQL_HOST="127.0.0.1", LOADER_MYSQL_TLS="verify-ca")
-    known = {"LOADER_MYSQL_TLS_CA": str(certificate[0])}
-    assert pipeline.load(**elsewhere, **known)["t"]["landed_rows"] == 1
+    ours = {"LOADER_MYSQL_TLS_CA": str(certificate[0])}
     other = {"LOADER_MYSQL_TLS_CA": str(make_certificate(tmp_path)[0])}
-    assert "CERTIFICATE_VERIFY_FAILED" in pipeline.fails(**elsewhere, **other)
-    done = pipeline.loader("load", **elsewhere, status=1)
+    there = {"LOADER_MYSQL_HOST": "127.0.0.1"}
+    alone = {**there, "LOADER_MYSQL_TLS": "verify-ca"}
+    for changes in (ours, ours | alone):
+        assert pipeline.load(**to(encrypted_mysql, **changes))["t"]["landed_rows"] == 1
+    for changes, *says in (
+        ({}, "CERTIFICATE_VERIFY_FAILED", "Set LOADER_MYSQL_TLS_CA to the authority"),
+        (ours | there, "IP address mismatch", "LOADER_MYSQL_TLS to verify-ca, if it names no host"),
+        (other | alone, "CERTIFICATE_VERIFY_FAILED"),
+        (
+            {"LOADER_MYSQL_TLS": "off"},
+            "insecure transport are prohibited|Access denied",
+            "[Ss]et LOADER_MYSQL_TLS to verify",
+            "verify-ca and its _TLS_CA|verify-ca, if it names no host",
+        ),
+    ):
+        said = pipeline.fails(**to(encrypted_mysql, **changes))
+        assert [each for each in says if not re.search(each, said)] == [], said
+        assert "hunter2" not in said
+    done = pipeline.loader("load", **to(encrypted_mysql, **alone), status=1)
     assert "verify-ca without LOADER_MYSQL_TLS_CA" in done.stderr
 
 
@@ -104,15 +103,6 @@ def test_the_certificate_that_mysql_makes_by_itself_is_verified(new_pipeline, tm
         assert "verify-ca, if it names no host" in pipeline.fails(**asked)
         landed = pipeline.load(**{**asked, "LOADER_MYSQL_TLS": "verify-ca"})
     assert landed["t"]["landed_rows"] == 1
-
-
-@ONLY_MYSQL
-def test_a_mysql_that_wants_tls_says_how_to_set_it(new_pipeline, encrypted_mysql):
-    pipeline = new_pipeline([{**TABLE, "source": "d.t"}])
-    said = pipeline.fails(**to(encrypted_mysql, LOADER_MYSQL_TLS="off"))
-    assert re.search("insecure transport are prohibited|Access denied", said)
-    assert re.search("[Ss]et LOADER_MYSQL_TLS to verify", said)
-    assert re.search("verify-ca and its _TLS_CA|verify-ca, if it names no host", said)
 
 
 @ONLY_MYSQL
