@@ -20,7 +20,7 @@ from standin.relay import Fault, conflict
 
 from loader.cli.landing import route_of
 from loader.cli.session import open_session
-from loader.declared.windows import WHOLE, Dates, Window
+from loader.declared.windows import Dates, Window
 from loader.errors import (
     ConfigError,
     LandingError,
@@ -360,16 +360,10 @@ def dbts():
 def test_what_may_pass_by_itself_is_told_from_what_must_be_mended(pipeline, changes, passes):
     if "warehouse" in changes:
         changes = {pipeline.setting(changes["warehouse"]): changes["to"]}
-    with pipeline.inside(**changes):
-        session = open_session(None)
-        job = Job(table=session.tables["a"], window=WHOLE, mode="full_refresh")
-        try:
-            with closing(session.warehouse()) as warehouse:
-                warehouse.prepare()
-            (outcome,) = run_jobs([job], route_of(session), 1, Watcher(*[lambda *_: None] * 3))
-            error = outcome.error
-        except LoaderError as refused:
-            error = refused
+    try:
+        error = land_for(pipeline, "", **changes)
+    except LoaderError as refused:
+        error = refused
     assert error
     assert is_transient(error) is passes, error
 
@@ -567,9 +561,9 @@ def isolated(pipeline, isolation):
     pipeline.query(f"{database} reset default_transaction_isolation")
 
 
-def land_for(pipeline, run_id):
+def land_for(pipeline, run_id, **changes):
     """Land a day of a table as a run does; returns the error, if there is one."""
-    with pipeline.inside():
+    with pipeline.inside(**changes):
         session = open_session(None)
         with closing(session.warehouse()) as warehouse:
             warehouse.prepare()
