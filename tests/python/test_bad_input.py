@@ -19,8 +19,7 @@ CREATE = (
 @pytest.fixture(scope="module")
 def pipeline(module_pipeline):
     """A table that has been landed once; whatever goes wrong, its rows stay."""
-    made = module_pipeline([TABLE])
-    made.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
+    made = module_pipeline([TABLE], CREATE, f"insert into t values (1, 'one', '{DAY}')")
     made.load("--run-date", DAY)
     return made
 
@@ -101,8 +100,7 @@ def test_a_missing_role_is_named_before_anything_is_read(refused):
 @pytest.mark.parametrize("zone", ["UTC", "+09:00"])
 def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
     """MySQL converts no such day, and answers NULL."""
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(CREATE, "insert into t values (7, 'seven', '2026-02-00')")
+    pipeline = new_pipeline([TABLE], CREATE, "insert into t values (7, 'seven', '2026-02-00')")
     done = pipeline.loader("load", "--full-refresh", LOADER_TIMEZONE=zone, status=1)
     assert "t: id 7: " in done.stderr
     assert "2026-02-00" in done.stderr
@@ -171,9 +169,9 @@ def test_dbt_before_anything_was_landed(project):
                 ("{start_date: 2026-07-02, end_date: 2026-07-02}", "is not after start_date"),
                 ("run_date: 01.07.2026", "run_date '01.07.2026' is not a date"),
                 ("start_date: 2026-07-01", "do not make a window"),
-                ("run_date: 2026-07-01", "--full-refresh rebuilds from all of raw_data"),
                 ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
                 ("run_date:", "the var run_date is empty"),
+                ("run_date: 2026-07-01", "--full-refresh rebuilds from all of raw_data"),
                 ("nps_low_sample: abc", "nps_low_sample is abc"),
                 ("keep_published: -1", "keep_published is -1"),
                 ("minimum_rows_scale: 0", "minimum_rows_scale is 0"),

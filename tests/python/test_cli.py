@@ -32,11 +32,8 @@ CREATE = "create table t (id int primary key, updated_at datetime not null, key 
 @pytest.fixture
 def pipeline(new_pipeline):
     """Two rows on one day, one on the next; nothing landed yet."""
-    made = new_pipeline([TABLE])
-    made.mysql(
-        CREATE, f"insert into t values (1, '{DAY}'), (2, '{DAY} 23:59:59'), (3, '{NEXT_DAY}')"
-    )
-    return made
+    rows = f"(1, '{DAY}'), (2, '{DAY} 23:59:59'), (3, '{NEXT_DAY}')"
+    return new_pipeline([TABLE], CREATE, f"insert into t values {rows}")
 
 
 def test_a_load_prints_a_line_that_a_person_can_read(pipeline):
@@ -113,8 +110,7 @@ def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipe
 
 
 def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_back(pipeline):
-    file = pipeline.folder / "models" / "sources.yml"
-    file.write_text(file.read_text().replace('"raw_data"', '"raw_data", "schema": "landed"'))
+    pipeline.edit("sources.yml", '"raw_data"', '"raw_data", "schema": "landed"')
     pipeline.load("--run-date", DAY)
     at = "cast('2026-07-02' as timestamp)"
     pipeline.query(
@@ -284,8 +280,7 @@ def test_a_name_that_is_nearly_one_is_guessed_and_what_is_wrong_for_all_is_said_
 
 
 def test_a_user_without_rights_is_told_by_check_and_refused_by_load(new_pipeline, superuser):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(CREATE)
+    pipeline = new_pipeline([TABLE], CREATE)
     superuser(f"alter database {pipeline.warehouse} owner to postgres")
     done = pipeline.loader("check", status=1)
     assert re.search("may not create in schema raw_data.*grant create", done.stdout, re.S)

@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from pipeline import write_sources
+from pipeline import column, write_sources
+from test_cursors import newest
 
 TABLE = {"name": "t", "primary_key": ["id"], "mode": "compare"}
 COUNTS = ("source_rows", "staged_rows", "copied_rows", "landed_rows")
@@ -12,19 +13,10 @@ COUNTS = ("source_rows", "staged_rows", "copied_rows", "landed_rows")
 
 @pytest.fixture
 def pipeline(new_pipeline):
-    made = new_pipeline([TABLE])
-    made.mysql(
+    return new_pipeline(
+        [TABLE],
         "create table t (id int primary key, v varchar(9), f double, r float)",
         "insert into t select seq, seq, seq / 7, seq / 7 from seq_1_to_3000",
-    )
-    return made
-
-
-def newest(pipeline):
-    """The newest version of every key in the raw table, but for those that were deleted."""
-    return pipeline.query(
-        "select id, v, f from (select *, rank() over (partition by id order by _load_id desc) as n "
-        "from raw_data.t) as ranked where n = 1 and _deleted_at is null order by id"
     )
 
 
@@ -49,7 +41,7 @@ def test_a_load_lands_exactly_what_differs_deletions_included(pipeline):
     change(pipeline)
     before = len(pipeline.raw("t"))
     assert counts(pipeline.load()["t"]) == ("compare", 4)
-    assert newest(pipeline) == list(pipeline.mysql("select id, v, f from t order by id"))
+    assert newest(pipeline, "id, v, f") == pipeline.mysql("select id, v, f from t order by id")
     assert len(pipeline.raw("t")) == before + 4
     assert counts(pipeline.load()["t"]) == ("compare", 0)
     assert counts(pipeline.load("--run-date", "2026-07-01")["t"]) == ("compare", 0)
@@ -99,8 +91,8 @@ def test_verify_finds_and_repairs_by_keys(pipeline):
 
 
 def test_a_column_that_cannot_be_compared_is_refused_by_name(new_pipeline):
-    masked = {"name": "secret", "config": {"meta": {"loader": {"mask": "hash"}}}}
-    pipeline = new_pipeline([{**TABLE, "columns": [masked]}, {**TABLE, "name": "floats"}])
+    masked = {**TABLE, "columns": [column("secret", mask="hash")]}
+    pipeline = new_pipeline([masked, {**TABLE, "name": "floats"}])
     pipeline.mysql(
         "create table t (id int primary key, secret varchar(9))",
         "create table floats (id double primary key)",

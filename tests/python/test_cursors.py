@@ -111,7 +111,7 @@ def table(new_pipeline):
     return made
 
 
-def newest(pipeline):
+def newest(pipeline, columns="id, v"):
     """The newest version of each key that is there, as core takes it."""
     deleted = pipeline.query(
         "select 1 from information_schema.columns where table_name = 't' "
@@ -119,7 +119,7 @@ def newest(pipeline):
     )
     condition = "and _deleted_at is null" if deleted else ""
     return pipeline.query(
-        "select id, v from (select *, row_number() over (partition by id order by _load_id desc) "
+        f"select {columns} from (select *, rank() over (partition by id order by _load_id desc) "
         f"as place from raw_data.t) as ranked where place = 1 {condition} order by id"
     )
 
@@ -286,12 +286,11 @@ TODAY = datetime.now(UTC).date()
 @pytest.fixture
 def log(new_pipeline):
     """Twenty rows, of which every other number is still free."""
-    pipeline = new_pipeline([ADDED])
-    pipeline.mysql(
+    return new_pipeline(
+        [ADDED],
         "create table t (id bigint unsigned primary key, v int)",
         "insert into t select seq * 2, seq from seq_1_to_20",
     )
-    return pipeline
 
 
 def append(pipeline, first, last):

@@ -279,8 +279,7 @@ def test_a_column_that_tells_when_a_row_changed_is_known_by_its_words(name, is_o
 
 @pytest.mark.reads("mariadb", because="MySQL has no sequences")
 def test_a_sequence_is_no_table(new_pipeline):
-    pipeline = new_pipeline([])
-    pipeline.mysql("create table a (id int primary key)", "create sequence numbers")
+    pipeline = new_pipeline([], "create table a (id int primary key)", "create sequence numbers")
     assert "Declared 1 of 1 tables" in declare(pipeline)[1]
 
 

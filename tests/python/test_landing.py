@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 import psycopg2
 import pytest
-from cutting import Cutting
+from cutting import relayed
 from pipeline import DAYS, administer, another_load, two_days
 
 from loader.declared.windows import DAY, parse_zone
@@ -201,9 +201,7 @@ def test_a_server_that_stops_answering_fails_the_load_in_time(pipeline, monkeypa
     monkeypatch.setattr(window, "RETRY_SECONDS", (0,))
     pipeline.load("--run-date", DAY_1)
     before = pipeline.raw("t")
-    port = pipeline.standin.port if pipeline.standin else pipeline.endpoints.postgres_port
-    server = Cutting(pipeline.endpoints.mysql_port if who == "MySQL" else port)
-    name = "LOADER_MYSQL_PORT" if who == "MySQL" else pipeline.setting("PORT")
+    server, changes = relayed(pipeline, who)
     if who == "MySQL":
         server.silent_at = b"select concat("
     else:
@@ -215,9 +213,7 @@ def test_a_server_that_stops_answering_fails_the_load_in_time(pipeline, monkeypa
 
         monkeypatch.setattr(pipeline.adapter, "_copy", silent)
     began = time.monotonic()
-    said = pipeline.fails(
-        "--run-date", DAY_1, LOADER_ANSWER_SECONDS="2", **{name: str(server.port)}
-    )
+    said = pipeline.fails("--run-date", DAY_1, LOADER_ANSWER_SECONDS="2", **changes)
     server.close()
     assert time.monotonic() - began < 60
     assert "LOADER_ANSWER_SECONDS" in said or "Cannot connect to the warehouse" in said

@@ -4,13 +4,13 @@ import hashlib
 import hmac
 import json
 import re
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import date
 
 import pytest
 import yaml
-from cutting import Cutting
-from pipeline import ROOT, write_sources
+from cutting import relayed
+from pipeline import ROOT, column, write_sources
 
 from loader.declared.settings import load_settings
 from loader.declared.tables import read_tables
@@ -22,11 +22,6 @@ SALTED = {"LOADER_MASK_SALT": SALT}
 DAY_1, DAY_2, DAY_3 = "2026-07-01", "2026-07-02", "2026-07-03"
 CLEAR = "hush"
 """Every value that must not leave MySQL holds this word."""
-
-
-def column(name, *, pii=None, **policy):
-    meta = {"loader": policy} if policy else {}
-    return {"name": name, "config": {"meta": meta if pii is None else {"pii": pii, **meta}}}
 
 
 def hashed(value):
@@ -105,21 +100,13 @@ class Watched:
 
     def run(self, *command, **changes):
         """Run the loader with a relay before each server that it talks to."""
-        ports = {
-            "LOADER_MYSQL_PORT": self.pipeline.endpoints.mysql_port,
-            "AWS_ENDPOINT_URL_S3": int(self.pipeline.env["AWS_ENDPOINT_URL_S3"].split(":")[-1]),
-            self.pipeline.setting("PORT"): int(self.pipeline.env[self.pipeline.setting("PORT")]),
-        }
+        env = {**SALTED, "LOADER_KEEP_PARTS": "always", **changes}
         with ExitStack() as ended:
-            relays = {
-                name: ended.enter_context(closing(Cutting(port, self.wire)))
-                for name, port in ports.items()
-            }
-            found = {name: str(relay.port) for name, relay in relays.items()}
-            found["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{found['AWS_ENDPOINT_URL_S3']}"
-            done = self.pipeline.loader(
-                *command, **{**found, **SALTED, "LOADER_KEEP_PARTS": "always", **changes}
-            )
+            for who in ("MySQL", "S3", "warehouse"):
+                relay, change = relayed(self.pipeline, who, self.wire)
+                ended.callback(relay.close)
+                env |= change
+            done = self.pipeline.loader(*command, **env)
         self.said += [done.stdout, done.stderr]
         return done
 
@@ -368,8 +355,7 @@ def test_rows_left_out_are_not_missed_and_the_cursors_index_still_serves(new_pip
 
 def test_a_condition_that_mysql_refuses_is_named(new_pipeline):
     table = {"name": "t", "primary_key": ["id"]}
-    pipeline = new_pipeline([table])
-    pipeline.mysql("create table t (id int primary key, v int)")
+    pipeline = new_pipeline([table], "create table t (id int primary key, v int)")
     for command, condition, why in (
         ("load", "is_tst = 1", "is_tst"),
         ("plan", "v =\n1 and", "syntax"),

@@ -148,10 +148,8 @@ def test_dist_and_sort_keys_arrive_as_declared_and_the_docs_tell_them(few, redsh
 @pytest.mark.deep(because="dbt reads a project of its own for it, and people leave it alone")
 def test_the_flag_that_would_break_the_publish_is_refused(few, tmp_path):
     copied = few.copied(tmp_path)
-    file = copied.folder / "dbt_project.yml"
     flag = "redshift_skip_autocommit_transaction_statements: "
-    assert f"{flag}false" in file.read_text()
-    file.write_text(file.read_text().replace(f"{flag}false", f"{flag}true"))
+    copied.edit("../dbt_project.yml", f"{flag}false", f"{flag}true")
     said = copied.build_fails("run")
     assert "redshift_skip_autocommit_transaction_statements is true" in said
 

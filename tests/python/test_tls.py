@@ -108,8 +108,7 @@ def test_the_certificate_that_mysql_makes_by_itself_is_verified(new_pipeline, tm
 @ONLY_MYSQL
 def test_a_mysql_without_tls_is_told_no_password(new_pipeline):
     """Whoever is on the wire could take TLS out of the server's greeting."""
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql("create table t (id int primary key)")
+    pipeline = new_pipeline([TABLE], "create table t (id int primary key)")
     refused = "SSL is required but the server doesn't support it.*LOADER_MYSQL_TLS"
     assert re.search(refused, pipeline.fails(LOADER_MYSQL_TLS="verify"), re.DOTALL)
 
