@@ -104,10 +104,3 @@ def test_a_column_that_cannot_be_compared_is_refused_by_name(new_pipeline):
         assert f"column {why}" in said
         assert "copied whole" in said
     assert pipeline.query("select 1 from pg_tables where tablename in ('t', 'floats')") == []
-
-
-@pytest.mark.parametrize("wrong", [{"cursor": "updated_at"}, {"primary_key": []}])
-def test_a_declaration_that_needs_no_comparison_is_refused(new_pipeline, wrong):
-    done = new_pipeline([{**TABLE, **wrong}]).loader("check")
-    assert done.returncode != 0
-    assert "`mode: compare` is for a table that has a key and no cursor." in done.stderr

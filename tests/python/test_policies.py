@@ -14,7 +14,6 @@ from pipeline import ROOT, column, write_sources
 
 from loader.declared.settings import load_settings
 from loader.declared.tables import read_tables
-from loader.errors import ConfigError
 from loader.warehouse.ledger import LEDGER_COLUMNS, Load, changed_columns
 
 SALT = "pepper-of-the-tests-and-of-nobody"
@@ -467,48 +466,6 @@ def test_the_ledger_tells_the_most_changed_columns_first_and_adds_up_what_it_can
 
 
 # -- declarations ----------------------------------------------------------------------------------
-
-TABLE = {
-    "name": "t",
-    "source": "prod.t",
-    "primary_key": ["id"],
-    "cursor": "updated_at",
-    "deleted": "is_deleted",
-}
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ([column("v", maks="hash")], "column v: meta.loader has no key maks"),
-        ([column("v", mask="sha1")], "column v: mask is 'sha1'"),
-        ([column("v", mask=None)], "column v: mask is None"),
-        ([column("v", mask=["hash"])], "column v: mask is \\['hash'\\]"),
-        ([column("v", exclude="yes")], "column v: exclude is 'yes'"),
-        ([column("v", pii="yes")], "column v: pii is 'yes'"),
-        ([column("v", mask="hash", exclude=True)], "column v declares hash and exclude"),
-        ([column("v", mask="drop", on_unrepresentable="null")], "column v declares null and drop"),
-        ([{"name": "v", "meta": {"loader": "hash"}}], "column v: meta.loader has no key hash"),
-        ([column("v", mask="hash"), column("V")], "column v is declared twice"),
-        *(
-            ([column(name, **policy)], f"column {name.lower()} is the table's {role}, .*{change}")
-            for name, role, policy, change in (
-                ("Updated_At", "cursor", {"mask": "hash"}, "hash"),
-                ("updated_at", "cursor", {"exclude": True}, "exclude"),
-                ("updated_at", "cursor", {"on_unrepresentable": "text"}, "text"),
-                ("is_deleted", "deleted", {"mask": "drop"}, "drop"),
-                ("is_deleted", "deleted", {"mask": "hash"}, "hash"),
-                ("ID", "primary_key", {"mask": "drop"}, "drop"),
-                # Two keys could become one.
-                ("id", "primary_key", {"on_unrepresentable": "strip"}, "strip"),
-            )
-        ),
-    ],
-)
-def test_a_wrong_policy_is_named_with_its_table_and_column(tmp_path, columns, message):
-    write_sources(tmp_path, "prod", [{**TABLE, "columns": columns}])
-    with pytest.raises(ConfigError, match=f"models/sources.yml, table t, {message}"):
-        read_tables(tmp_path)
 
 
 def test_a_policy_of_a_column_that_mysql_has_not_is_named(new_pipeline):
