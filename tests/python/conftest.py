@@ -234,9 +234,6 @@ def _new_database(endpoints: Endpoints) -> str:
     return name
 
 
-NewPipeline = Callable[[Sequence[dict[str, Any]]], Pipeline]
-
-
 def _pipeline(endpoints: Endpoints, server: Server, folder: Path, database: str) -> Pipeline:
     return Pipeline(
         folder=folder,
@@ -248,26 +245,28 @@ def _pipeline(endpoints: Endpoints, server: Server, folder: Path, database: str)
     )
 
 
-def _new_pipeline(endpoints: Endpoints, server: Server, folder: Path) -> NewPipeline:
-    def new(tables: Sequence[dict[str, Any]]) -> Pipeline:
+def _new_pipeline(endpoints: Endpoints, server: Server, folder: Path) -> Callable[..., Pipeline]:
+    def new(tables: Sequence[dict[str, Any]], *statements: str) -> Pipeline:
         database = _new_database(endpoints)
         own = folder / database
         own.mkdir()
-        return _pipeline(endpoints, server, write_sources(own, database, tables), database)
+        made = _pipeline(endpoints, server, write_sources(own, database, tables), database)
+        made.mysql("select 1", *statements)
+        return made
 
     return new
 
 
 @pytest.fixture
-def new_pipeline(endpoints: Endpoints, server: Server, tmp_path: Path) -> NewPipeline:
-    """Make a pipeline that declares the tables it is given, in empty databases."""
+def new_pipeline(endpoints: Endpoints, server: Server, tmp_path: Path) -> Callable[..., Pipeline]:
+    """Make a pipeline that declares some tables; MySQL runs the statements that are given."""
     return _new_pipeline(endpoints, server, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def module_pipeline(
     endpoints: Endpoints, server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> NewPipeline:
+) -> Callable[..., Pipeline]:
     """The same, for what a module's tests only look at."""
     return _new_pipeline(endpoints, server, tmp_path_factory.mktemp("pipelines"))
 

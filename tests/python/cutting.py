@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import suppress
+from typing import Any
 
 
 class Cutting:
@@ -26,15 +27,10 @@ class Cutting:
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut_after(self, size: int | None) -> bool:
-        """End the connection that carries the so-manieth byte from now; None for never.
-
-        Returns:
-            Whether the cut that was asked for before has happened.
-        """
+    def cut_after(self, size: int) -> None:
+        """End the connection that carries the so-manieth byte from now."""
         with self._lock:
-            happened, self._left = self._left is None, size
-        return happened
+            self._left = size
 
     def close(self) -> None:
         """Take no more connections."""
@@ -84,3 +80,19 @@ class Cutting:
                 return size
             kept, self._left = self._left, None
             return kept
+
+
+def relayed(
+    pipeline: Any, who: str, heard: bytearray | None = None
+) -> tuple[Cutting, dict[str, str]]:
+    """Put a relay before a pipeline's server; returns it, and what has a command use it.
+
+    Args:
+        who: MySQL, S3 or warehouse.
+        heard: takes all that passes, if it is given.
+    """
+    names = {"MySQL": "LOADER_MYSQL_PORT", "S3": "AWS_ENDPOINT_URL_S3"}
+    name = names.get(who, pipeline.setting("PORT"))
+    place, colon, port = pipeline.env[name].rpartition(":")
+    relay = Cutting(int(port), heard)
+    return relay, {name: f"{place}{colon}{relay.port}"}

@@ -1,9 +1,9 @@
 """Run loader and dbt commands in forked children, which may have to die (SIGKILL) on the way.
 
 Reads from each line of its input a list of runs, `[{"command": [...], "env": {...}, "die_before":
-n}, ...]`, starts them all at once, and answers with their exit statuses. A step of the loader is
-any statement, any batch of rows, and anything sent to S3; one of dbt is any statement. What the
-commands say goes to the error output.
+n}, ...]`, starts them all at once, and answers with their exit statuses and what they have said. A
+step of the loader is any statement, any batch of rows, and anything sent to S3; one of dbt is any
+statement.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from tempfile import TemporaryFile
 
 from dbt.adapters.factory import load_plugin
 from dbt.adapters.sql.connections import SQLConnectionManager
@@ -71,13 +72,14 @@ def run(command):
     return 0
 
 
-def start(each):
-    """Run it in a child; returns the child's process id."""
+def start(each, said):
+    """Run it in a child, which writes what it says into a file; returns the child's process id."""
     child = os.fork()
     if child == 0:
         status = 3
         with suppress(BaseException):
-            os.dup2(2, 1)
+            for output in (1, 2):
+                os.dup2(said.fileno(), output)
             os.environ.update(each.get("env", {}))
             if each.get("die_before") is not None:
                 die_before(each["die_before"])
@@ -90,10 +92,11 @@ def start(each):
 def main():
     """Answer every line."""
     for line in sys.stdin:
-        children = [start(each) for each in json.loads(line)]
-        statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-        print("ended", file=sys.stderr, flush=True)  # all that they have said is there by now
-        print("ended", json.dumps(statuses), flush=True)
+        with TemporaryFile("a+", errors="replace") as said:
+            children = [start(each, said) for each in json.loads(line)]
+            statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+            said.seek(0)
+            print("ended", json.dumps([statuses, said.read()]), flush=True)
 
 
 if __name__ == "__main__":

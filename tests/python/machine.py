@@ -7,15 +7,14 @@ published tables all the while. At the end, a last load and build must make ever
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 
 import independent
 import psycopg2
-from cutting import Cutting
+from cutting import relayed
 from history import assert_histories_equal, assert_summaries_equal
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -26,7 +25,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from pipeline import Forked, Pipeline
+from pipeline import Forked, Pipeline, until
 
 from loader.warehouse.ledger import Load
 
@@ -66,10 +65,14 @@ days = st.integers(0, DAYS - 1).map(lambda n: FIRST + timedelta(days=n))
 windows = st.tuples(days, st.integers(1, DAYS)).map(
     lambda drawn: (drawn[0], min(drawn[0] + timedelta(days=drawn[1]), FIRST + DAYS * timedelta(1)))
 )
+BUILDS = st.sampled_from([(), (), ("--full-refresh",)]) | windows.map(
+    lambda drawn: ("--vars", f"{{start_date: {drawn[0]}, end_date: {drawn[1]}}}")
+)
+"""What a build is told: to build what has landed since the last one, everything, or a window."""
 tables = st.lists(st.sampled_from([*CORE]), unique=True, max_size=3)
 KINDS_OF_CHANGE = ("answer", "visit", "updated_answer", "refund", "hard_delete", "changed_column")
 changes = st.tuples(st.sampled_from(KINDS_OF_CHANGE), st.integers(0, 29), days)
-places = st.sampled_from(["mysql", "s3", "warehouse"])
+places = st.sampled_from(["MySQL", "S3", "warehouse"])
 
 
 class Reader:
@@ -272,27 +275,29 @@ class Pipelines(RuleBasedStateMachine):
     def succeeds(self, *command: str, env: dict[str, str] | None = None) -> None:
         """Run a command that nothing stands against."""
         status = self.forked.run(*command, env=env or {})
-        assert status == 0, f"{command} ended with {status}:\n{''.join(self.forked.said)}"
+        assert status == 0, f"{command} ended with {status}:\n{self.forked.said}"
         self.reader.note()
 
     def may_fail(self, *runs: dict[str, Any]) -> list[int]:
         """Run commands that something may come between."""
         statuses = self.forked.run_at_once(*runs)
-        assert not {3} & set(statuses), "".join(self.forked.said)
+        assert not {3} & set(statuses), self.forked.said
         self.reader.note()
         return statuses
 
-    @command(window=windows, tables=tables)
-    def load(self, window: tuple[date, date], tables: list[str]) -> None:
-        """Load a window."""
-        self.succeeds(*self.load_command(window, tables))
-        self.count("loads")
+    def dies(
+        self, command: Sequence[str], step: int | None, env: dict[str, str] | None = None
+    ) -> bool:
+        """Run a command, which dies before that step if it takes so many; says whether it did."""
+        status = self.may_fail({"command": command, "die_before": step, "env": env or {}})[0]
+        assert status in ((0,) if step is None else (0, -9)), self.forked.said
+        return status != 0
 
-    @command(tables=tables)
-    def load_whole(self, tables: list[str]) -> None:
-        """Load tables whole."""
-        self.succeeds(*self.load_command(None, tables))
-        self.count("full loads")
+    @command(window=st.none() | windows, tables=tables, step=st.none() | st.integers(0, 120))
+    def load(self, window: tuple[date, date] | None, tables: list[str], step: int | None) -> None:
+        """Load a window, or tables whole; the load may die before one of its steps."""
+        died = self.dies(self.load_command(window, tables), step)
+        self.count("kills of the loader" if died else "loads" if window else "full loads")
 
     @command(one=windows, other=st.none() | windows)
     def load_two_at_once(self, one: tuple[date, date], other: tuple[date, date] | None) -> None:
@@ -300,16 +305,8 @@ class Pipelines(RuleBasedStateMachine):
         statuses = self.may_fail(*(
             {"command": self.load_command(window, ["nps", "channel"])} for window in (one, other)
         ))  # fmt: skip
-        assert statuses == [0, 0], "".join(self.forked.said)
+        assert statuses == [0, 0], self.forked.said
         self.count("loads at once")
-
-    @command(window=st.none() | windows, tables=tables, step=st.integers(0, 120))
-    def load_killed(self, window: tuple[date, date] | None, tables: list[str], step: int) -> None:
-        """A load dies before one of its steps."""
-        command = self.load_command(window, tables)
-        status = self.may_fail({"command": command, "die_before": step})[0]
-        assert status in (0, -9), "".join(self.forked.said)
-        self.count("kills of the loader" if status else "loads")
 
     @command(window=st.none() | windows, place=places, size=st.integers(0, 60_000))
     def load_cut(self, window: tuple[date, date] | None, place: str, size: int) -> None:
@@ -322,16 +319,9 @@ class Pipelines(RuleBasedStateMachine):
     @contextmanager
     def cut(self, place: str, size: int) -> Iterator[dict[str, str]]:
         """Put a relay before a server; yields what to change of the environment."""
-        env = self.pipeline.env
-        if place == "s3":
-            name, form = "AWS_ENDPOINT_URL_S3", "http://127.0.0.1:{}"
-            server = int(env[name].rsplit(":", 1)[1])
-        else:
-            name = "LOADER_MYSQL_PORT" if place == "mysql" else self.pipeline.setting("PORT")
-            form, server = "{}", int(env[name])
-        relay = Cutting(server)
+        relay, env = relayed(self.pipeline, place)
         relay.cut_after(size)
-        yield {name: form.format(relay.port)}
+        yield env
         relay.close()
 
     # -- builds ----------------------------------------------------------------------------------
@@ -342,36 +332,18 @@ class Pipelines(RuleBasedStateMachine):
         if missing := sorted(set(CORE) - landed):
             self.succeeds(*self.load_command(None, missing))
 
-    @command(refresh=st.sampled_from([(), (), ("--full-refresh",)]), env=DEPTHS)
-    def build(self, refresh: tuple[str, ...], env: dict[str, str]) -> None:
-        """Build what has landed since the last build."""
-        self.land_what_never_was()
-        self.succeeds(*RUN, *refresh, env=env)
-        self.count_build(env)
+    @command(options=BUILDS, env=DEPTHS, step=st.none() | st.integers(0, 150))
+    def build(self, options: tuple[str, ...], env: dict[str, str], step: int | None) -> None:
+        """Build; the build may die before one of its statements.
 
-    @command(window=windows, env=DEPTHS)
-    def build_window(self, window: tuple[date, date], env: dict[str, str]) -> None:
-        """Build one window."""
+        Once all summaries have been built from the same rows, they are whole ones' equals.
+        """
         self.land_what_never_was()
-        dates = f"{{start_date: {window[0]}, end_date: {window[1]}}}"
-        self.succeeds(*RUN, "--vars", dates, env=env)
-        self.count_build(env)
-
-    def count_build(self, env: dict[str, str]) -> None:
-        """Compare summaries with whole ones, once all have been built from the same rows."""
+        if self.dies([*RUN, *options], step, env):
+            self.count("kills of dbt")
+            return
         assert_summaries_equal(self.pipeline)
         self.count("narrow builds" if env else "builds")
-
-    @command(
-        step=st.integers(0, 150), refresh=st.sampled_from([(), ("--full-refresh",)]), env=DEPTHS
-    )
-    def build_killed(self, step: int, refresh: tuple[str, ...], env: dict[str, str]) -> None:
-        """A build dies before one of its statements."""
-        self.land_what_never_was()
-        command = {"command": [*RUN, *refresh], "die_before": step, "env": env}
-        status = self.may_fail(command)[0]
-        assert status in (0, -9), "".join(self.forked.said)
-        self.count("kills of dbt" if status else "builds")
 
     @command(size=st.integers(0, 300_000))
     def build_cut(self, size: int) -> None:
@@ -393,21 +365,12 @@ class Pipelines(RuleBasedStateMachine):
 
     # -- what compares, and what does it all ---------------------------------------------------
 
-    @command(tables=tables, values=st.booleans())
-    def repair(self, tables: list[str], values: bool) -> None:
-        """What differs is landed, deletions included."""
+    @command(tables=tables, values=st.booleans(), step=st.none() | st.integers(0, 120))
+    def repair(self, tables: list[str], values: bool, step: int | None) -> None:
+        """What differs is landed, deletions included; the repair may die before a step."""
         self.land_what_never_was()
-        self.succeeds(*REPAIR, *(["--values"] if values else []), *selected(tables))
-        self.count("repairs")
-
-    @command(tables=tables, step=st.integers(0, 120))
-    def repair_killed(self, tables: list[str], step: int) -> None:
-        """A repair dies before one of its steps."""
-        self.land_what_never_was()
-        command = [*REPAIR, *selected(tables)]
-        status = self.may_fail({"command": command, "die_before": step})[0]
-        assert status in (0, -9), "".join(self.forked.said)
-        self.count("kills of a repair" if status else "repairs")
+        died = self.dies([*REPAIR, *(["--values"] if values else []), *selected(tables)], step)
+        self.count("kills of a repair" if died else "repairs")
 
     @command(window=windows, step=st.none() | st.integers(0, 200))
     def run_day(self, window: tuple[date, date], step: int | None) -> None:
@@ -418,7 +381,7 @@ class Pipelines(RuleBasedStateMachine):
         self.land_what_never_was()
         dates = ["--start-date", str(window[0]), "--end-date", str(window[1])]
         status = self.may_fail({"command": ["loader", "run", *dates], "die_before": step})[0]
-        said = "".join(self.forked.said)
+        said = self.forked.said
         if found := set(re.findall(r" FAIL \d+ (relationships_session_[a-z]+|\w+)", said)):
             alone = "select 1 from analytics.{} where session_id not in ({}) limit 1"
             parents = "select session_id from analytics.user_session_channel"
@@ -442,10 +405,7 @@ class Pipelines(RuleBasedStateMachine):
             "select count(*) from pg_stat_activity where datname = current_database() "
             "and application_name <> 'test'"
         )
-        deadline = time.monotonic() + 30
-        while self.pipeline.value(others):
-            assert time.monotonic() < deadline, "the dbt of a dead job goes on"
-            time.sleep(0.1)
+        until(lambda: not self.pipeline.value(others), 30)
         self.reader.note()
         if self.pipeline.value("select to_regclass('raw_data._leases')"):
             self.pipeline.query("update raw_data._leases set expires_at = taken_at")

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -59,6 +59,13 @@ class Pipeline:
         copy_project(folder, self.database)
         shutil.copytree(self.target_folder, folder / "dbt")
         return replace(self, folder=folder, target_folder=folder / "dbt")
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text in a file of `models`, where it must be, by another."""
+        path = self.folder / "models" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
 
     @property
     def kind(self) -> str:
@@ -114,14 +121,18 @@ class Pipeline:
             text=True,
         )
 
-    def run(self, *command: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+    def run(
+        self, *command: str, status: int | None = None, **changes: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, which must be of that exit status, if one is given."""
         with self.start(*command, **changes) as process:
-            stdout, stderr = process.communicate(timeout=200)
-        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+            said = process.communicate(timeout=200)
+        return must_end(status, subprocess.CompletedProcess(command, process.returncode, *said))
 
-    def loader(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """Run the loader's command line within this process, whatever comes of it.
+    def loader(
+        self, *arguments: str, status: int | None = None, **changes: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the loader's command line likewise, within this process.
 
         What would be a traceback is an exception here.
         """
@@ -130,23 +141,22 @@ class Pipeline:
             sys.argv[:], before = ["loader", *arguments], sys.argv[:]
             try:
                 cli.main()
-                status = 0
+                code = 0
             except SystemExit as ended:
-                status = int(ended.code or 0)
+                code = int(ended.code or 0)
             finally:
                 sys.argv[:] = before
-        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+        said = (out.getvalue(), err.getvalue())
+        return must_end(status, subprocess.CompletedProcess(arguments, code, *said))
 
     def load(self, *arguments: str, **changes: str | None) -> dict[str, dict[str, Any]]:
         """Load, which must succeed; returns the report's loads by table."""
-        done = self.loader("load", "--json", *arguments, **changes)
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = self.loader("load", "--json", *arguments, status=0, **changes)
         return {load["table_name"]: load for load in json.loads(done.stdout)["loads"]}
 
     def fails(self, *arguments: str, **changes: str | None) -> str:
         """Load, which must fail; returns what it said."""
-        done = self.loader("load", "--json", *arguments, **changes)
-        assert done.returncode == 1, done.stdout + done.stderr
+        done = self.loader("load", "--json", *arguments, status=1, **changes)
         loads = json.loads(done.stdout)["loads"]
         return "\n".join(
             f"{load['error']}\n\n{load['remedy']}" for load in loads if load["outcome"] == "failed"
@@ -167,9 +177,9 @@ class Pipeline:
             os.environ.clear()
             os.environ.update(before)
 
-    def dbt(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """Run dbt, whatever comes of it."""
-        return self.run("dbt", "--no-use-colors", *arguments, **changes)
+    def dbt(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run dbt as `run` does."""
+        return self.run("dbt", "--no-use-colors", *arguments, **options)
 
     def build(self, *arguments: str, **changes: str | None) -> str:
         """Run dbt within this process, which must succeed; returns what it said."""
@@ -294,6 +304,22 @@ class Pipeline:
         return self.query(f"select {columns} from raw_data.{table} order by 1")
 
 
+def must_end(
+    status: int | None, done: subprocess.CompletedProcess[str]
+) -> subprocess.CompletedProcess[str]:
+    """Give what became of a command, whose exit status must be that one, if one is given."""
+    assert status in (None, done.returncode), done.stdout + done.stderr
+    return done
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait for something that takes a moment."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
 def with_sequences(statement: str) -> str:
     """Write MariaDB's sequence tables, such as seq_1_to_9, as any MySQL understands them.
 
@@ -317,21 +343,14 @@ class Forked:
     def __init__(self, pipeline: Pipeline) -> None:
         script = Path(__file__).with_name("forked.py")
         self._process = pipeline.start("python", str(script))
-        self.said, self._all_said = list[str](), threading.Event()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self.said = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
-        self._reader.join()
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream:
-                stream.close()
+        with self._process:  # is waited for, once it has nothing more to read
+            pass
 
     def run(self, *command: str, **options: Any) -> int:
         """Run a command to its end, or until it dies; returns its exit status.
@@ -345,21 +364,11 @@ class Forked:
         """Run several commands at once; returns their exit statuses."""
         assert self._process.stdin
         assert self._process.stdout
-        self.said.clear()
-        self._all_said.clear()
         self._process.stdin.write(json.dumps(runs) + "\n")
         self._process.stdin.flush()
         answer = next(line for line in self._process.stdout if line.startswith("ended"))
-        statuses: list[int] = json.loads(answer.removeprefix("ended"))
-        self._all_said.wait(60)
+        statuses, self.said = json.loads(answer.removeprefix("ended"))
         return statuses
-
-    def _read(self) -> None:
-        assert self._process.stderr
-        for line in self._process.stderr:
-            self.said.append(line)
-            if line.endswith("ended\n"):
-                self._all_said.set()
 
 
 @contextmanager
@@ -391,17 +400,16 @@ def administer(endpoints: Endpoints, *statements: str, on: str = "postgres") -> 
 DAYS = ("2026-07-01", "2026-07-02", "2026-07-03")
 
 
-def two_days(new_pipeline: Callable[[list[dict[str, Any]]], Pipeline]) -> Pipeline:
+def two_days(new_pipeline: Callable[..., Pipeline]) -> Pipeline:
     """Make a table `t` with two rows on each of two days."""
     table = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
-    made = new_pipeline([table])
-    made.mysql(
+    return new_pipeline(
+        [table],
         "create table t (id int primary key, v int, updated_at datetime not null, "
         "key (updated_at))",
         f"insert into t values (1, 10, '{DAYS[0]}'), (2, 20, '{DAYS[0]} 23:59:59'), "
         f"(3, 30, '{DAYS[1]}'), (4, 40, '{DAYS[1]}')",
     )
-    return made
 
 
 @contextmanager
@@ -425,6 +433,12 @@ def copy_database(endpoints: Endpoints, old: str, new: str) -> None:
     administer(
         endpoints, end, f"create database {new} owner warehouse template {old} strategy file_copy"
     )
+
+
+def column(name: str, *, pii: Any = None, **policy: Any) -> dict[str, Any]:
+    """Declare a column, and what becomes of its values."""
+    meta = {"loader": policy} if policy else {}
+    return {"name": name, "config": {"meta": meta if pii is None else {"pii": pii, **meta}}}
 
 
 def write_sources(folder: Path, database: str, tables: Sequence[dict[str, Any]]) -> Path:

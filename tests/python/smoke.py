@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import boto3
 import yaml
-from pipeline import Pipeline, mysql_administrator
+from pipeline import Pipeline, must_end, mysql_administrator
 from project import ROOT, copy_project
 from round_trips import ROUND_TRIPS, arrives, fits_redshift, landed_columns, table_statements
 
@@ -80,12 +80,14 @@ class Place(Pipeline):
         """The caller's environment with the trial's own settings."""
         return {**os.environ, **self.own}
 
-    def loader(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+    def loader(
+        self, *arguments: str, status: int | None = None, **changes: str | None
+    ) -> subprocess.CompletedProcess[str]:
         """Run the loader's command line; a signal that has ended it ends the trial, too."""
         done = super().loader(*arguments, **changes)
         if done.returncode > 128:
             interrupt(done.returncode - 128, None)
-        return done
+        return must_end(status, done)
 
     def schema(self, name: str) -> str:
         """One of the trial's schemas, quoted."""
@@ -100,9 +102,7 @@ class Place(Pipeline):
 
     def succeeds(self, *arguments: str) -> str:
         """Run a command of the loader that must succeed; returns what it said."""
-        done = self.loader(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return self.loader(*arguments, status=0).stdout
 
     def builds(self, *command: str) -> str:
         """Run dbt, which must succeed; then the core table is what MySQL has."""

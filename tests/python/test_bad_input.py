@@ -19,8 +19,7 @@ CREATE = (
 @pytest.fixture(scope="module")
 def pipeline(module_pipeline):
     """A table that has been landed once; whatever goes wrong, its rows stay."""
-    made = module_pipeline([TABLE])
-    made.mysql(CREATE, f"insert into t values (1, 'one', '{DAY}')")
+    made = module_pipeline([TABLE], CREATE, f"insert into t values (1, 'one', '{DAY}')")
     made.load("--run-date", DAY)
     return made
 
@@ -31,8 +30,7 @@ def refused(pipeline):
     before = pipeline.raw("t")
 
     def run(*arguments, status=1, says=(), **changes):
-        done = pipeline.loader(*arguments, **changes)
-        assert done.returncode == status, done.stdout + done.stderr
+        done = pipeline.loader(*arguments, **changes, status=status)
         for words in says:
             assert words in done.stderr
         assert "Traceback" not in done.stdout + done.stderr
@@ -51,12 +49,10 @@ def refused(pipeline):
 
 def test_a_process_of_its_own_ends_the_same_way(pipeline):
     """The other tests call the command line within this process."""
-    done = pipeline.run("loader", "load", "--select", "tt")
-    assert done.returncode == 2
+    done = pipeline.run("loader", "load", "--select", "tt", status=2)
     fact, remedy = "No declared table is called tt.", "Did you mean t? Known tables: t."
     assert done.stderr == f"Error: {fact}\n\n{remedy}\n"
-    done = pipeline.run("loader", "load", LOADER_MYSQL_PORT="1")
-    assert done.returncode == 1
+    done = pipeline.run("loader", "load", LOADER_MYSQL_PORT="1", status=1)
     assert "Cannot connect to MySQL" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -104,10 +100,8 @@ def test_a_missing_role_is_named_before_anything_is_read(refused):
 @pytest.mark.parametrize("zone", ["UTC", "+09:00"])
 def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
     """MySQL converts no such day, and answers NULL."""
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(CREATE, "insert into t values (7, 'seven', '2026-02-00')")
-    done = pipeline.loader("load", "--full-refresh", LOADER_TIMEZONE=zone)
-    assert done.returncode == 1
+    pipeline = new_pipeline([TABLE], CREATE, "insert into t values (7, 'seven', '2026-02-00')")
+    done = pipeline.loader("load", "--full-refresh", LOADER_TIMEZONE=zone, status=1)
     assert "t: id 7: " in done.stderr
     assert "2026-02-00" in done.stderr
     pipeline.mysql(f"update t set updated_at = '{DAY}'")
@@ -144,8 +138,7 @@ def test_a_fault_of_the_loaders_own_is_one_sentence_and_in_the_ledger(new_pipeli
     pipeline.load()
     monkeypatch.setattr(mysql, "describe", faulty)
     for command, left in (("load --full-refresh", "landed"), ("verify --repair", "compared")):
-        done = pipeline.loader(*command.split())
-        assert done.returncode == 1
+        done = pipeline.loader(*command.split(), status=1)
         assert re.search(rf"u  failed: RuntimeError at \S+; nothing was {left}", done.stderr)
         assert "hunter2" not in done.stderr + done.stdout
     assert re.search("t .* agree", done.stdout)
@@ -178,6 +171,7 @@ def test_dbt_before_anything_was_landed(project):
                 ("start_date: 2026-07-01", "do not make a window"),
                 ("{run_date: 2026-07-01, end_date: 2026-07-02}", "do not make a window"),
                 ("run_date:", "the var run_date is empty"),
+                ("run_date: 2026-07-01", "--full-refresh rebuilds from all of raw_data"),
                 ("nps_low_sample: abc", "nps_low_sample is abc"),
                 ("keep_published: -1", "keep_published is -1"),
                 ("minimum_rows_scale: 0", "minimum_rows_scale is 0"),
@@ -187,7 +181,8 @@ def test_dbt_before_anything_was_landed(project):
 )
 @pytest.mark.only("postgres", because="nothing is asked of the warehouse")
 def test_a_wrong_var(project, given, words):
-    said = project.build_fails("run", "--vars", given)
+    option = ["--full-refresh"] if words.startswith("--full-refresh") else []
+    said = project.build_fails("run", "--vars", given, *option)
     assert words in said
     assert "Nothing was built." in said
     assert "Finished running  in" in said
@@ -210,13 +205,6 @@ def test_a_var_of_ones_own_is_no_wrong_one(project, tmp_path, installed):
     said = replace(project, folder=tmp_path).build_fails("run", "--vars", "country: kr")
     assert "no var is called" not in said
     assert "Run `loader load` first" in said  # the next check
-
-
-@pytest.mark.deep(because="dbt reads the project anew for a var")
-@pytest.mark.only("postgres", because="nothing is asked of the warehouse")
-def test_a_window_and_a_full_refresh_exclude_each_other(project):
-    said = project.build_fails("run", "--full-refresh", "--vars", "run_date: 2026-07-01")
-    assert "--full-refresh rebuilds from all of raw_data" in said
 
 
 @pytest.mark.deep(because="test_redshift tries the flag beside it always")

@@ -14,7 +14,6 @@ from bench.tables import HEAVY, NPS, ORDERS, connection, fill
 from bench.ways import ways
 
 pytestmark = pytest.mark.only("postgres", because="the bench measures what runs on this machine")
-MACHINE = dict.fromkeys(("cores", "mysql", "postgres", "python"))
 TABLES = [replace(NPS, rows=2_000), replace(ORDERS, rows=500)]
 
 

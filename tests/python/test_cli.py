@@ -32,16 +32,12 @@ CREATE = "create table t (id int primary key, updated_at datetime not null, key 
 @pytest.fixture
 def pipeline(new_pipeline):
     """Two rows on one day, one on the next; nothing landed yet."""
-    made = new_pipeline([TABLE])
-    made.mysql(
-        CREATE, f"insert into t values (1, '{DAY}'), (2, '{DAY} 23:59:59'), (3, '{NEXT_DAY}')"
-    )
-    return made
+    rows = f"(1, '{DAY}'), (2, '{DAY} 23:59:59'), (3, '{NEXT_DAY}')"
+    return new_pipeline([TABLE], CREATE, f"insert into t values {rows}")
 
 
 def test_a_load_prints_a_line_that_a_person_can_read(pipeline):
-    done = pipeline.loader("load", "--run-date", DAY)
-    assert done.returncode == 0
+    done = pipeline.loader("load", "--run-date", DAY, status=0)
     lines = done.stdout.splitlines()
     assert lines[0] == "t: new table"
     name, window, rows, unit, *_, seconds = lines[1].split()
@@ -57,8 +53,7 @@ def test_tables_are_selected_as_dbt_does_and_one_that_fails_does_not_stop_the_ot
         pipeline.mysql(CREATE.replace("table t", f"table {name}"))
     assert set(pipeline.load("--run-date", DAY, "--select", "a", "b")) == {"a", "b"}
     assert set(pipeline.load("--run-date", DAY, "-s", "a", "-s", "c")) == {"a", "c"}
-    done = pipeline.loader("load", "--run-date", DAY)
-    assert done.returncode == 1
+    done = pipeline.loader("load", "--run-date", DAY, status=1)
     assert "missing  failed: MySQL has no table" in done.stderr
     assert len(pipeline.query("select 1 from raw_data._loads where outcome = 'landed'")) == 7
     said = pipeline.loader("load", LOADER_MYSQL_USER="nobody").stderr
@@ -115,8 +110,7 @@ def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipe
 
 
 def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_back(pipeline):
-    file = pipeline.folder / "models" / "sources.yml"
-    file.write_text(file.read_text().replace('"raw_data"', '"raw_data", "schema": "landed"'))
+    pipeline.edit("sources.yml", '"raw_data"', '"raw_data", "schema": "landed"')
     pipeline.load("--run-date", DAY)
     at = "cast('2026-07-02' as timestamp)"
     pipeline.query(
@@ -189,7 +183,7 @@ def test_a_table_that_is_declared_no_more_stops_nothing_and_is_named(pipeline):
         "values ('1', 'of_old', 'catch_up', '2026-07-01', 'landed')"
     )
     pipeline.load()
-    assert pipeline.loader("verify").returncode == 0
+    pipeline.loader("verify", status=0)
     shown = pipeline.loader("status").stdout
     assert "Declared no more, and as they were: of_old" in shown
     (status,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
@@ -200,8 +194,7 @@ def test_a_table_that_is_declared_no_more_stops_nothing_and_is_named(pipeline):
 
 
 def test_check_looks_at_everything_and_changes_nothing(pipeline, monkeypatch):
-    done = pipeline.loader("check")
-    assert done.returncode == 0, done.stdout
+    done = pipeline.loader("check", status=0)
     *lines, _, last = done.stdout.splitlines()
     assert last == "5 checks passed."
     assert [line[:3] for line in lines] == ["ok "] * 5
@@ -238,8 +231,7 @@ def test_check_names_what_is_wrong_and_its_remedy(pipeline, statements, changes,
     pipeline.mysql("select 1", *statements)
     if "PORT" in changes:
         changes = {pipeline.setting("PORT"): changes["PORT"]}
-    done = pipeline.loader("check", **changes)
-    assert done.returncode == 1
+    done = pipeline.loader("check", **changes, status=1)
     wrong = done.stdout[done.stdout.index("wrong") :]
     assert finding in wrong
     assert remedy in wrong
@@ -260,12 +252,10 @@ def test_a_cursor_without_an_index_is_a_warning_with_its_cost(pipeline, change, 
         f"no index of {pipeline.database}.t that reads may use begins with updated_at, so every "
         r"window reads the whole table, about \d rows; create index updated_at on t \(updated_at\)"
     )
-    done = pipeline.loader("check")
-    assert done.returncode == 0, done.stdout
+    done = pipeline.loader("check", status=0)
     engine = "MyISAM has no snapshots: loads may mix two states; use InnoDB"
     assert re.search(f"ok +table t: .*; warning: {warning}; warning: {engine}", done.stdout)
-    done = pipeline.loader("load", "--run-date", "2026-07-01")
-    assert done.returncode == 0
+    done = pipeline.loader("load", "--run-date", "2026-07-01", status=0)
     assert re.search(f"t: {warning}", done.stdout + done.stderr), done.stdout + done.stderr
 
 
@@ -293,11 +283,9 @@ def test_a_name_that_is_nearly_one_is_guessed_and_what_is_wrong_for_all_is_said_
 
 
 def test_a_user_without_rights_is_told_by_check_and_refused_by_load(new_pipeline, superuser):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql(CREATE)
+    pipeline = new_pipeline([TABLE], CREATE)
     superuser(f"alter database {pipeline.warehouse} owner to postgres")
-    done = pipeline.loader("check")
-    assert done.returncode == 1
+    done = pipeline.loader("check", status=1)
     assert re.search("may not create in schema raw_data.*grant create", done.stdout, re.S)
     assert "permission denied" in pipeline.loader("load").stderr
 

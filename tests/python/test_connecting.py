@@ -36,6 +36,7 @@ AWS = {
     "AWS_DEFAULT_REGION": "us-east-1", "AWS_SESSION_TOKEN": "", "AWS_MAX_ATTEMPTS": "1",
 }  # fmt: skip
 TABLE = {"name": "t", "primary_key": ["id"]}
+ONE_ROW = ("create table t (id int primary key)", "insert into t values (1)")
 ONLY_MYSQL = pytest.mark.only("postgres", because="it ends before the warehouse")
 YOUR_OWN = (ROOT / "docs" / "your-own.md").read_text()
 words = st.text(st.characters(exclude_categories=["C"]), min_size=1)
@@ -121,13 +122,12 @@ def test_the_arn_of_a_secret_stands_for_it(aws):
 
 @ONLY_MYSQL
 def test_a_table_lands_with_a_secret_that_nothing_shows(new_pipeline, aws):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql("create table t (id int primary key)", "insert into t values (1)")
+    pipeline = new_pipeline([TABLE], *ONE_ROW)
     secret = pipeline.endpoints.env["LOADER_MYSQL_PASSWORD"]
     aws.secrets = {"mysql-a1": json.dumps({"password": secret})}
     place = {name: value for name, value in aws.env.items() if "ENDPOINT" in name}
-    done = pipeline.loader("load", "--json", **place, LOADER_MYSQL_PASSWORD=f"{ARN}mysql-a1")
-    assert done.returncode == 0, done.stdout + done.stderr
+    place["LOADER_MYSQL_PASSWORD"] = f"{ARN}mysql-a1"
+    done = pipeline.loader("load", "--json", status=0, **place)
     assert secret not in done.stdout + done.stderr
     assert pipeline.raw("t", "id") == [(1,)]
 
@@ -206,8 +206,7 @@ class Rds(socketserver.ThreadingTCPServer):
 def test_iam_makes_a_token_for_each_connection_and_sends_none_in_clear(
     new_pipeline, aws, tmp_path, endpoints
 ):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql("create table t (id int primary key)", "insert into t values (1)")
+    pipeline = new_pipeline([TABLE], *ONE_ROW)
     certificate, backends = make_certificate(tmp_path), []
 
     def backend():
@@ -243,8 +242,7 @@ def test_iam_makes_a_token_for_each_connection_and_sends_none_in_clear(
 @ONLY_MYSQL
 @pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="here is no sshd; .ci/run has one")
 def test_the_tunnel_of_the_docs_carries_a_load(new_pipeline, endpoints, tmp_path):
-    pipeline = new_pipeline([TABLE])
-    pipeline.mysql("create table t (id int primary key)", "insert into t values (1)")
+    pipeline = new_pipeline([TABLE], *ONE_ROW)
     for name in ("host", "user"):
         make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
         subprocess.run(make, check=True)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from click.testing import CliRunner
-from pipeline import ROOT, write_sources
+from pipeline import ROOT, column, write_sources
 
 from loader.cli import loader
 from loader.declared import yaml_file
@@ -12,7 +12,7 @@ from loader.declared.settings import SETTINGS, environment, load_settings
 from loader.declared.tables import read_tables, select_tables
 from loader.errors import CommandLineError, ConfigError
 
-GOOD = {"name": "nps", "primary_key": ["id"], "cursor": "updated_at"}
+GOOD = {"name": "nps", "primary_key": ["id"], "cursor": "updated_at", "deleted": "is_deleted"}
 SETTINGS_THAT_WORK = {
     "LOADER_MYSQL_HOST": "db.example.com",
     "LOADER_MYSQL_USER": "loader",
@@ -32,9 +32,40 @@ def test_the_projects_own_declarations_are_read():
     assert tables["channel"].cursor is None
 
 
+COMPARED = "`mode: compare` is for a table that has a key and no cursor."
+WRONG_COLUMNS = [
+    ([column("v", maks="hash")], "column v: meta.loader has no key maks"),
+    ([column("v", mask="sha1")], "column v: mask is 'sha1'"),
+    ([column("v", mask=None)], "column v: mask is None"),
+    ([column("v", mask=["hash"])], "column v: mask is \\['hash'\\]"),
+    ([column("v", exclude="yes")], "column v: exclude is 'yes'"),
+    ([column("v", pii="yes")], "column v: pii is 'yes'"),
+    ([column("v", mask="hash", exclude=True)], "column v declares hash and exclude"),
+    ([column("v", mask="drop", on_unrepresentable="null")], "column v declares null and drop"),
+    ([{"name": "v", "meta": {"loader": "hash"}}], "column v: meta.loader has no key hash"),
+    ([column("v", mask="hash"), column("V")], "column v is declared twice"),
+    *(
+        ([column(name, **policy)], f"column {name.lower()} is the table's {role}, .*{change}")
+        for name, role, policy, change in (
+            ("Updated_At", "cursor", {"mask": "hash"}, "hash"),
+            ("updated_at", "cursor", {"exclude": True}, "exclude"),
+            ("updated_at", "cursor", {"on_unrepresentable": "text"}, "text"),
+            ("is_deleted", "deleted", {"mask": "drop"}, "drop"),
+            ("is_deleted", "deleted", {"mask": "hash"}, "hash"),
+            ("ID", "primary_key", {"mask": "drop"}, "drop"),
+            # Two keys could become one.
+            ("id", "primary_key", {"on_unrepresentable": "strip"}, "strip"),
+        )
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        *(({"columns": columns}, f"nps, {message}") for columns, message in WRONG_COLUMNS),
+        ({"mode": "compare"}, COMPARED),
+        ({"mode": "compare", "primary_key": [], "cursor": None}, COMPARED),
         ({"primary_key": []}, r"nps: primary_key is \[\], and a cursor needs a key"),
         ({"primary_key": "id"}, "table nps: primary_key is 'id'"),
         ({"primary_key": [1] * 10_000}, r"primary_key is \[1, 1, .*\.\.\.\]"),
@@ -51,6 +82,7 @@ def test_a_wrong_declaration_is_named(tmp_path, change, message):
     write_sources(tmp_path, "prod", [{**GOOD, **change}])
     with pytest.raises(ConfigError, match=message) as refused:
         read_tables(tmp_path)
+    assert refused.value.fact.startswith("models/sources.yml, table nps")
     assert len(refused.value.fact) < 300
 
 

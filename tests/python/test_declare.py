@@ -141,8 +141,7 @@ def test_what_is_declared_lands_and_builds_as_it_was_written(shop):
 
     written = "".join(after[name].decode() for name in after.keys() - before.keys())
     assert written.count("\n") / 12 < 35
-    done = shop.loader("load", "--select", "customer")
-    assert done.returncode == 1
+    done = shop.loader("load", "--select", "customer", status=1)
     assert "marked `pii: true` without a policy: email, homephone" in done.stderr
     assert "column paid_on has no equal" in shop.fails("--select", "old_days")
     names = ["orders", "order_lines", "visits", f"{database}__nps_summary", "places"]
@@ -192,8 +191,7 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
         "0 tables are not declared; 3 differences.",
     ]
     assert files_of(pipeline) == before  # the password is left out, and may be gone
-    done = pipeline.loader("declare", f"{database}.w")
-    assert done.returncode == 0, done.stderr
+    done = pipeline.loader("declare", f"{database}.w", status=0)
     assert f"{database}.w: w, no key, copied whole" in done.stdout
     pipeline.mysql("create table secretary (id int primary key, secretary_name varchar(9))")
     status, said = declare(pipeline, "--check", "--except", f"{database}.*")
@@ -237,8 +235,7 @@ def test_a_pattern_that_matches_nothing_is_told_with_the_databases(new_pipeline)
         ("sho.*", "No table that this user may read is called sho.*."),
         (f"{pipeline.database}.v_*", f"{pipeline.database}.v_* matches views only: v_a."),
     ):
-        done = pipeline.loader("declare", pattern)
-        assert done.returncode == 2
+        done = pipeline.loader("declare", pattern, status=2)
         assert why in done.stderr
     assert pipeline.database in done.stderr
 
@@ -256,8 +253,7 @@ def test_names_that_only_mysql_tells_apart_are_all_declared(new_pipeline):
             cursor.execute(f"grant select on `{name}`.* to 'loader'@'%'")
             cursor.execute(f"create table `{name}`.history (id int primary key)")
     pipeline.mysql('create table `a,b` (`x,"y` int primary key, v int)')
-    done = pipeline.loader("declare", f"{pipeline.database}*.*")
-    assert done.returncode == 0, done.stderr
+    pipeline.loader("declare", f"{pipeline.database}*.*", status=0)
     slug = other.replace("-", "_")
     found = {name: (table.database, table.source, table.primary_key)
              for name, table in declared_in(pipeline).items()}  # fmt: skip
@@ -283,8 +279,7 @@ def test_a_column_that_tells_when_a_row_changed_is_known_by_its_words(name, is_o
 
 @pytest.mark.reads("mariadb", because="MySQL has no sequences")
 def test_a_sequence_is_no_table(new_pipeline):
-    pipeline = new_pipeline([])
-    pipeline.mysql("create table a (id int primary key)", "create sequence numbers")
+    pipeline = new_pipeline([], "create table a (id int primary key)", "create sequence numbers")
     assert "Declared 1 of 1 tables" in declare(pipeline)[1]
 
 

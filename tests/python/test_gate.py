@@ -16,13 +16,6 @@ def changed(built, tmp_path):
     return pipeline
 
 
-def replace_in(pipeline, file, old, new):
-    path = pipeline.folder / "models" / file
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-
-
 def everything(pipeline):
     """The published table as readers have it: rows, grants, the view on it, its place on disk."""
     return (
@@ -36,7 +29,7 @@ def everything(pipeline):
 @pytest.mark.parametrize("command", ["run", "build"])
 def test_a_failing_check_leaves_the_published_table_as_it_was(changed, command):
     before = everything(changed)
-    replace_in(changed, "marts/_marts__models.yml", "minimum: 12", "minimum: 5000")
+    changed.edit("marts/_marts__models.yml", "minimum: 12", "minimum: 5000")
     changed.query("update analytics.nps set score = 10")
     said = changed.build_fails(command, "--select", "nps_summary")
     assert "nps_summary was not published: 1 check failed on the new rows" in said
@@ -49,7 +42,7 @@ def test_a_failing_check_leaves_the_published_table_as_it_was(changed, command):
 
 def test_a_failing_input_check_stops_before_anything_is_built(changed):
     before = everything(changed)
-    replace_in(changed, "core/_core__models.yml", "minimum: 150000", "minimum: 9000000")
+    changed.edit("core/_core__models.yml", "minimum: 150000", "minimum: 9000000")
     said = changed.build_fails("run", "--select", "nps_summary", "nps_summary_monthly")
     assert "nps_summary was not published: 1 input check failed before it was built" in said
     assert "nps_summary_monthly was not published" in said
@@ -83,7 +76,7 @@ ANOTHER = (
 
 def test_each_check_that_is_declared_guards_the_table_and_is_named(changed):
     before = everything(changed)
-    replace_in(changed, "marts/nps_summary.sql", "select * from scored", WRONG)
+    changed.edit("marts/nps_summary.sql", "select * from scored", WRONG)
     said = changed.build_fails("run", "--select", "nps_summary")
     assert {check for check in CHECKS if f"  {check}: " in said} == CHECKS
     assert f"{len(CHECKS)} checks failed on the new rows" in said
@@ -91,14 +84,12 @@ def test_each_check_that_is_declared_guards_the_table_and_is_named(changed):
 
 
 def test_a_check_that_only_warns_does_not_stop_and_where_is_respected(changed):
-    replace_in(
-        changed,
+    changed.edit(
         "marts/_marts__models.yml",
         "          arguments: {minimum: 12}\n",
         "          arguments: {minimum: 5000}\n          config: {severity: warn}\n",
     )
-    replace_in(
-        changed,
+    changed.edit(
         "marts/_marts__models.yml",
         "data_tests: [primary_key]",
         """data_tests:
@@ -111,7 +102,7 @@ def test_a_check_that_only_warns_does_not_stop_and_where_is_respected(changed):
 
 
 def test_the_query_of_the_message_shows_the_rows(changed):
-    replace_in(changed, "marts/_marts__models.yml", "-100, maximum: 100", "0, maximum: 30")
+    changed.edit("marts/_marts__models.yml", "-100, maximum: 100", "0, maximum: 30")
     said = changed.build_fails("run", "--select", "nps_summary")
     line = next(line for line in said.splitlines() if "between_nps_summary_nps" in line)
     failures = int(line.rsplit(": ", 1)[1].split()[0])
@@ -145,7 +136,7 @@ def test_a_publish_keeps_grants_views_and_what_a_reader_has_seen_and_drops_the_c
 
 
 def test_a_new_and_a_changed_column_are_published_in_place(changed):
-    replace_in(changed, "marts/nps_summary.sql", "select * from scored", ANOTHER)
+    changed.edit("marts/nps_summary.sql", "select * from scored", ANOTHER)
     before = everything(changed)
     changed.build("run", "--select", "nps_summary")
     assert everything(changed)[2] == before[2]
@@ -156,22 +147,20 @@ def test_a_new_and_a_changed_column_are_published_in_place(changed):
 
 def test_a_column_that_a_view_reads_cannot_vanish_under_it(changed):
     before = everything(changed)
-    replace_in(
-        changed,
+    changed.edit(
         "marts/nps_summary.sql",
         "select * from scored",
         "select answered_on, promoters, passives, detractors, excluded_answers, nps, nps_margin, "
         "is_low_sample from scored",
     )
-    replace_in(
-        changed,
+    changed.edit(
         "marts/_marts__models.yml",
         """      - name: responses
         description: '{{ doc("responses") }}'
 """,
         "",
     )
-    replace_in(changed, "marts/_marts__models.yml", "[responses, promoters", "[promoters")
+    changed.edit("marts/_marts__models.yml", "[responses, promoters", "[promoters")
     said = changed.build_fails("run", "--select", "nps_summary")
     assert "because other objects depend on it" in said
     assert everything(changed) == before
@@ -180,7 +169,7 @@ def test_a_column_that_a_view_reads_cannot_vanish_under_it(changed):
 def test_without_an_earlier_table_nothing_appears_when_a_check_fails(changed):
     changed.query("drop view public.report")
     changed.query(f"drop table {MART}")
-    replace_in(changed, "marts/_marts__models.yml", "minimum: 12", "minimum: 5000")
+    changed.edit("marts/_marts__models.yml", "minimum: 12", "minimum: 5000")
     said = changed.build_fails("run", "--select", "nps_summary")
     assert "There is no earlier" in said
     assert changed.query(f"select to_regclass('{MART}')") == [(None,)]

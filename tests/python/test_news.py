@@ -202,13 +202,10 @@ def test_everything_is_built_from_other_files_on_another_target_or_warehouse(
 def test_what_a_run_leaves_out_would_be_as_it_is(new_project):
     project = new_project()
     project.few_rows(DAY)
-    file = project.folder / "dbt_project.yml"
-    file.write_text(file.read_text().replace("rows_scale: 1.0", "rows_scale: 0.000001"))
 
     def built(*options, ends_well=True):
         """Which summaries a run builds."""
-        done = project.run("loader", "run", *options)
-        assert (done.returncode == 0) == ends_well, done.stdout + done.stderr
+        project.run("loader", "run", *options, status=0 if ends_well else 1)
         file = project.target_folder / "target" / "loader_run" / "run_results.json"
         nodes = json.loads(file.read_text())["results"]
         return SUMMARIES & {each["unique_id"].split(".")[2] for each in nodes}

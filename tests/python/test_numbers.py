@@ -35,7 +35,7 @@ def test_channel_performance(landed_warehouse, visits):
     quiet = built.loc[built.index.get_level_values(1) == "TikTok"]
     assert len(quiet) == 24
     assert len(expected) == len(built) - len(quiet)
-    assert (expected.net < expected.gross).any()
+    assert (expected.net_amount < expected.gross_amount).any()
 
 
 def test_active_users(landed_warehouse, visits):

@@ -41,8 +41,7 @@ PRINTED = """<script>
 def report(landed_warehouse, tmp_path_factory):
     """The page of the built sample."""
     file = tmp_path_factory.mktemp("page") / "report.html"
-    done = landed_warehouse.loader("report", "--output", str(file))
-    assert done.returncode == 0, done.stderr
+    done = landed_warehouse.loader("report", "--output", str(file), status=0)
     assert re.match(rf"Wrote {file}, \d\.\d MB", done.stdout)
     assert [each.name for each in file.parent.iterdir()] == [file.name]
     return file
@@ -165,8 +164,7 @@ def test_without_summaries_one_sentence_says_what_to_do(project, new_pipeline, t
     file = tmp_path / "report.html"
     done = project.loader("report", "--output", str(file), DBT_SCHEMA="dev")
     assert "There is no dev_analytics.nps" in done.stderr  # a developer's, not production's
-    done = project.loader("report", "--output", str(file))
-    assert done.returncode == 1
+    done = project.loader("report", "--output", str(file), status=1)
     assert "There is no analytics.nps_summary_monthly yet; no page was written." in done.stderr
     assert "\n\nBuild the summaries first: `loader run`" in done.stderr
     other = new_pipeline([{"name": "t", "primary_key": ["id"]}])

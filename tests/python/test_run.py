@@ -13,14 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cutting import Cutting
-from pipeline import ROOT, administer, copy_database
+from cutting import relayed
+from pipeline import ROOT, administer, copy_database, until
 from receivers import Webhook, serving
 from standin.relay import Fault, conflict
 
 from loader.cli.landing import route_of
 from loader.cli.session import open_session
-from loader.declared.windows import WHOLE, Dates, Window
+from loader.declared.windows import Dates, Window
 from loader.errors import (
     ConfigError,
     LandingError,
@@ -153,14 +153,14 @@ def windows(report, table="a"):
 # -- a run ---------------------------------------------------------------------------------------
 
 
-def test_a_run_lands_builds_and_reports(pipeline, endpoints):
+def test_a_run_lands_builds_and_reports(pipeline):
     """It waits for another run, and loses a connection to MySQL: landing is tried again."""
     pipeline.mysql("update b set v = 200 where id = 4")
     other, _ = take(pipeline, "other")
     threading.Timer(1, other.give_back, ["failed"]).start()
-    mysql = Cutting(endpoints.mysql_port)
+    mysql, changes = relayed(pipeline, "MySQL")
     mysql.cut_after(3000)
-    status, report = run(pipeline, "--wait", "60", LOADER_MYSQL_PORT=str(mysql.port))
+    status, report = run(pipeline, "--wait", "60", **changes)
     mysql.close()
     assert status == 0, report
     assert (report["ok"], report["outcome"], report["target"]) == (True, "succeeded", pipeline.kind)
@@ -247,9 +247,8 @@ def test_the_second_attempt_of_a_publish_checks_its_inputs_again(built, tmp_path
     column = {"name": "v", "description": "A number.", "data_tests": [small]}
     declared = [{"name": "stg_a", "description": "Rows of a.", "columns": [column]}]
     staging.joinpath("models.yml").write_text(json.dumps({"models": declared}))
-    summary = folder / "models" / "marts" / "a_summary.sql"
-    summary.write_text(summary.read_text().replace("source('raw_data', 'a')", "ref('stg_a')"))
     changed = replace(built, folder=folder)
+    changed.edit("marts/a_summary.sql", "source('raw_data', 'a')", "ref('stg_a')")
 
     with publish_cut_off(built, "update raw_data.a set v = 500"):
         status, report = run(changed, *RANGE)
@@ -360,16 +359,10 @@ def dbts():
 def test_what_may_pass_by_itself_is_told_from_what_must_be_mended(pipeline, changes, passes):
     if "warehouse" in changes:
         changes = {pipeline.setting(changes["warehouse"]): changes["to"]}
-    with pipeline.inside(**changes):
-        session = open_session(None)
-        job = Job(table=session.tables["a"], window=WHOLE, mode="full_refresh")
-        try:
-            with closing(session.warehouse()) as warehouse:
-                warehouse.prepare()
-            (outcome,) = run_jobs([job], route_of(session), 1, Watcher(*[lambda *_: None] * 3))
-            error = outcome.error
-        except LoaderError as refused:
-            error = refused
+    try:
+        error = land_for(pipeline, "", **changes)
+    except LoaderError as refused:
+        error = refused
     assert error
     assert is_transient(error) is passes, error
 
@@ -474,8 +467,7 @@ def test_of_two_runs_that_began_in_one_second_the_later_is_gone_on_with(new_pipe
 )
 @pytest.mark.only("postgres", because="nothing is connected to")
 def test_a_wrong_command_line_touches_nothing_and_leaves_no_report(pipeline, arguments, said):
-    done = pipeline.loader("run", *arguments)
-    assert done.returncode == 2
+    done = pipeline.loader("run", *arguments, status=2)
     assert said in done.stderr
     assert not (pipeline.folder / ".local").exists()
 
@@ -568,9 +560,9 @@ def isolated(pipeline, isolation):
     pipeline.query(f"{database} reset default_transaction_isolation")
 
 
-def land_for(pipeline, run_id):
+def land_for(pipeline, run_id, **changes):
     """Land a day of a table as a run does; returns the error, if there is one."""
-    with pipeline.inside():
+    with pipeline.inside(**changes):
         session = open_session(None)
         with closing(session.warehouse()) as warehouse:
             warehouse.prepare()
@@ -703,14 +695,6 @@ def waiting(pipeline, relation):
     return pipeline.value(WAITING.format(relation))
 
 
-def until(condition, seconds=60):
-    """Wait for something that takes a moment."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
 def children(process):
     return psutil.Process(process.pid).children(recursive=True)
 
@@ -744,15 +728,6 @@ def sessions(pipeline):
     )
 
 
-def hanging(pipeline, who):
-    """A relay that can fall silent, and the setting that has a command use it."""
-    if who == "MySQL":
-        return Cutting(pipeline.endpoints.mysql_port), "LOADER_MYSQL_PORT"
-    standin = pipeline.standin
-    port = standin.port if standin else pipeline.endpoints.postgres_port
-    return Cutting(port), pipeline.setting("PORT")
-
-
 HANGING = (
     ("run", "warehouse", b"copy "),
     ("load", "warehouse", b"copy "),
@@ -771,9 +746,9 @@ HANGING = (
 
 @pytest.mark.parametrize(("command", "who", "at"), HANGING)
 def test_a_signal_ends_a_command_in_ten_seconds_whatever_hangs(built, command, who, at):
-    server, setting = hanging(built, who)
+    server, changes = relayed(built, who)
     server.silent_at = at
-    changes = {setting: str(server.port), "NO_PROXY": "127.0.0.1"}
+    changes["NO_PROXY"] = "127.0.0.1"
     with (
         serving(Webhook()) as webhook,
         built.start("loader", command, *RANGE, **changes, LOADER_NOTIFY=webhook.url) as process,
@@ -855,8 +830,8 @@ def test_a_lease_is_not_waited_for_longer_than_it_may_take(new_pipeline, monkeyp
     """Renewing it fails when the warehouse does not answer, so that the run notices its loss."""
     monkeypatch.setattr(lease, "BEAT_SECONDS", 2)
     pipeline = new_pipeline(TABLES)
-    server, setting = hanging(pipeline, "warehouse")
-    with pipeline.inside(**{setting: str(server.port)}):
+    server, changes = relayed(pipeline, "warehouse")
+    with pipeline.inside(**changes):
         session = open_session(None)
     mine = Lease("mine", session.warehouse, Stop())
     mine.take(print)

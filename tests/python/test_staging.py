@@ -24,12 +24,11 @@ ROWS = 60_000
 @pytest.fixture
 def pipeline(new_pipeline):
     """One table of some megabytes that do not compress."""
-    made = new_pipeline([TABLE])
-    made.mysql(
+    return new_pipeline(
+        [TABLE],
         "create table t (id int primary key, v char(128) not null)",
         f"insert into t select seq, sha2(seq, 512) from seq_1_to_{ROWS}",
     )
-    return made
 
 
 def test_parts_are_bounded_and_the_manifest_lists_each_as_mandatory(pipeline):

@@ -140,13 +140,17 @@ def database(module_pipeline):
     return module_pipeline([]).warehouse
 
 
+def connect(redshift, database, password="local"):
+    return redshift_connector.connect(
+        host="127.0.0.1", port=redshift.port, user="warehouse", password=password, ssl=False,
+        database=database,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def connection(redshift, database):
     """The real driver, connected to the stand-in, where there is no table `t` yet."""
-    made = redshift_connector.connect(
-        host="127.0.0.1", port=redshift.port, user="warehouse", password="local", ssl=False,
-        database=database,
-    )  # fmt: skip
+    made = connect(redshift, database)
     made.autocommit = True
     run(made, "drop table if exists t")
     yield made
@@ -324,8 +328,5 @@ def test_a_manifest_whose_entries_may_be_missing_is_refused(redshift, connection
 
 def test_a_wrong_password_is_refused(redshift, database):
     with pytest.raises((redshift_connector.Error, psycopg2.Error)):
-        redshift_connector.connect(
-            host="127.0.0.1", port=redshift.port, user="warehouse", password="no", ssl=False,
-            database=database,
-        )  # fmt: skip
+        connect(redshift, database, password="no")
     gc.collect()

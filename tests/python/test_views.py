@@ -12,9 +12,7 @@ BASE = (
 
 @pytest.fixture(params=[None, "at"])
 def pipeline(new_pipeline, request):
-    pipeline = new_pipeline([TABLE | ({"cursor": request.param} if request.param else {})])
-    pipeline.mysql(*BASE)
-    return pipeline
+    return new_pipeline([TABLE | ({"cursor": request.param} if request.param else {})], *BASE)
 
 
 def test_a_view_lands_is_compared_and_repaired_by_its_declared_key(pipeline):

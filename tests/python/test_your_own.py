@@ -69,8 +69,7 @@ def test_mysqls_grants_are_enough(project, endpoints):
             for statement in granted.strip().split(";")[:-1]:
                 cursor.execute(statement)
             user = {"LOADER_MYSQL_USER": "pasted", "LOADER_MYSQL_PASSWORD": "…"}
-            checked = project.loader("check", **user)
-            assert checked.returncode == 0, checked.stdout
-            assert project.loader("load", **user).returncode == 0
+            project.loader("check", **user, status=0)
+            project.loader("load", **user, status=0)
         finally:
             cursor.execute("drop user 'pasted'@'127.0.0.1'")

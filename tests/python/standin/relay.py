@@ -5,6 +5,7 @@ prepared statement that may be bound again, so that what depends on the session'
 when it is bound, not when it is parsed.
 """
 
+import json
 import re
 import socket
 import ssl
@@ -25,6 +26,7 @@ _OWN_PARAMETERS = (
     "client_protocol_version", "driver_version", "os_version", "driver_discovery_version",
     "plugin_name", "idp_type",
 )  # fmt: skip
+_SHORT = {"character varying": "varchar", "timestamp without time zone": "timestamp"}
 _SESSION = (
     "set standard_conforming_strings = off; set escape_string_warning = off; "
     "set backslash_quote = on; set timezone = 'UTC'; set standin.copy_count = '0'"
@@ -58,7 +60,6 @@ class Fault:
         pattern: of the statement that it happens at.
         code, text, detail: the error; the statement is not run.
         drop: end the connection instead, `before` or `after` the statement is run.
-        skip: how many such statements go well first.
         action: called before the statement is run, and the statement goes on.
         times: how often it happens.
     """
@@ -68,7 +69,6 @@ class Fault:
     text: str = ""
     detail: str = ""
     drop: str = ""
-    skip: int = 0
     action: Callable[[], None] | None = None
     times: int = 1
 
@@ -136,9 +136,6 @@ class Standin:
         with self._lock:
             for fault in self.faults:
                 if re.search(fault.pattern, statement, re.IGNORECASE | re.DOTALL):
-                    if fault.skip:
-                        fault.skip -= 1
-                        continue
                     fault.times -= 1
                     if not fault.times:
                         self.faults.remove(fault)
@@ -391,28 +388,20 @@ class Session:
 
     def _types(self, relation: str) -> dict[str, tuple[str, int]]:
         """Each column's type and its longest value in bytes."""
-        rows: list[list[str | None]] = []
+        rows: list[bytes] = []
         name = relation.replace("\\", "\\\\").replace("'", "''")
         self._simple(
-            "select attname, format_type(atttypid, atttypmod) from pg_attribute "
+            "select json_object_agg(attname, format_type(atttypid, atttypmod)) from pg_attribute "
             f"where attrelid = '{name}'::regclass and attnum > 0 and not attisdropped",
             rows,
         )
         types = {}
-        for name, kind in rows:
-            found = re.match(r"([a-z ]+)(?:\((\d+))?", kind)
-            word = (
-                found[1]
-                .strip()
-                .replace("character varying", "varchar")
-                .replace("timestamp without time zone", "timestamp")
-            )
-            types[name] = (word, int(found[2] or 65535))
+        for name, kind in json.loads(rows[0][6:]).items():  # after how many values, and how long
+            word, size = re.match(r"([a-z ]+)(?:\((\d+))?", kind).groups()
+            types[name] = (_SHORT.get(word, word), int(size or 65535))
         return types
 
-    def _simple(
-        self, statement: str, rows: list[list[str | None]] | None = None
-    ) -> dict[str, str] | None:
+    def _simple(self, statement: str, rows: list[bytes] | None = None) -> dict[str, str] | None:
         """Run a statement of the stand-in's own; returns its error, if it failed."""
         self._backend.send(wire.message(b"Q", statement.encode() + b"\0"))
         failed = None
@@ -420,7 +409,7 @@ class Session:
             if kind == b"E":
                 failed = wire.error_fields(body)
             elif kind == b"D" and rows is not None:
-                rows.append(_row(body))
+                rows.append(body)
             elif kind == b"Z":
                 self._status = body
         return failed
@@ -438,14 +427,3 @@ class Session:
 
 def _is_copy(text: str) -> bool:
     return bool(re.match(r"(?is)\s*(?:/\*.*?\*/\s*)*copy\s", text))
-
-
-def _row(body: bytes) -> list[str | None]:
-    (count,), at = struct.unpack("!h", body[:2]), 2
-    values: list[str | None] = []
-    for _ in range(count):
-        (size,) = struct.unpack("!i", body[at : at + 4])
-        at += 4
-        values.append(None if size < 0 else body[at : at + size].decode())
-        at += max(size, 0)
-    return values
