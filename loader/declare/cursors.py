@@ -85,8 +85,7 @@ def _candidates(description: Description) -> Iterator[list[Column]]:
 
 def _sort(column: Column) -> int:
     """Number the sorts of columns that no list may mix; 0 for one that cannot be a cursor."""
-    sort = _SORTS.get(column.data_type, 0)
-    return sort or (4 if kinds_of(column) == ("", DIGITS) else 0)
+    return _SORTS.get(column.data_type) or (4 if kinds_of(column) == ("", DIGITS) else 0)
 
 
 def _with_kind(

@@ -213,7 +213,7 @@ def test_a_part_that_is_missing_fails_the_load(pipeline, monkeypatch):
     def without_a_part(self, statement, landing):
         for part in pipeline.parts():
             key = str(part.relative_to(pipeline.bucket))
-            s3.connect(self._settings.stage).delete_object(Bucket=BUCKET, Key=key)
+            s3.connect(self.settings.stage).delete_object(Bucket=BUCKET, Key=key)
         return copy(self, statement, landing)
 
     monkeypatch.setattr(pipeline.adapter, "_copy", without_a_part)
