@@ -15,6 +15,7 @@
 Each carries the fact and its remedy; the command line prints both and exits with `exit_status`.
 """
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -114,3 +115,22 @@ class StoppedError(RunError):
         super().__init__(fact, remedy)
         self.by_signal = signal > 0
         self.exit_status = 128 + signal if signal else 1
+
+
+def unexpected(error: Exception, left: str = "nothing was landed", table: str = "") -> LoaderError:
+    """Make a fault of the loader's own of an error, unless it was raised on purpose.
+
+    The text of such a fault is not shown, because nobody knows what it holds.
+
+    Args:
+        left: what stays as it was.
+        table: the name of the table that was being read, landed or compared.
+    """
+    if isinstance(error, LoaderError):
+        return error
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{table}: " if table else ""
+    return LoaderError(
+        f"{where}{type(error).__name__} at {at.filename}:{at.lineno}; {left}.",
+        "This is a fault of the loader; please report it.",
+    )

@@ -8,7 +8,8 @@ import os
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -66,19 +67,18 @@ class Deadline:
         self._over = threading.Event()
 
     def __enter__(self) -> Self:
-        self.go_on()
+        self._until = time.monotonic() + self._seconds
         threading.Thread(target=self._watch, name="deadline", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
 
-    def pause(self) -> None:
-        """Wait for something else than the server."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Wait inside for something else than the server, which then has its time anew."""
         self._until = inf
-
-    def go_on(self) -> None:
-        """Give the server its time from now on."""
+        yield
         self._until = time.monotonic() + self._seconds
 
     def _watch(self) -> None:

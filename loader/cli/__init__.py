@@ -10,11 +10,10 @@ import sys
 
 import click
 
-from loader.cli import landing, looking, notifying, options, run
+from loader.cli import landing, looking, options, run
 from loader.cli.declare import declare
 from loader.cli.session import leave
-from loader.cli.verify import verify
-from loader.errors import LoaderError, StoppedError
+from loader.errors import StoppedError, unexpected
 
 
 def main() -> None:
@@ -27,19 +26,12 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         loader(prog_name="loader")
-    except LoaderError as error:
-        _end(error)
-    except Exception as error:
-        from loader.load.job import unexpected
-
-        _end(unexpected(error, "what had been landed or published before stays"))
-
-
-def _end(error: LoaderError) -> None:
-    click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
-    if isinstance(error, StoppedError):
-        leave(error.exit_status)
-    sys.exit(error.exit_status)
+    except Exception as caught:
+        error = unexpected(caught, "what had been landed or published before stays")
+        click.echo(f"{click.style('Error', fg='red')}: {error}", err=True)
+        if isinstance(error, StoppedError):
+            leave(error.exit_status)
+        sys.exit(error.exit_status)
 
 
 @click.group(
@@ -61,8 +53,8 @@ def loader() -> None:
 
 
 COMMANDS = (
-    run.run, landing.load, landing.plan, verify, looking.status, looking.report, looking.check,
-    declare, notifying.notify,
+    run.run, landing.load, landing.plan, landing.verify, looking.status, looking.report,
+    looking.check, declare, run.notify,
 )  # fmt: skip
 for command in COMMANDS:
     loader.add_command(command)

@@ -92,8 +92,7 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
         if not step["ok"]:
             ERR.print()
             _failed(step["name"], LoaderError(step["error"], step["remedy"]), set())
-    began, ended = (datetime.fromisoformat(report[each]) for each in ("started_at", "ended_at"))
-    seconds = (ended - began).total_seconds()
+    seconds = _seconds(report["started_at"], report["ended_at"])
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
 
 
@@ -105,17 +104,11 @@ def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
     """
     landed = [load for load in loads if load["outcome"] == "landed"]
     if len(loads) > 1 and landed:
-        rows, staged = (
-            sum(load[name] for load in landed) for name in ("landed_rows", "staged_bytes")
-        )
-        began, ended = (
-            [datetime.fromisoformat(load[name]) for load in landed]
-            for name in ("started_at", "ended_at")
-        )
-        seconds = (max(ended) - min(began)).total_seconds()
-        OUT.print(
-            f"\ntogether  {len(landed):,} loads  {rows:,} rows  {decimal(staged)}  {seconds:,.1f} s"
-        )
+        rows = sum(load["landed_rows"] for load in landed)
+        size = decimal(sum(load["staged_bytes"] for load in landed))
+        began = min(load["started_at"] for load in landed)
+        seconds = _seconds(began, max(load["ended_at"] for load in landed))
+        OUT.print(f"\ntogether  {len(landed):,} loads  {rows:,} rows  {size}  {seconds:,.1f} s")
     failed = dict.fromkeys(load["table_name"] for load in loads if load["outcome"] != "landed")
     if len(loads) > 1 and failed:
         ERR.print(_styled((f"{len(failed):,} failed", "red"), f": {', '.join(failed)}"))
@@ -290,6 +283,10 @@ def _changes(load: Load) -> str:
     shown[_SHOWN:] = [f"{len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
     where = f" ({', '.join(shown)})" if shown else ""
     return f"{load.changed_values:,}{where}" if load.changed_values else ""
+
+
+def _seconds(began: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
 
 
 def _age(seconds: float) -> str:

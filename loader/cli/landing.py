@@ -1,4 +1,4 @@
-"""The commands that land, or say what landing would do."""
+"""The commands that land, say what landing would do, or compare and land what differs."""
 
 import json
 import sys
@@ -80,19 +80,72 @@ def plan(
     A table that could not be landed is shown with what would stop it; the exit status is then 1.
     """
     session = open_session(target)
+    from loader.cli import console
     from loader.load.job import Outcome
     from loader.load.plan import previews
 
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
-        found = list(previews(jobs, session.settings, warehouse))
+        found = list(previews(jobs, warehouse))
     if as_json:
         click.echo(json.dumps([each.as_json() for each in found], indent=2))
     else:
-        from loader.cli import console
-
         console.show_previews(found, with_sql)
     if any(isinstance(each, Outcome) for each in found):
+        sys.exit(1)
+
+
+@click.command(
+    short_help="Compare MySQL with raw_data, and repair what differs.",
+    epilog=options.examples(
+        "loader verify                            all days, keys and versions",
+        "loader verify --run-date 2026-07-01 --values",
+        "loader verify --select nps --repair      land what differs",
+    ),
+)
+@options.select
+@options.days
+@click.option("--values", is_flag=True, help="Compare all columns, not keys and versions alone.")
+@click.option("--repair", is_flag=True, help="Land exactly what differs, deletions included.")
+@click.option("--yes", is_flag=True, help="Repair however much differs.")
+@options.target
+@options.as_json
+def verify(
+    names: Names,
+    dates: Dates,
+    values: bool,
+    repair: bool,
+    yes: bool,
+    target: str | None,
+    as_json: bool,
+) -> None:
+    """Compare MySQL with raw_data: keys, newest versions, hard deletes.
+
+    No history is trusted, but for the last day that is landed: what changed after it makes no
+    difference yet. Ends with status 1 if anything differs and was not repaired.
+    """
+    session = open_session(target)
+    from loader.cli import console
+    from loader.verify.compare import compare, repair_jobs
+
+    asked, window = asked_for(session, names, dates)
+    width = max(len(table.name) for table in asked)
+    findings, said = [], set[str]()
+    for table in asked:
+        finding = compare(table, session.warehouse, window, values)
+        findings.append(finding)
+        if not as_json:
+            console.show_finding(finding, width, said)
+    if not as_json:
+        console.show_differences(findings)
+    jobs = repair_jobs(findings, session.settings, confirmed=yes) if repair else []
+    report = land_all(jobs, route_of(session), 1, as_json)
+    repaired = {load["table_name"] for load in report["loads"] if load["outcome"] == "landed"}
+    is_well = all(each.agrees or each.table.name in repaired for each in findings)
+    if as_json:
+        tables = [each.as_json() for each in findings]
+        click.echo(json.dumps({"tables": tables, **report, "ok": is_well}, indent=2))
+    if not is_well:
         sys.exit(1)
 
 
@@ -130,12 +183,11 @@ def jobs_of(
     session: Session, warehouse: "Warehouse", names: Names, dates: Dates
 ) -> "Sequence[Job]":
     """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
-    from loader.load.jobs import due, jobs_for
+    from loader.load.jobs import jobs_for
 
     tables, requested = asked_for(session, names, dates)
-    if not names and not requested:
-        tables = due(tables, warehouse, session.settings, partial(click.echo, err=True))
-    return list(jobs_for(tables, requested, dates.mode, warehouse, session.settings))
+    say = None if names or requested else partial(click.echo, err=True)
+    return list(jobs_for(tables, requested, dates.mode, warehouse, say))
 
 
 def asked_for(session: Session, names: Names, dates: Dates) -> "tuple[list[Table], Window | None]":

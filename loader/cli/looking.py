@@ -37,6 +37,7 @@ _SETTINGS = [
 def status(names: Names, target: str | None, as_json: bool) -> None:
     """Show what is landed, missing or failing, the last run, what is published and held back."""
     session = open_session(target)
+    from loader.cli import console
     from loader.declared.tables import select_tables
     from loader.load.status import table_status
     from loader.run.published import held_back, last_run, publications, utc
@@ -44,7 +45,7 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
     tables = select_tables(session.tables, names)
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
-        statuses = [table_status(table, loads, session.settings, warehouse) for table in tables]
+        statuses = [table_status(table, loads, warehouse) for table in tables]
         run, held = last_run(warehouse), held_back(warehouse)
         since = {name: at for name, (at, _) in publications(warehouse).items()}
         if as_json:
@@ -52,8 +53,6 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
             found |= {"published": since, "held_back": held}
             click.echo(json.dumps(found, indent=2, default=utc))
             return
-        from loader.cli import console
-
         console.show_status(statuses)
         if not names:
             console.show_summaries(run, since, held)
@@ -87,7 +86,7 @@ def check(names: Names, target: str | None, as_json: bool) -> None:
     tables = select_tables(session.tables, names)
     looked_at = list["Check"]()
     with closing(session.warehouse()) as warehouse:
-        for each in checks(tables, session.settings, warehouse):
+        for each in checks(tables, warehouse):
             looked_at.append(each)
             if not as_json:
                 console.show_check(each)

@@ -65,26 +65,19 @@ def days(command: Command) -> Command:
     @click.option("--start-date", metavar="DATE", help="The first day of a range.")
     @click.option("--run-date", metavar="DATE", help="One day, such as 2026-07-01.")
     @wraps(command)
-    def with_days(
-        run_date: str | None, start_date: str | None, end_date: str | None, **options: Any
-    ) -> Any:
-        return command(dates=Dates(run_date, start_date, end_date), **options)
+    def with_dates(**options: Any) -> Any:
+        given = {name: options.pop(name) for name in Dates._fields if name in options}
+        return command(dates=Dates(**given), **options)
 
-    return with_days
+    return with_dates
 
 
 def window(command: Command) -> Command:
     """Add the options that say which days, or the whole table, to land."""
-
-    @days
-    @click.option(
+    full_refresh = click.option(
         "--full-refresh", is_flag=True, help="The whole table, replaced in one transaction."
     )
-    @wraps(command)
-    def with_dates(dates: Dates, full_refresh: bool, **options: Any) -> Any:
-        return command(dates=dates._replace(full_refresh=full_refresh), **options)
-
-    return with_dates
+    return days(full_refresh(command))
 
 
 target = click.option("--target", "-t", help="Target of the dbt profile; else the profile's own.")

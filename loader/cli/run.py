@@ -1,7 +1,8 @@
-"""The daily job."""
+"""The daily job, and whom it notifies."""
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from loader.cli.landing import asked_for, route_of
 from loader.cli.options import Names
 from loader.cli.session import leave, open_session
 from loader.declared.windows import Dates
-from loader.errors import CommandLineError
+from loader.errors import CommandLineError, ConfigError
 
 if TYPE_CHECKING:
     from loader.run.daily import Run
@@ -88,6 +89,36 @@ def run(
     else:
         console.show_run(written, file)
     leave(this.exit_status)
+
+
+@click.command(
+    short_help="Send a test message to everybody in LOADER_NOTIFY.",
+    epilog=options.examples(
+        "loader notify                            try it before the first night",
+        "loader notify --message 'Airflow: the run of 2026-07-01 failed'",
+    ),
+)
+@click.option("--message", help="What to say of a run that failed, instead of a test.")
+@options.target
+def notify(message: str | None, target: str | None) -> None:
+    """Send a message to everybody in LOADER_NOTIFY, and say what became of it."""
+    session = open_session(target)
+    from loader.run.receivers import send
+
+    if not session.settings.notify:
+        raise ConfigError(
+            "Nobody is notified: LOADER_NOTIFY is not set.",
+            "Set it to one or more addresses; docs/your-own.md shows some.",
+        )
+    answers = send(
+        "failure" if message else "info",
+        f"mysql_to_redshift: {message or 'a test'}, from {session.profile.place}",
+        "`loader status` shows what is landed, missing or failing.",
+        session.settings.notify,
+    )
+    for receiver, why in answers.items():
+        click.echo(f"{receiver}: {why or 'notified'}")
+    sys.exit(any(answers.values()))
 
 
 def _to_its_end(this: "Run", folder: Path) -> "tuple[dict[str, Any], Path]":

@@ -9,8 +9,7 @@ from itertools import count
 import pymysql
 
 from loader.declare.cursors import choose_cursor
-from loader.declare.personal import personal
-from loader.declare.survey import Found
+from loader.declare.survey import Found, personal
 from loader.declared.policies import Policy
 from loader.declared.tables import Table
 from loader.declared.windows import WHOLE, Zone
@@ -106,20 +105,17 @@ class Chooser:
             if cursor:
                 table = replace(table, cursor=cursor, lookback_days=1)
             elif found.description.rows >= LARGE:
-                table, notes = self._compared(table, found)
-                remarks += notes
+                compared = replace(table, is_compared=True)
+                if why := self._why_not(compared, found):
+                    remarks.append(why)
+                else:
+                    table = compared
+                    remarks.append("a load reads all of it on both sides, and lands what differs")
         flags = (each for each in found.description.columns if each.data_type in _FLAGS)
         deleted = next((each.name for each in flags if _FLAG.fullmatch(each.name.lower())), None)
         table = replace(table, deleted=deleted)
         remarks += self._refused_values(table, found)
         return Proposal(found=found, table=table, remarks=tuple(remarks))
-
-    def _compared(self, table: Table, found: Found) -> tuple[Table, list[str]]:
-        """Have a load compare a table, unless one of its columns forbids it."""
-        compared = replace(table, is_compared=True)
-        if why := self._why_not(compared, found):
-            return table, [why]
-        return compared, ["a load reads all of it on both sides, and lands what differs"]
 
     def _why_not(self, table: Table, found: Found) -> str:
         """Say why a table cannot be declared so, once somebody has decided what is personal."""

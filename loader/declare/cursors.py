@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from loader.declare.personal import words_of
-from loader.declare.survey import Found
+from loader.declare.survey import Found, words_of
 from loader.declared.tables import DIGITS, Cursor, Table
 from loader.errors import SourceError
 from loader.source import mysql
@@ -24,6 +23,7 @@ _CREATED = re.compile(
 )
 _NO_TIME = re.compile("next|check|expir|until|_(?:by|id|user|count)$")
 _SINCE, _YEAR = 631_152_000, 31_536_000  # 1990, in seconds from 1970
+_SORTS = {"datetime": 1, "timestamp": 1, "date": 2, "int": 3, "bigint": 3}
 _PER_SECOND = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 
 
@@ -85,14 +85,7 @@ def _candidates(description: Description) -> Iterator[list[Column]]:
 
 def _sort(column: Column) -> int:
     """Number the sorts of columns that no list may mix; 0 for one that cannot be a cursor."""
-    match column.data_type:
-        case "datetime" | "timestamp":
-            return 1
-        case "date":
-            return 2
-        case "int" | "bigint":
-            return 3
-    return 4 if kinds_of(column) == ("", DIGITS) else 0
+    return _SORTS.get(column.data_type) or (4 if kinds_of(column) == ("", DIGITS) else 0)
 
 
 def _with_kind(

@@ -1,18 +1,32 @@
-"""What MySQL has: its tables and views by pattern, and what of them is not as it is declared."""
+"""What MySQL has: tables by pattern, what looks personal, and what is not as it is declared."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from loader.declare.personal import personal
+from loader.declared.policies import Policy
 from loader.declared.tables import Table
 from loader.errors import CommandLineError, LoaderError
 from loader.source import mysql
 from loader.source.declaration import check_declaration
 from loader.source.read_plan import Description
+from loader.source.texts import BINARIES, TEXTS, Column
 from loader.source.types import Dialect
 
 _SERVERS_OWN = {"information_schema", "mysql", "performance_schema", "sys"}
+_SECRET = re.compile(
+    r"passw|(?:^|_)(?:new)?pass\d?(?:$|_)|pwd|secret(?!ar)|(?:private|api|access)_?key|"
+    r"salt(?:$|_)|(?:^|_)otp(?:$|_)|credential"
+)
+_PERSONAL = re.compile(
+    r"e_?mail|(?:^|_)mail$|phone|mobile|(?:^|_)fax|birth|(?:^|_)dob|token|iban|(?:^|_)bic(?:$|_)|"
+    r"card_?n|ccnum|(?:^|_)cv[cv]|(?:^|_)ssn|passport|tax_?(?:id|n)|vat_?n|"
+    r"(?:first|last|full|middle|sur|family|given|maiden|user|nick)_?name|(?:^|_)login$|address|"
+    r"street|post_?code|postal|(?:^|_)zip|(?:^|_)(?:last|first)?ip(?:$|_)|gender|(?:^|_)sex(?:$|_)"
+)
+# Of numbers and days only those that tell who somebody is: most are counts, keys or events.
+_OF_ONE = re.compile(r"phone|mobile|birth|(?:^|_)dob|card_?n|ccnum|(?:^|_)ssn|tax_?n|passport")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,3 +153,24 @@ def _check_patterns(rows: Sequence[tuple[str, ...]], patterns: Sequence[str]) ->
                 f"{pattern} matches views only: {', '.join(row[1] for row in matched)}.",
                 "A view is declared by its whole name, DATABASE.VIEW.",
             )
+
+
+def words_of(name: str) -> str:
+    """Write a column's name in lower case, its words joined by underscores."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|\W+", "_", name).lower()
+
+
+def personal(column: Column) -> Policy:
+    """Tell from a column's name whether its values are personal, or a secret that nobody needs.
+
+    >>> personal(Column(name="homePhone", data_type="varchar", column_type="varchar(9)")).pii
+    True
+    >>> personal(Column(name="password_hash", data_type="char", column_type="char(60)")).mask
+    'drop'
+    """
+    words = words_of(column.name)
+    if column.data_type in TEXTS | BINARIES and _SECRET.search(words):
+        return Policy(pii=True, mask="drop")
+    if column.data_type in TEXTS | BINARIES:
+        return Policy(pii=bool(_PERSONAL.search(words)))
+    return Policy(pii=bool(_OF_ONE.search(words)) and not words.endswith("_id"))

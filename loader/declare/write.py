@@ -139,18 +139,13 @@ def core_model(table: Table, package: str = "") -> str:
 
 
 def _column(name: str) -> str:
-    """Write a column for dist and sort."""
-    doubled = name.replace('"', '""')
-    return name if _is_plain(name) else f'"{doubled}"'
-
-
-def _is_plain(name: str) -> bool:
-    """Whether SQL can take a name for nothing else, so that it needs no quotes.
+    """Write a column for dist and sort, in quotes if SQL could take its name for something else.
 
     No word of SQL but a few that begin so has an underscore. [Redshift: Reserved words]
     """
-    has_underscore = re.fullmatch(r"[a-z]+(_[a-z0-9]+)+", name)
-    return name == "id" or bool(has_underscore and not re.match("current_|session_", name))
+    is_plain = re.fullmatch(r"id|(?!current_|session_)[a-z]+(_[a-z0-9]+)+", name)
+    doubled = name.replace('"', '""')
+    return name if is_plain else f'"{doubled}"'
 
 
 def _source(proposal: Proposal, table: Table, package: str) -> dict[str, Any]:

@@ -52,11 +52,6 @@ class Policy:
     pii: bool = False
 
     @property
-    def is_hashed(self) -> bool:
-        """Whether a hash lands instead of each value."""
-        return self.mask == "hash"
-
-    @property
     def is_left_out(self) -> bool:
         """Whether the column is never read."""
         return self.exclude or self.mask == "drop"
@@ -139,25 +134,3 @@ def column_policies(where: str, declared: Mapping[str, Any]) -> dict[str, Policy
                         "values as they are, and a key may be hashed.",
                     )
     return policies
-
-
-def check_consent(where: str, policies: Mapping[str, Policy]) -> None:
-    """Refuse a table with personal values of which nobody has said how they may land.
-
-    Args:
-        where: the table, for the message.
-        policies: those of its columns.
-
-    Raises:
-        ConfigError: names every such column.
-    """
-    if unsaid := [
-        name
-        for name, policy in policies.items()
-        if policy.pii and not (policy.mask or policy.exclude)
-    ]:
-        raise ConfigError(
-            f"{where}: marked `pii: true` without a policy: {', '.join(unsaid)}. No row was read.",
-            "Declare one under the column's `config: meta: loader:`: `mask: hash`, `mask: drop` or "
-            "`exclude: true`; `mask: none` lands it as it is.",
-        )

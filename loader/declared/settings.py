@@ -220,7 +220,6 @@ def load_settings(env: Mapping[str, str], target: str) -> Settings:
 
 
 def _values(group: type[Any], env: Mapping[str, str]) -> dict[str, Any]:
-    """Read the settings that a class declares."""
     types, values = get_type_hints(group, include_extras=True), dict[str, Any]()
     for each in fields(group):
         if name := each.metadata.get("name"):

@@ -183,7 +183,6 @@ def select_tables(tables: Mapping[str, Table], names: tuple[str, ...]) -> list[T
 
 
 def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Table:
-    """Check one declaration."""
     name = declared.get("name")
     where = f"{file}, table {reprlib.repr(name).strip(chr(39))}"
     raw = name if isinstance(name, str) and name.isprintable() and name == name.lower() else ""
@@ -210,12 +209,14 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
             "whole.",
         )
     database, _, source = loader["source"].partition(".")
+    cursor = loader.get("cursor") or ()
+    columns = (cursor,) if isinstance(cursor, str) else tuple(cursor)
     return Table(
         name=raw,
         database=database,
         source=source,
         primary_key=tuple(loader["primary_key"]),
-        cursor=_cursor(loader),
+        cursor=Cursor(columns=columns, kind=loader.get("cursor_kind", "")) if columns else None,
         is_compared="mode" in loader,
         deleted=loader.get("deleted"),
         lookback_days=loader.get("lookback_days", 0),
@@ -224,9 +225,3 @@ def _table(file: Path, declared: dict[str, Any], loader: dict[str, Any]) -> Tabl
         on_unrepresentable=loader.get("on_unrepresentable", "fail"),
         policies=column_policies(where, declared),
     )
-
-
-def _cursor(loader: Mapping[str, Any]) -> Cursor | None:
-    columns = loader.get("cursor") or []
-    columns = (columns,) if isinstance(columns, str) else tuple(columns)
-    return Cursor(columns=columns, kind=loader.get("cursor_kind", "")) if columns else None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from loader.declared.settings import SETTINGS, Settings
+from loader.declared.settings import SETTINGS
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import LoaderError, did_you_mean, printable
@@ -33,15 +33,17 @@ class Check:
     remedy: str = ""
 
 
-def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) -> Iterator[Check]:
+def checks(tables: Sequence[Table], warehouse: Warehouse) -> Iterator[Check]:
     """Look at the settings, the source, each table, S3 and the warehouse."""
+    settings = warehouse.settings
     finding = f"{len(tables)} tables declared, windows in {settings.zone.name}"
     for name in sorted(os.environ.keys() - SETTINGS.keys()):
         if name.startswith("LOADER_") and (meant := did_you_mean(name[7:], _NAMES)):
             finding += f"; warning: {printable(name)} is no setting. "
             finding += meant.strip().replace(" mean ", " mean LOADER_")
     yield Check("settings", finding=finding)
-    source = _look(f"MySQL {settings.mysql.host}:{settings.mysql.port}", lambda: _version(settings))
+    place = f"MySQL {settings.mysql.host}:{settings.mysql.port}"
+    source = _look(place, lambda: mysql.version(settings.mysql))
     yield source
     if source.passed:
         known = {each.database.lower() for each in tables}  # where the server does not tell
@@ -53,7 +55,7 @@ def checks(tables: Sequence[Table], settings: Settings, warehouse: Warehouse) ->
             remedy = f"{did_you_mean(database, known)}Correct `source`, or grant SELECT on it."
             yield Check(f"database {database}", False, fact, remedy)
         for table in (each for each in tables if each.database not in lost):
-            yield _look(f"table {table.name}", partial(_table, table, settings, warehouse))
+            yield _look(f"table {table.name}", partial(_table, table, warehouse))
     yield _look(
         f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
         lambda: check_access(s3.shared(settings.stage), settings.stage),
@@ -74,19 +76,14 @@ def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check
         return Check(what, False, error.fact, error.remedy)
 
 
-def _version(settings: Settings) -> str:
-    with mysql.connect(settings.mysql) as source:
-        return mysql.version(source)
-
-
-def _table(table: Table, settings: Settings, warehouse: Warehouse) -> str:
+def _table(table: Table, warehouse: Warehouse) -> str:
     """Plan to land a day of a table, and say what should be known of it before."""
-    today = today_in(settings)
+    today = today_in(warehouse.settings)
     window = Window(today, today + DAY) if table.cursor else WHOLE
     job = Job(table=table, window=window, mode="run_date")
     try:
-        with mysql.connect(settings.mysql) as source:
-            read, _ = plan_load(job, new_load(job, ""), source, warehouse, settings)
+        with mysql.connect(warehouse.settings.mysql) as source:
+            read, _ = plan_load(job, new_load(job, ""), source, warehouse)
             mysql.check_cursor(source, table, read)
             future = mysql.count_future(source, read)
     finally:

@@ -1,7 +1,6 @@
 """What a load is asked for, what it needs, and what becomes of it."""
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,7 +94,7 @@ class Route:
     settings: Settings
     stage: NewClient
     new_warehouse: Callable[[], Warehouse]
-    differing: Callable[[Table, Settings, Callable[[], Warehouse]], Repair | None]
+    differing: Callable[[Table, Callable[[], Warehouse]], Repair | None]
     stop: Stop = field(default_factory=Stop)
     rate_limit: RateLimit | None = None
 
@@ -122,27 +121,6 @@ def unwatched() -> Iterator[Watcher]:
     """Show nothing, and keep what is said."""
     said = list[str]()
     yield Watcher(rows=lambda *_: None, say=said.append, done=lambda _: None, said=said)
-
-
-def unexpected(
-    error: Exception, left: str = "nothing was landed", table: Table | None = None
-) -> LoaderError:
-    """Make a fault of the loader's own of an error, unless it was raised on purpose.
-
-    The text of such a fault is not shown, because nobody knows what it holds.
-
-    Args:
-        left: what stays as it was.
-        table: the table that was being read, landed or compared.
-    """
-    if isinstance(error, LoaderError):
-        return error
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{table.name}: " if table else ""
-    return LoaderError(
-        f"{where}{type(error).__name__} at {at.filename}:{at.lineno}; {left}.",
-        "This is a fault of the loader; please report it.",
-    )
 
 
 def now() -> datetime:

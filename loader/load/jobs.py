@@ -30,7 +30,7 @@ def jobs_for(
     requested: Window | None,
     mode: str,
     warehouse: Warehouse,
-    settings: Settings,
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[Job]:
     """Decide each table's window: the requested one, or what a catch-up has to do.
 
@@ -38,38 +38,33 @@ def jobs_for(
     A catch-up copies whole what was never landed, and else lands every day from the first that no
     landing covers up to yesterday, with the look-back before it, for late commits. Where no such
     day is, there is no job.
+
+    Args:
+        say: called with a sentence on each table that declares `every` and waits until so many days
+            after its last landing; None if tables or a window were asked for, so that none waits.
     """
     is_asked = requested is None or any(table.is_compared for table in tables)
     loads = warehouse.loads() if is_asked else []
-    today = today_in(settings)
+    zone, today = warehouse.settings.zone, today_in(warehouse.settings)
     for table in tables:
         own = [load for load in loads if load.table_name == table.name]
-        if table.cursor is None or requested == WHOLE:
+        covered = covered_end(own, zone)
+        due = covered + table.every_days * DAY if covered else today
+        if say and table.every_days > 1 and due > today:
+            say(f"{table.name} is not due before {due}; --select {table.name} lands it now.")
+        elif table.cursor is None or requested == WHOLE:
             was_landed = any(load.covers for load in own)
             is_compared = table.is_compared and was_landed and requested != WHOLE
             yield Job(table=table, window=WHOLE, mode=COMPARE if is_compared else mode)
         elif requested:
             yield Job(table=table, window=requested, mode=mode)
-        elif (covered := covered_end(own, settings.zone)) is None:
+        elif covered is None:
             yield Job(table=table, window=WHOLE, mode="full_refresh")
         else:
-            first = next(iter(missing_days(own, settings.zone)), covered)
+            first = next(iter(missing_days(own, zone)), covered)
             first -= table.lookback_days * DAY
             if first < today:
                 yield Job(table=table, window=Window(first, today), mode=mode)
-
-
-def due(
-    tables: Sequence[Table], warehouse: Warehouse, settings: Settings, say: Callable[[str], None]
-) -> list[Table]:
-    """Leave out tables that declare `every`, until so many days after their last landing."""
-    loads, waiting = warehouse.loads() if any(each.every_days > 1 for each in tables) else [], []
-    for table in (each for each in tables if each.every_days > 1):
-        end = covered_end([each for each in loads if each.table_name == table.name], settings.zone)
-        if end and (day := end + table.every_days * DAY) > today_in(settings):
-            waiting.append(table)
-            say(f"{table.name} is not due before {day}; --select {table.name} lands it now.")
-    return [table for table in tables if table not in waiting]
 
 
 def in_steps(job: Job, step: str) -> Iterator[Job]:

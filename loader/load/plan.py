@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from loader.declared.settings import Settings
 from loader.declared.tables import Table
-from loader.declared.windows import DAY, WHOLE, Zone
+from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import ConfigError, LoaderError
 from loader.load.job import Job, Outcome, now
 from loader.source import mysql
-from loader.source.days import Days
 from loader.source.declaration import check_declaration
 from loader.source.masking import SETTING, masking, salt_id
-from loader.source.read_plan import DELETED_AT, Description, ReadPlan, days_of, plan_read
+from loader.source.read_plan import DELETED_AT, ReadPlan, days_of, plan_read
 from loader.stage.s3 import folder_of
 from loader.warehouse import Landing, Warehouse
 from loader.warehouse.ledger import Load, day_in
@@ -34,23 +32,20 @@ def new_load(job: Job, load_id: str) -> Load:
 
 
 def plan_load(
-    job: Job, load: Load, source: mysql.Source, warehouse: Warehouse, settings: Settings
+    job: Job, load: Load, source: mysql.Source, warehouse: Warehouse
 ) -> tuple[ReadPlan, Landing]:
     """Decide how a window is read and landed; `loader plan` shows it, a load then does it.
 
     Raises:
         ConfigError, SourceError, LandingError: what stops the load before it reads.
     """
-    table = job.table
-    description = mysql.describe(source, table)
-    check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
+    table, settings = job.table, warehouse.settings
     window = WHOLE if load.is_of_keys else job.window
     # New rows of an increasing cursor belong to the last day that is landed, of a whole landing to
     # the last that was over; of a repair they are left to their own landing.
     new = (job.window.end or day_in(settings.zone, load.started_at)) - DAY
     new = job.repair.landed_before if job.repair else new
-    days = days_landed(table, description, settings.zone, warehouse, new)
-    read = plan_read(table, description, window, days, warehouse.dialect)
+    read = checked_read(table, window, source, warehouse, new)
     if load.is_of_keys:
         read = replace(read, fields=(*read.fields, DELETED_AT))
     masking(table, read, settings.mask_salt)  # refuses hashes without a salt before a row is read
@@ -74,20 +69,25 @@ def plan_load(
     return read, landing
 
 
-def days_landed(
-    table: Table, description: Description, zone: Zone, warehouse: Warehouse, new: date
-) -> Days | None:
-    """Say what days the cursor puts rows into; None without one.
+def checked_read(
+    table: Table, window: Window, source: mysql.Source, warehouse: Warehouse, new: date
+) -> ReadPlan:
+    """Check a declaration against both sides, and plan to read a window of the table by it.
 
     Args:
         new: the day of an increasing cursor's numbers that are above every landed one; if a later
             day has landed rows, it is that day.
+
+    Raises:
+        ConfigError, SourceError: the table cannot be read as it is declared.
     """
-    days = days_of(table, description, zone)
+    description = mysql.describe(source, table)
+    check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
+    days = days_of(table, description, warehouse.settings.zone)
     if days and days.is_increasing:
         marks = warehouse.marks(table)
         days = replace(days, marks=marks, open_day=max([new, *(day for day, _ in marks)]))
-    return days
+    return plan_read(table, description, window, days, warehouse.dialect)
 
 
 def _check_salt(load: Load, earlier: Sequence[Load]) -> None:
@@ -128,23 +128,21 @@ class Preview:
         return {**self.job.as_json(), **own}
 
 
-def previews(
-    jobs: Sequence[Job], settings: Settings, warehouse: Warehouse
-) -> Iterator[Preview | Outcome]:
+def previews(jobs: Sequence[Job], warehouse: Warehouse) -> Iterator[Preview | Outcome]:
     """Say of every job what it would do, or what would stop it; touch nothing."""
     for job in jobs:
         try:
-            yield _preview(job, settings, warehouse)
+            yield _preview(job, warehouse)
         except LoaderError as error:
             warehouse.release()
             yield Outcome(job=job, load=None, error=error)
 
 
-def _preview(job: Job, settings: Settings, warehouse: Warehouse) -> Preview:
-    table = job.table
+def _preview(job: Job, warehouse: Warehouse) -> Preview:
+    table, settings = job.table, warehouse.settings
     load = new_load(job, "<load_id>")
     with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
-        read, landing = plan_load(job, load, source, warehouse, settings)
+        read, landing = plan_load(job, load, source, warehouse)
         rows = mysql.count_window(source, table, read)
     reading = (read.count_without_cursor, read.count, read.rows) if not load.is_of_keys else ()
     # Most text shrinks to a fifth.

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from loader.declared.settings import Settings
 from loader.declared.tables import INCREASING, Table
 from loader.declared.windows import DAY, Window
 from loader.load.job import now
@@ -76,20 +75,18 @@ def newest_row(warehouse: Warehouse, table: Table, loads: Sequence[Load]) -> dat
     return day
 
 
-def table_status(
-    table: Table, loads: Sequence[Load], settings: Settings, warehouse: Warehouse
-) -> TableStatus:
+def table_status(table: Table, loads: Sequence[Load], warehouse: Warehouse) -> TableStatus:
     """Read a table's state from the ledger's rows, oldest first, and the newest of its own."""
     own = [load for load in loads if load.table_name == table.name]
     last = next((load for load in reversed(own) if load.covers), None)
     since = last.load_id if last else ""
     failed = [load for load in own if load.outcome == "failed" and load.load_id > since]
-    end = covered_end(own, settings.zone)
+    end = covered_end(own, warehouse.settings.zone)
     return TableStatus(
         table=table.name, last=last, landed_through=end and end - DAY,
         age=now() - last.ended_at if last and last.ended_at else None,
         failures=len(failed), error=failed[-1].error if failed else None,
-        missing_days=tuple(missing_days(own, settings.zone)),
+        missing_days=tuple(missing_days(own, warehouse.settings.zone)),
         newest_row=newest_row(warehouse, table, own),
         due=end + table.every_days * DAY if end and table.every_days > 1 else None,
     )  # fmt: skip

@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from loader.errors import LandingError, SourceError
-from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now, unexpected
+from loader.errors import LandingError, SourceError, unexpected
+from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now
 from loader.load.plan import new_load, plan_load
 from loader.load.repair import count_repaired, read_repaired
 from loader.source import mysql, wire
@@ -39,7 +39,7 @@ def load_window(job: Job, route: Route, watcher: Watcher) -> Outcome:
         try:
             return Outcome(job=job, load=_attempt(job, route, watcher, begun.append))
         except Exception as caught:
-            error = unexpected(caught, table=job.table)
+            error = unexpected(caught, table=job.table.name)
         may_pass = isinstance(error, LandingError) and is_transient(error)
         if seconds is None or not begun or not may_pass or route.stop.because:
             break
@@ -72,7 +72,7 @@ def _attempt(job: Job, route: Route, watcher: Watcher, note: Callable[[Load], No
             load = new_load(job, next_load_id(newest, datetime.now(UTC), warehouse.owner))
             note(load)
             if job.mode == COMPARE and not job.repair:
-                found = route.differing(job.table, route.settings, route.new_warehouse)
+                found = route.differing(job.table, route.new_warehouse)
                 job = replace(job, repair=found, mode=COMPARE if found else "full_refresh")
                 load = replace(load, mode=job.mode)
             return _load(job, load, route, warehouse, watcher)
@@ -88,10 +88,15 @@ def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Wat
     with ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land") as lander, staging:
         try:
             with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
-                read, landing = plan_load(job, load, source, warehouse, settings)
+                read, landing = plan_load(job, load, source, warehouse)
                 if not job.window.is_whole and (cost := cost_of_windows(table, read.description)):
                     watcher.say(f"{table.name}: {cost}")
-                rows, batches = _count_and_read(job, read, source)
+                if job.repair:
+                    rows = count_repaired(source, job.repair, read)
+                    batches = read_repaired(source, job.repair, read, now())
+                else:
+                    rows = mysql.count_window(source, table, read)
+                    batches = wire.joined_rows(source, read.rows)
                 future = mysql.count_future(source, read)
                 load = replace(landing.load, source_rows=rows, future_rows=future)
                 landing = replace(landing, load=load)
@@ -121,16 +126,6 @@ def _copy_of(
             return warehouse.begin_landing(replace(landing, rows=rows), watcher.say)
 
     return copy
-
-
-def _count_and_read(
-    job: Job, read: ReadPlan, source: mysql.Source
-) -> tuple[int, Iterator[list[bytes]]]:
-    """Count the rows that are to be landed, and begin to read them."""
-    if job.repair:
-        rows = read_repaired(source, job.repair, read, now())
-        return count_repaired(source, job.repair, read), rows
-    return mysql.count_window(source, job.table, read), wire.joined_rows(source, read.rows)
 
 
 def _paced(route: Route, batches: Iterator[list[bytes]]) -> Iterator[list[bytes]]:

@@ -37,7 +37,7 @@ def _compare_landed(run: "Run", table: "Table") -> None:
     windows = [each.job.window for each in landed if each.load and each.load.mode != COMPARE]
     if not windows:
         return
-    finding = compare(table, run.route.settings, run.route.new_warehouse, span(windows))
+    finding = compare(table, run.route.new_warehouse, span(windows))
     run.findings.append(finding)
     if error := finding.error:
         if is_transient(error):
@@ -65,8 +65,7 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
     A row that was deleted there stays in the warehouse, and one that was mended does until the day
     on which that was done lands; both fail again tomorrow.
     """
-    settings = run.route.settings
-    found = compare(table, settings, run.route.new_warehouse, window)
+    found = compare(table, run.route.new_warehouse, window)
     gone, stale = found.counts["extra"], found.counts["stale"]
     if gone or stale:
         run.say(
@@ -75,7 +74,7 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
             f"that: loader verify --repair --select {table.name}; then loader run."
         )
     elif found.pending and found.repair:
-        days = f"{found.repair.landed_before} --end-date {today_in(settings) + DAY}"
+        days = f"{found.repair.landed_before} --end-date {today_in(run.route.settings) + DAY}"
         run.say(
             f"{table.name}: in MySQL {counted(found.pending)} changed after the days that are "
             "landed. If those that checks failed on are among them, this lands them: "

@@ -12,9 +12,9 @@ from typing import Any
 
 from loader.declared.tables import Table
 from loader.declared.windows import Dates, Window
-from loader.errors import LeaseHeldError, LoaderError, RunError, StoppedError
-from loader.load.job import Job, Outcome, Route, Watcher, now, unexpected
-from loader.load.jobs import due, in_steps, is_landed, jobs_for, run_jobs
+from loader.errors import LeaseHeldError, LoaderError, RunError, StoppedError, unexpected
+from loader.load.job import Job, Outcome, Route, Watcher, now
+from loader.load.jobs import in_steps, is_landed, jobs_for, run_jobs
 from loader.run.comparing import rows_failed_on, say_what_changed, verify
 from loader.run.dbt import Dbt, build_arguments, reading
 from loader.run.lease import Lease
@@ -157,13 +157,10 @@ class Run:
 
     def _due(self, lease: Lease) -> list[Job]:
         """Ask the ledger what there is to land."""
-        settings, mode = self.route.settings, self.dates.mode
         with closing(self.route.new_warehouse()) as warehouse:
             warehouse.prepare()
-            tables = self.tables
-            if not self.selected and not self.requested:
-                tables = due(tables, warehouse, settings, self.say)
-            jobs = list(jobs_for(tables, self.requested, mode, warehouse, settings))
+            say, mode = None if self.selected or self.requested else self.say, self.dates.mode
+            jobs = list(jobs_for(self.tables, self.requested, mode, warehouse, say))
             loads = warehouse.loads() if self.resume else []
         if self.step:
             jobs = [each for job in jobs for each in in_steps(job, self.step)]

@@ -178,8 +178,7 @@ class Dbt:
     def _read(self, artifact: str) -> dict[str, Any]:
         """Read what dbt has written of its last command; empty if nothing, or but a half."""
         with suppress(FileNotFoundError, ValueError):
-            found: dict[str, Any] = json.loads((self.folder / f"{artifact}.json").read_text())
-            return found
+            return dict(json.loads((self.folder / f"{artifact}.json").read_text()))
         return {}
 
     def _run(

@@ -1,16 +1,18 @@
 """Who is notified of a run, and of what: a failure, the recovery, something new to look at."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 from math import inf
+from typing import Any
 
-from loader.errors import counted
-from loader.load.job import unexpected
+from loader.errors import counted, unexpected
 from loader.run.receivers import send
-from loader.run.runs import Report, differing, failed_loads, failed_steps, nodes
+from loader.verify.finding import KINDS
 
+Report = Mapping[str, Any]
+"""What `loader run` writes of a run, as JSON; its times are UTC."""
 _ENDED = {"failed": "failed", "interrupted": "was interrupted", "refused": "was refused"}
 _LINE_MOST, _PART_MOST = 500, 3000  # characters
 
@@ -165,3 +167,23 @@ def _shortened(text: str) -> str:
     """One line without control characters, marks of direction and half characters."""
     line = "".join(each if each.isprintable() else " " for each in text[:_LINE_MOST]).rstrip()
     return line if len(text) <= _LINE_MOST else f"{line}…"
+
+
+def failed_steps(report: Report) -> list[Report]:
+    """The steps that failed, in the order in which they ran."""
+    return [step for step in report.get("steps", []) if not step["ok"]]
+
+
+def failed_loads(report: Report) -> list[Report]:
+    """The loads that failed."""
+    return [load for load in report["loads"] if load["outcome"] == "failed"]
+
+
+def nodes(report: Report, kind: str) -> list[Report]:
+    """What dbt says of its nodes: its `failures` or its `warnings`."""
+    return list(report.get("dbt", {}).get(kind, []))
+
+
+def differing(report: Report) -> list[Report]:
+    """The tables of which verify found rows that differ."""
+    return [each for each in report.get("verify", []) if any(each[kind] for kind in KINDS)]

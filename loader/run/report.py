@@ -1,4 +1,4 @@
-"""The report of a run: one JSON file each, which the next run reads."""
+"""The report of a run: a JSON file, which the next run reads, and a row of `raw_data._runs`."""
 
 import json
 import secrets
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from loader.errors import ConfigError, LandingError, LoaderError
 from loader.load.job import now
-from loader.run.notify import failing, notify
+from loader.run.notify import differing, failed_loads, failed_steps, failing, nodes, notify
 from loader.run.published import held_back, publications, utc
-from loader.run.runs import record_run
+from loader.verify.finding import KINDS
+from loader.warehouse import Warehouse
+from loader.warehouse.ledger import RUNS
 
 if TYPE_CHECKING:
     from loader.run.daily import Run
@@ -103,6 +105,28 @@ def close(run: "Run", folder: Path, *, hangs: bool = False) -> tuple[Report, Pat
     for sentence in notify(report, previous, run.route.settings.notify, seconds):
         run.say(sentence)
     return report, write(folder, report)
+
+
+def record_run(warehouse: Warehouse, report: Report) -> None:
+    """Write a run's row into the ledger.
+
+    Raises:
+        LandingError: the warehouse could not be reached, or refused.
+    """
+    row = {
+        "run_id": report["run_id"],
+        "started_at": datetime.fromisoformat(report["started_at"]).replace(tzinfo=None),
+        "ended_at": datetime.fromisoformat(report["ended_at"]).replace(tzinfo=None),
+        "outcome": report["outcome"],
+        "failed_step": next((step["name"] for step in failed_steps(report)), None),
+        "dbt_failures": len(nodes(report, "failures")),
+        "dbt_warnings": len(nodes(report, "warnings")),
+        "verify_findings": sum(table[kind] for table in differing(report) for kind in KINDS),
+        "stale_tables": len({load["table_name"] for load in failed_loads(report)}),
+    }
+    warehouse.prepare()
+    with warehouse.transaction():
+        warehouse.insert(RUNS, row)
 
 
 def _of_run(run: "Run") -> Report:

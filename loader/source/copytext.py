@@ -197,7 +197,6 @@ def _refusal(
 
 
 def _named(fields: Mapping[str, bytes], key: Sequence[str]) -> str:
-    """Name a row by its key."""
     found = ", ".join(f"{name} {_shown(fields[name])}" for name in key)
     return found.replace("\0", "\\0") or "a row"
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from loader.declared.policies import Policy, check_consent
+from loader.declared.policies import Policy
 from loader.declared.tables import CURSOR_KINDS, DIGITS, Table
 from loader.declared.windows import parse_zone
-from loader.errors import SourceError, did_you_mean
+from loader.errors import ConfigError, SourceError, did_you_mean
 from loader.source.days import FIRST, Days
 from loader.source.read_plan import LOADER_NAMES, WIDER, Description, days_of, read_columns
 from loader.source.texts import DATES, INTEGERS, Column
@@ -34,7 +34,7 @@ def check_declaration(
             the warehouse does not take a name, or no column is left to read.
     """
     where = table.place
-    check_consent(where, table.policies)
+    _check_consent(table)
     if not (read := read_columns(table, description)):
         raise SourceError(
             f"{where}: every column is left out.", f"Declare one to land, or no table {table.name}."
@@ -67,6 +67,19 @@ def check_declaration(
         _check_cursor_types(where, days, description.unique_keys)
 
 
+def _check_consent(table: Table) -> None:
+    """Refuse a table with personal values of which nobody has said how they may land."""
+    policies = table.policies.items()
+    unsaid = [name for name, each in policies if each.pii and not (each.mask or each.exclude)]
+    if unsaid:
+        raise ConfigError(
+            f"{table.place}: marked `pii: true` without a policy: {', '.join(unsaid)}. No row was "
+            "read.",
+            "Declare one under the column's `config: meta: loader:`: `mask: hash`, `mask: drop` or "
+            "`exclude: true`; `mask: none` lands it as it is.",
+        )
+
+
 def _check_comparable(table: Table, columns: Sequence[Column]) -> None:
     """Refuse `mode: compare` where a change would not be seen.
 
@@ -76,7 +89,7 @@ def _check_comparable(table: Table, columns: Sequence[Column]) -> None:
     key = {name.lower() for name in table.primary_key}
     for column in columns:
         is_float = column.data_type in ("float", "double") and column.name.lower() in key
-        if is_float or table.policy(column.name).is_hashed:
+        if is_float or table.policy(column.name).mask == "hash":
             why = "a key of floats" if is_float else "declared `mask: hash`"
             raise SourceError(
                 f"{table.place}: column {column.name} is {why}, which is not the same text on "

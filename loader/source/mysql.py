@@ -7,6 +7,7 @@ to 9.7 and MariaDB 10.6 and newer run them alike.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ from loader import lines
 from loader.declared.secrets import token
 from loader.declared.settings import MySQLSettings
 from loader.declared.tables import Table
+from loader.declared.windows import DAY, Window
 from loader.errors import SourceError, counted, did_you_mean
 from loader.source import tls, wire
 from loader.source.days import converted
@@ -52,14 +54,16 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
     Raises:
         SourceError: no connection, or whatever MySQL answers to a statement later.
     """
-    where = f"MySQL at {settings.host}:{settings.port}"
+    where, password = f"MySQL at {settings.host}:{settings.port}", settings.password
+    if settings.auth == "iam":
+        password = token(settings.host, settings.port, settings.user)
     try:
         context = tls.context(settings)
         connection = pymysql.connect(
             host=settings.host,
             port=settings.port,
             user=settings.user,
-            password=_password(settings).encode(),  # PyMySQL itself would take it for latin1
+            password=password.encode(),  # PyMySQL itself would take it for latin1
             charset="utf8mb4",
             ssl=context,
             ssl_disabled=context is None,
@@ -91,11 +95,6 @@ def connect(settings: MySQLSettings) -> Iterator[Source]:
         raise SourceError(f"{where}: {error.args[-1]}", remedy, transient=lost) from error
     finally:
         wire.hang_up(connection)
-
-
-def _password(settings: MySQLSettings) -> str:
-    is_iam = settings.auth == "iam"
-    return token(settings.host, settings.port, settings.user) if is_iam else settings.password
 
 
 @contextmanager
@@ -201,9 +200,10 @@ def keys_of(
     return tuple(names for *_, names in first), frozenset(leading - {""})
 
 
-def version(connection: Source) -> str:
+def version(settings: MySQLSettings) -> str:
     """Name the server and its version; its own comment on that may be anything."""
-    number = _scalar(connection, "select version()")
+    with connect(settings) as connection:
+        number = _scalar(connection, "select version()")
     return f"{'MariaDB' if 'mariadb' in number.lower() else 'MySQL'} {number}"
 
 
@@ -261,8 +261,10 @@ def count_window(connection: Source, table: Table, read: ReadPlan) -> int:
 
 def count_future(connection: Source, read: ReadPlan) -> int | None:
     """Count the rows dated beyond today; None where no row can be."""
-    statement = read.count_future
-    return int(_scalar(connection, statement)) if statement else None
+    if (days := read.days) is None or days.is_increasing:
+        return None
+    tomorrow = days.zone.day(datetime.now(UTC)) + DAY
+    return int(_scalar(connection, read.select("count(*)", days.within(Window(tomorrow)))))
 
 
 def fetch(connection: Source, statement: str, of: Sequence[str] = ()) -> list[tuple[Any, ...]]:

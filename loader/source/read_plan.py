@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from loader.declared.tables import Table
-from loader.declared.windows import DAY, Window, Zone
+from loader.declared.windows import Window, Zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
 from loader.source.days import Days, where
@@ -98,14 +97,6 @@ class ReadPlan:
     def count_without_cursor(self) -> str:
         """Write the one that counts the rows that no window holds; empty without a cursor."""
         return self.select("count(*)", self.days.undated) if self.days else ""
-
-    @property
-    def count_future(self) -> str:
-        """Write the one that counts the rows dated beyond today; empty if none can be."""
-        if self.days is None or self.days.is_increasing:
-            return ""
-        tomorrow = self.days.zone.day(datetime.now(UTC)) + DAY
-        return self.select("count(*)", self.days.within(Window(tomorrow)))
 
     @property
     def repeated_key(self) -> str:
@@ -203,7 +194,7 @@ def read_columns(table: Table, description: Description) -> list[Column]:
 
 def _raw_column(table: Table, column: Column, dialect: Dialect, days: Days | None) -> RawColumn:
     policy = table.policy(column.name)
-    if policy.is_hashed:
+    if policy.mask == "hash":
         text = as_bytes(f"sha2({hash_text(column)}, 256)")
         return RawColumn(name=column.name.lower(), type=HASH, value=text, text=text, column=column)
     try:

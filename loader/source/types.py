@@ -13,6 +13,7 @@ from loader.errors import SourceError
 from loader.source.copytext import CHANGED, NULL, REFUSED
 from loader.source.texts import (
     BINARIES,
+    DATES,
     TEXTS,
     Column,
     as_bytes,
@@ -69,7 +70,10 @@ _INTEGERS = {
     "int": ("integer", "bigint"),
     "bigint": ("bigint", "numeric(20,0)"),
 }
-_DATES = {"date": "date", "datetime": "timestamp", "timestamp": "timestamp"}
+_OTHERS = {
+    "float": "real", "double": "double precision", "year": "smallint",
+    "date": "date", "datetime": "timestamp", "timestamp": "timestamp",
+}  # fmt: skip
 _CHARACTER_BYTES = 4  # the longest character of UTF-8
 _NONE = Column(name="", data_type="", column_type="")
 _TIME_LENGTH = 17  # -838:59:59.000000; Redshift's TIME ends at 24 h, so a span of time is text
@@ -142,16 +146,10 @@ def _type(column: Column, dialect: Dialect) -> str | None:  # noqa: C901, PLR091
             return "numeric(20,0)" if precision > 63 else "bigint"  # noqa: PLR2004
         case "decimal" if precision <= dialect.precision and scale <= dialect.scale:
             return f"numeric({precision},{scale})"
-        case "float":
-            return "real"
-        case "double":
-            return "double precision"
-        case "year":
-            return "smallint"
         case "time":
             return _text_type(dialect, _TIME_LENGTH)
-        case kind if kind in _DATES:
-            return _DATES[kind]
+        case kind if kind in _OTHERS:
+            return _OTHERS[kind]
         case kind if kind in TEXTS:
             return _text_type(dialect, (column.length or 0) * _CHARACTER_BYTES)
         case kind if kind in BINARIES:
@@ -184,7 +182,7 @@ def _refused(column: Column, value: str, dialect: Dialect, policy: str) -> list[
     if column.data_type in BINARIES:
         longest = dialect.row_bytes and dialect.row_bytes // 2  # in hexadecimal digits
         return [_longer(quoted, column.length, longest)]
-    if column.data_type in _DATES:
+    if column.data_type in DATES:
         # TO_DAYS() is NULL for 0000-00-00 and 2024-00-10; no warehouse has a year 0; 2024-02-31,
         # which a server takes under ALLOW_INVALID_DATES, is another day once it is computed with,
         # which takes long, so few are asked. [MySQL: Date and Time Functions; Server SQL Modes]

@@ -3,11 +3,10 @@
 boto3 is imported where a client is made, because that takes longer than all else before a load.
 """
 
-import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -113,7 +112,7 @@ def sweep(client: "S3Client", settings: StageSettings, table: str, load_id: str)
     bucket, owner = settings.bucket, load_id.rpartition("-")[2]
     prefix = folder_of(settings, table) + "/"
     # Listing is not among the rights that a load needs.
-    with contextlib.suppress(StageError), explained(bucket):
+    with suppress(StageError), explained(bucket):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             keys = [found["Key"] for found in page.get("Contents", [])]
             left = [key for key in keys if key.removeprefix(prefix).split("/")[0].endswith(owner)]

@@ -1,10 +1,10 @@
 """Staging: compressed parts of bounded size, a manifest that lists them all, and clean-up."""
 
-import contextlib
 import json
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import zstandard
 
@@ -29,7 +29,7 @@ class Part:
     bytes: int
 
 
-class Staging:
+class Staging(AbstractContextManager["Staging"]):
     """The folder of one load: `prefix/table/load_id/`.
 
     Used with `with`: on the way out it removes its files, or leaves them as the setting says.
@@ -55,21 +55,18 @@ class Staging:
         self._written: list[str] = []
         self._open_part()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if self.feed:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self.feed.close()
         keep = self._settings.keep
         kept = keep == "always" or (keep == "on_failure" and kind is not None)
         if kept or not self._written:
             return
         # A file left behind is no reason to fail a load that has landed.
-        with contextlib.suppress(StageError), explained(self._settings.bucket):
+        with suppress(StageError), explained(self._settings.bucket):
             remove(self._client(), self._settings.bucket, self._written)
 
     def write(self, text: bytes, rows: int) -> None:

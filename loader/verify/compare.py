@@ -9,13 +9,12 @@ from datetime import date
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
-from loader.errors import LandingError, RepairError, SourceError
-from loader.load.job import Job, unexpected
-from loader.load.plan import days_landed
+from loader.errors import LandingError, RepairError, SourceError, unexpected
+from loader.load.job import Job
+from loader.load.plan import checked_read
 from loader.load.repair import Repair
 from loader.source import mysql
-from loader.source.declaration import check_declaration
-from loader.source.read_plan import ReadPlan, plan_read
+from loader.source.read_plan import ReadPlan
 from loader.source.types import RawColumn
 from loader.verify.differences import differences
 from loader.verify.digest import kind_of
@@ -31,7 +30,6 @@ FREE_ROWS = 100
 
 def compare(
     table: Table,
-    settings: Settings,
     new_warehouse: Callable[[], Warehouse],
     window: Window | None = None,
     with_values: bool = False,
@@ -53,15 +51,14 @@ def compare(
     began = time.monotonic()
     with closing(new_warehouse()) as warehouse:
         try:
-            found = _compare(table, settings, warehouse, window, with_values)
-        except Exception as error:
-            found = Finding(table=table, error=unexpected(error, "nothing was compared", table))
+            found = _compare(table, warehouse, window, with_values)
+        except Exception as caught:
+            error = unexpected(caught, "nothing was compared", table.name)
+            found = Finding(table=table, error=error)
     return replace(found, seconds=time.monotonic() - began)
 
 
-def differing(
-    table: Table, settings: Settings, new_warehouse: Callable[[], Warehouse]
-) -> Repair | None:
+def differing(table: Table, new_warehouse: Callable[[], Warehouse]) -> Repair | None:
     """Compare all of a table's rows, and say what would repair those that differ.
 
     Returns:
@@ -71,36 +68,33 @@ def differing(
         SourceError, LandingError: it could not be compared.
     """
     with closing(new_warehouse()) as warehouse:
-        found = _compare(table, settings, warehouse, None, with_values=True)
+        found = _compare(table, warehouse, None, with_values=True)
     return None if found.left_out else found.repair
 
 
 def _compare(
-    table: Table, settings: Settings, warehouse: Warehouse, window: Window | None, with_values: bool
+    table: Table, warehouse: Warehouse, window: Window | None, with_values: bool
 ) -> Finding:
     """Read the warehouse as of an instant before the source's, so that no load comes between."""
-    landed_before = covered_end(warehouse.loads(table.name), settings.zone)
+    landed_before = covered_end(warehouse.loads(table.name), warehouse.settings.zone)
     due = _due(table, window, landed_before)
     if landed_before is None or due is None:
         return Finding(table=table, is_landed=False)
-    with warehouse.snapshot(), mysql.connect(settings.mysql) as source:
+    with warehouse.snapshot(), mysql.connect(warehouse.settings.mysql) as source:
         held = warehouse.raw_columns(table.name)  # its instant comes before the source's
         with mysql.snapshot(source, table):
-            description = mysql.describe(source, table)
-            check_declaration(table, description, warehouse.dialect, warehouse.raw_columns)
-            days = days_landed(table, description, settings.zone, warehouse, landed_before)
-            read = plan_read(table, description, WHOLE, days, warehouse.dialect)
+            read = checked_read(table, WHOLE, source, warehouse, landed_before)
             if table.is_compared:  # refused, if a value of it could not be cast
                 warehouse.column_changes(table, read.columns, (), is_whole=True)
-            exact, left_out = _values(table, read, held)
             has_values = with_values or not table.cursor
+            exact, left_out = _values(table, read, held) if has_values else ((), ())
             _check_identifying(table, read, warehouse, held)
             sides = Sides(
                 source=source,
                 warehouse=warehouse,
                 table=table,
                 read=read,
-                values=exact if has_values else (),
+                values=exact,
                 due=due,
             )
             mysql.check_cursor(source, table, read)
@@ -113,7 +107,7 @@ def _compare(
         pending=pending,
         future=future or 0,
         days=differing_days,
-        left_out=left_out if has_values else (),
+        left_out=left_out,
         repair=Repair(versions=versions, landed_before=landed_before),
     )
 
@@ -138,7 +132,8 @@ def _values(
     """
     others = [column for column in read.columns if column.name not in table.identifying]
     # The salt of a hash is not MySQL's to know.
-    exact = [each for each in others if each.name in held and not table.policy(each.name).is_hashed]
+    plain = [each for each in others if table.policy(each.name).mask != "hash"]
+    exact = [each for each in plain if each.name in held]
     return tuple(exact), tuple(column.name for column in others if column not in exact)
 
 
@@ -158,7 +153,7 @@ def _check_identifying(
                 land_anew(warehouse.relation(table.name), table),
             )
         # Two floats that are equal may be written otherwise.
-        if kind_of(column) == "float" or table.policy(column.name).is_hashed:
+        if kind_of(column) == "float" or table.policy(column.name).mask == "hash":
             raise SourceError(
                 f"{table.name}: column {column.name} ({column.type}) tells rows apart, and its "
                 "values are not the same text on both sides, so nothing can be compared.",

@@ -22,6 +22,7 @@ from loader.warehouse.session import quote
 PRIME = 2_147_483_629
 """One more than what numbers are folded to; the product of two of them fits a BIGINT."""
 _FACTOR = 1_103_515_245
+_INSTANT = "(to_timestamp({}, 'YYYYMMDDHH24MISS') at time zone 'UTC')"  # of fourteen digits
 
 Kind: TypeAlias = Literal["whole", "decimal", "float", "date", "timestamp", "text", "bytes"]
 _KINDS: dict[str, Kind] = {
@@ -45,7 +46,6 @@ class Dialect:
         value: writes a column's value.
         whole: a number as a BIGINT.
         micros: the microseconds from 1970 to a date or timestamp, as a BIGINT.
-        instant: fourteen digits, YYYYMMDDHHMMSS, as a timestamp.
         decoded: bytes as the text that they are.
         bits: the bytes of a float as hexadecimal digits, the least significant one first.
         sha256: the hexadecimal digits of a text's SHA-256.
@@ -66,7 +66,6 @@ class Dialect:
     shown: str = "cast({} as varchar)"
     texts: Mapping[str, str]
     bytes_of: str = ""
-    instant: str = "(to_timestamp({}, 'YYYYMMDDHH24MISS') at time zone 'UTC')"
     decoded: str = ""
     null: str = "chr(30)"
     joined: Callable[[Sequence[str]], str] = " || chr(31) || ".join
@@ -153,7 +152,7 @@ def landed_version(dialect: Dialect, days: Days, columns: Sequence[RawColumn]) -
             return f"{fill(dialect.whole, value)} * {days.unit}"
         if days.is_digits:
             value = fill(dialect.decoded if kind == "bytes" else dialect.shown, value)
-            value = fill(dialect.instant, value)
+            value = fill(_INSTANT, value)
         return fill(dialect.micros, value)
 
     versions = ", ".join(map(version, columns))

@@ -57,7 +57,8 @@ class Sides:
         days = self.read.days
         day = f"to_days({days.day}) - 719528" if days else "0"
         row = digested(MYSQL, self.read.key, days.version if days else "", self.values)
-        return self.read.select(f"{row}, {day} as day_number", self.in_source(self.due))
+        due = days.within(self.due) if days else ""
+        return self.read.select(f"{row}, {day} as day_number", due)
 
     def warehouse_rows(self, has_pending: bool) -> str:
         """Write the query for the newest version of every key in the raw table.
@@ -89,10 +90,6 @@ class Sides:
             f"{day} as day_number "
             f"from {relation} as landed{where(*conditions)}"
         )
-
-    def in_source(self, window: Window) -> str:
-        """Write that a row of MySQL's is in a window; empty without a cursor."""
-        return self.read.days.within(window) if self.read.days else ""
 
     def _in_warehouse(self) -> str:
         """Write that a row is in its window, or would be if it had not been landed without it."""
@@ -132,7 +129,7 @@ class Sides:
         """
         if self.read.days is None:
             return 0
-        later = self.in_source(Window(landed_before, None))
+        later = self.read.days.within(Window(landed_before))
         names = ", ".join(quote(column.name) for column in self.read.key)
         relation, count = self.warehouse.relation(self.table.name), 0
         for batch in wire.joined_rows(self.source, self.read.select(key_text(self.read), later)):

@@ -4,6 +4,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import date
+from math import inf
 from typing import ClassVar, TypeAlias
 
 from loader.declared.profile import Profile
@@ -14,7 +15,6 @@ from loader.source.read_plan import DELETED_AT, LOAD_ID, LOADED_AT, RUN_DATE
 from loader.source.types import Dialect, RawColumn
 from loader.warehouse.ledger import Load
 from loader.warehouse.session import Session, literal, quote
-from loader.warehouse.widening import type_name, widens
 
 LOADER_COLUMNS = (
     # In this order at the end of a staged line, as far as it has to bring them.
@@ -26,6 +26,14 @@ LOADER_COLUMNS = (
 
 Changes: TypeAlias = list[tuple[str, list[str]]]
 """What a landing changes of a raw table: each a sentence and its statements."""
+
+_SHORT_NAMES = {
+    "character": "char",
+    "character varying": "varchar",
+    "binary varying": "varbyte",
+    "timestamp without time zone": "timestamp",
+}
+_INTEGER_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
 
 
 class RawTables(Session, ABC):
@@ -48,7 +56,7 @@ class RawTables(Session, ABC):
     def __init__(self, profile: Profile, schema: str, settings: Settings) -> None:
         super().__init__(profile, settings.mysql.answer_seconds)
         self.schema = schema
-        self._settings = settings
+        self.settings = settings
 
     @abstractmethod
     def _widen(self, table: Table, column: RawColumn) -> list[str]:
@@ -172,7 +180,7 @@ class RawTables(Session, ABC):
         if (cursor := table.cursor) is None:
             return f"key {key}"
         kind = f" ({cursor.kind})" if cursor.kind else ""
-        return f"key {key}, days of {str(cursor).lower()}{kind} in {self._settings.zone.name}"
+        return f"key {key}, days of {str(cursor).lower()}{kind} in {self.settings.zone.name}"
 
     def _landed_otherwise(self, table: Table, earlier: Sequence[Load], is_whole: bool) -> Changes:
         """Compare what a raw table was landed by with the declaration.
@@ -201,3 +209,53 @@ def land_anew(relation: str, table: Table) -> str:
         f"Drop it (drop table {relation} cascade), land it whole (loader load "
         f"--full-refresh --select {shlex.quote(table.name)}) and build (dbt build --full-refresh)."
     )
+
+
+def type_name(formatted: str) -> str:
+    """Write a type of the catalog as the loader does."""
+    name, bracket, sizes = formatted.partition("(")
+    return _SHORT_NAMES.get(name, name) + bracket + sizes
+
+
+def widens(old: str, new: str) -> bool:
+    """Whether the warehouse's type `new` holds every value of `old`.
+
+    >>> widens("integer", "bigint"), widens("bigint", "integer")
+    (True, False)
+    >>> widens("numeric(10,2)", "numeric(12,2)"), widens("numeric(10,2)", "numeric(10,4)")
+    (True, False)
+    >>> widens("numeric(4,0)", "smallint"), widens("numeric(5,0)", "smallint")
+    (True, False)
+    >>> widens("varchar(10)", "varchar"), widens("numeric", "numeric(38,10)")
+    (True, False)
+    """
+    if old == new:
+        return True
+    (old_name, old_sizes), (new_name, new_sizes) = _parts(old), _parts(new)
+    if new_name == "text":
+        return old_name in ("text", "varchar")
+    if old_name == new_name and len(old_sizes) == 1:
+        return old_sizes <= (new_sizes or [inf])
+    if {old_name, new_name} <= {*_INTEGER_DIGITS, "numeric"}:
+        needed, had_scale = _digits(old_name, old_sizes)
+        # An integer type holds every number of one digit less than its largest has.
+        held, scale = _digits(new_name, new_sizes)
+        held -= new_name in _INTEGER_DIGITS and old_name == "numeric"
+        return needed <= held and had_scale <= scale
+    return (old_name, new_name) in {("real", "double precision"), ("date", "timestamp")}
+
+
+def _parts(kind: str) -> tuple[str, list[float]]:
+    """Cut a type into its name and its sizes, of which PostgreSQL's may have none."""
+    name, _, sizes = kind.partition("(")
+    if not sizes.endswith(")"):  # such as timestamp(3) without time zone
+        return kind, []
+    return name, [int(size) for size in sizes[:-1].split(",")]
+
+
+def _digits(name: str, sizes: list[float]) -> tuple[float, float]:
+    """How many digits a number has before and after its point."""
+    if name in _INTEGER_DIGITS:
+        return _INTEGER_DIGITS[name], 0
+    precision, scale = sizes or (inf, 0)
+    return precision - scale, scale if sizes else inf

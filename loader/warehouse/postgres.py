@@ -50,10 +50,8 @@ class _Fed:
         self._deadline = deadline
 
     def read(self, size: int) -> bytes:
-        self._deadline.pause()
-        data = self._rows.read(size)
-        self._deadline.go_on()
-        return data
+        with self._deadline.paused():
+            return self._rows.read(size)
 
 
 class Postgres(Warehouse):
@@ -104,31 +102,29 @@ class Postgres(Warehouse):
         )
 
     def _after_copy(self, landing: Landing) -> list[str]:
-        relation, present = self.relation(landing.table.name), self.raw_columns(landing.table.name)
-        missing = [column for column in LOADER_COLUMNS if column.name not in present]
-        added = ", ".join(f"add column {_definition(column)}" for column in missing)
-        added_columns = [f"alter table {relation} {added}"] if missing else []
-        return [*added_columns, *self._index_statements(landing)]
+        """Add the columns that the first rows did not bring; index what rows are looked up by.
 
-    def _index_statements(self, landing: Landing) -> list[str]:
-        """Index what windows, builds and pruning look rows up by, with the first window.
-
-        A landing of the whole table looks nothing up, and would take half as long again. Old and
+        Windows, builds and pruning look rows up, so there are indexes from the first window on. A
+        landing of the whole table looks nothing up, and would take half as long again. Old and
         new rows are not compared row by row: the planner knows nothing of a load that has just
         been copied, takes it for a single row, and 30,000 rows a day would take 30 s instead of
         0.1. [PostgreSQL: Query Planning, "enable_nestloop"]
         """
+        name, relation = landing.table.name, self.relation(landing.table.name)
+        present = self.raw_columns(name)
+        missing = [column for column in LOADER_COLUMNS if column.name not in present]
+        added = ", ".join(f"add column {_definition(column)}" for column in missing)
+        statements = [f"alter table {relation} {added}"] if missing else []
         if landing.load.window.is_whole and not landing.load.is_of_keys:
-            return []
+            return statements
         apart = self._connection.server_version < _SKIP_SCAN_SINCE
         looked_up = ([LOAD_ID], [RUN_DATE]) if apart else ([LOAD_ID, RUN_DATE],)
-        statements, name = ["set local enable_nestloop = off"], landing.table.name
+        statements.append("set local enable_nestloop = off")
         for columns in (*looked_up, [DELETED_AT]):
             index = quote(self.dialect.fitted("_".join([name, *columns, "idx"])))
             rows = f" where {DELETED_AT} is not null" if columns == [DELETED_AT] else ""
             statements.append(
-                f"create index if not exists {index} "
-                f"on {self.relation(name)} ({', '.join(columns)}){rows}"
+                f"create index if not exists {index} on {relation} ({', '.join(columns)}){rows}"
             )
         return statements
 

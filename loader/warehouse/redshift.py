@@ -54,7 +54,7 @@ class Redshift(Warehouse):
         No option that hides a loss: none that truncates, skips or replaces. TIMEFORMAT 'auto'
         keeps fractions of a second. [Redshift: COPY, Data conversion parameters]
         """
-        role = self._settings.iam_role
+        role = self.settings.iam_role
         authority = "default" if role == "default" else literal(role)
         null = landing.form.null
         text = f"csv null as {literal(null)}" if null else "delimiter '\\t' escape null as '\\\\N'"

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from loader import lines
 from loader.declared.profile import Profile
 from loader.errors import LandingError
-from loader.lines import Deadline
 from loader.warehouse import idle
 from loader.warehouse.connecting import connect
 from loader.warehouse.transience import is_transient_text
@@ -75,7 +74,7 @@ class Session:
             LandingError: the warehouse refused it; the driver's error is its cause.
         """
         connection = self._connection
-        deadline = Deadline(connection, self.answer_seconds)
+        deadline = lines.Deadline(connection, self.answer_seconds)
         try:
             with deadline, closing(connection.cursor()) as cursor:
                 if parameters and self.profile.type == "postgres":
@@ -115,7 +114,7 @@ class Session:
             self.release()
             raise
         try:
-            with Deadline(self._connection, self.answer_seconds):
+            with lines.Deadline(self._connection, self.answer_seconds):
                 self._connection.commit()
         except Exception as error:
             lines.forget(self._opened)
@@ -153,7 +152,7 @@ class Session:
         """Roll the open transaction back. The table's lock stays: another connection holds it."""
         if self._opened is not None:
             try:
-                with Deadline(self._opened, self.answer_seconds):
+                with lines.Deadline(self._opened, self.answer_seconds):
                     self._opened.rollback()
             except Exception:
                 lines.forget(self._opened)

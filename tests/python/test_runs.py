@@ -8,7 +8,7 @@ from reports import failed, report
 from loader.cli.session import open_session
 from loader.errors import LandingError
 from loader.run.notify import looking
-from loader.run.runs import record_run
+from loader.run.report import record_run
 
 COUNTS = "failed_runs, dbt_failures, dbt_warnings, verify_findings, stale_tables"
 STATEMENT = (

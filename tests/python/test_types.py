@@ -26,7 +26,7 @@ from loader.errors import SourceError
 from loader.source import wire
 from loader.source.copytext import SEPARATOR
 from loader.source.types import REDSHIFT, Column, raw_column
-from loader.warehouse.widening import widens
+from loader.warehouse.columns import widens
 
 DAY = "2026-07-01"
 

@@ -399,7 +399,7 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
     )
     with pipeline.inside():
         session = open_session(None)
-        found = compare(session.tables["t"], session.settings, session.warehouse)
+        found = compare(session.tables["t"], session.warehouse)
         assert found.differing == 4
         pipeline.mysql(
             f"update t set updated_at = '{TODAY}' where id = 1",  # now pending

@@ -129,13 +129,13 @@ def test_a_catch_up_begins_at_the_first_day_that_no_landing_covers(landed, first
             window_start=start, window_end=end,
         )  # fmt: skip
 
-    warehouse = SimpleNamespace(loads=lambda: [load(days) for days in landed])
     settings = SimpleNamespace(zone=there)
+    warehouse = SimpleNamespace(loads=lambda: [load(days) for days in landed], settings=settings)
     for lookback in (0, 1):
         table = Table(
             name="t", database="d", source="t", primary_key=("id",), cursor=Cursor(columns=("c",)),
             lookback_days=lookback,
         )  # fmt: skip
-        jobs = list(jobs_for([table], None, "catch_up", warehouse, settings))
+        jobs = list(jobs_for([table], None, "catch_up", warehouse))
         start = today + (first - lookback) * DAY
         assert [job.window for job in jobs] == ([Window(start, today)] if start < today else [])
