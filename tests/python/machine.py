@@ -157,7 +157,7 @@ class Pipelines(RuleBasedStateMachine):
     forked: Forked
     done: dict[str, int]
 
-    @initialize(progress=st.integers(0, 2), luck=st.integers(0, 999))
+    @initialize(progress=st.integers(0, 2), luck=st.integers(0, 99))
     def begin(self, progress: int, luck: int) -> None:
         """Start with a source that has a little of everything: landed, built, or neither."""
         assume(luck)  # or the first history would be the simplest, in which next to nothing happens
