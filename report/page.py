@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -17,10 +17,8 @@ from plotly.offline import get_plotlyjs
 from loader.errors import ReportError
 from report import charts
 from report.reading import Summaries
+from report.tiles import DAY, SCORE, is_over, last_day, tiles, whole
 
-DAY = timedelta(days=1)
-Tile: TypeAlias = tuple[str, ...]
-_SCORE = "{0.nps:.1f} ± {0.nps_margin:.1f}"
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -107,7 +105,7 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
     revenue, hours = summaries["revenue"], summaries["hours"]
     colours = charts.channel_colours(revenue, flows)
     if len(nps):
-        over = is_over(summaries, "nps", at)
+        over = is_over(last_day(summaries, "nps", at))
         yield Section(
             name="nps",
             question="How do users feel about us?",
@@ -121,14 +119,15 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
             numbers=nps,
         )
     if len(users):
-        over = is_over(summaries, "users", at)
+        over = is_over(last_day(summaries, "users", at))
         newest = whole(users, over).iloc[-1]
         yield Section(
             name="users",
             question="How many people use us, and how many are new?",
             answer=f"{newest.active_users:,} people in {newest.session_month:%B %Y}, "
             f"{newest.new_users:,} of them for the first time.",
-            reading="A user is new in the month of the first visit ever.",
+            reading="A user is new in the month of the first visit that there is: in the first "
+            "month everybody is.",
             figures=(charts.users_by_month(users, over),),
             numbers=users,
         )
@@ -145,7 +144,7 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
             lasts=[name for name in colours if name in set(flows["last_channel"])],
         )
     if len(revenue):
-        over = is_over(summaries, "revenue", at)
+        over = is_over(last_day(summaries, "revenue", at))
         newest = _newest_month(whole(revenue, over))
         best = _largest(newest, "net_amount", "channel_name")
         yield Section(
@@ -171,64 +170,6 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
         )
 
 
-def is_over(summaries: Summaries, name: str, at: datetime) -> charts.Over:
-    """Make what tells of a month, by its first day, whether all its days may have rows.
-
-    They have come as far as each table with days that the numbers of that name are read from: to
-    its newest row, and no further than it had been landed when the numbers were last published.
-    """
-    reads, mart = summaries[name].attrs["reads"], summaries[name].attrs["table"]
-    rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
-    newest = {table: day for table, day in rows.items() if table in reads}
-    # Every build that passes is noted as a publication, one without a new row too. So what was
-    # landed after the last one is not in the numbers: a check holds it back, or no build came.
-    published = dict(summaries["published"].itertuples(index=False)).get(mart.rpartition(".")[2])
-    landed: dict[str, date] = {}
-    for table, landed_at, before in summaries["landed"].itertuples(index=False):
-        if table in newest and (published is None or landed_at <= published):
-            landed[table] = max(before - DAY, landed.get(table, date.min))
-    through = min([*newest.values(), *landed.values()], default=at.date() - DAY)
-    return lambda month: (month.replace(day=1) + timedelta(days=32)).replace(day=1) - DAY <= through
-
-
-def whole(numbers: pd.DataFrame, over: charts.Over) -> pd.DataFrame:
-    """The rows of months that are over; all, if none is. The month is the first column."""
-    kept = numbers[[over(month) for month in numbers.iloc[:, 0]]]
-    return kept if len(kept) else numbers
-
-
-def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
-    """The last whole month at a glance, with its change, and apart from it the running one."""
-    scored = summaries["nps"].dropna(subset="nps")
-    months = whole(scored, is_over(summaries, "nps", at)).tail(2)
-    for month in months.tail(1).itertuples():
-        change = [f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]]
-        when = f"{month.answered_month:%B %Y}{''.join(change)}"
-        later = scored[scored["answered_month"] > month.answered_month].itertuples()
-        running = [f"{now.answered_month:%B} so far: {_SCORE.format(now)}" for now in later]
-        yield "Net Promoter Score", _SCORE.format(month), when, *running
-    users = summaries["users"][["session_month", "active_users"]]
-    yield from _months("Active users", users, is_over(summaries, "users", at), "{:,}")
-    revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
-    yield from _months("Net revenue", revenue, is_over(summaries, "revenue", at), "${:,.0f}")
-    if days := [day for day in summaries["newest"]["newest_row"] if day]:
-        ago = (at.date() - max(days)).days
-        when = f"{ago:,} day{'' if ago == 1 else 's'} ago"
-        yield "Newest row of any table", f"{max(days):%-d %b %Y}", when
-
-
-def _months(what: str, numbers: pd.DataFrame, over: charts.Over, form: str) -> Iterator[Tile]:
-    """The last whole month of a number per month, and the one after it, which is not over."""
-    months = list(numbers.itertuples(index=False, name=None))
-    closed = list(whole(numbers, over).itertuples(index=False, name=None))
-    for month, value in closed[-1:]:
-        changes = [(value, before) for _, before in closed[-2:-1] if before]
-        change = "".join(f", {100 * (now - was) / was:+.1f} %" for now, was in changes)
-        than = " on the month before" if change else ""
-        running = [f"{day:%B} so far: {form.format(now)}" for day, now in months[len(closed) :]]
-        yield what, form.format(value), f"{month:%B %Y}{change}{than}", *running
-
-
 def _matrix(
     flows: pd.DataFrame, channels: list[str]
 ) -> Iterator[tuple[str, int, list[tuple[str, int, float]]]]:
@@ -245,7 +186,7 @@ def _score_said(nps: pd.DataFrame) -> str:
     if not scored:
         return "Nobody has answered yet."
     now = scored[-1]
-    said = f"{_SCORE.format(now)} in {now.answered_month:%B %Y}, from {now.responses:,} answers"
+    said = f"{SCORE.format(now)} in {now.answered_month:%B %Y}, from {now.responses:,} answers"
     for before in scored[-2:-1]:
         change = now.nps - before.nps
         # The margin of a difference of two independent scores.

@@ -36,8 +36,7 @@ class _Terminal(Console):
 # Names and values may look like rich's markup, so there is none.
 OUT = _Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
 ERR = _Terminal(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
-_SHOWN = 3
-_DAYS_SHOWN = 31
+_SHOWN, _DAYS_SHOWN = 3, 31
 
 
 class _Rate(bars.ProgressColumn):
@@ -92,6 +91,7 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
         if not step["ok"]:
             ERR.print()
             _failed(step["name"], LoaderError(step["error"], step["remedy"]), set())
+    _show_held(report["held_back"])
     seconds = _seconds(report["started_at"], report["ended_at"])
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
 
@@ -150,7 +150,7 @@ def show_previews(previews: Sequence[Preview | Outcome], with_sql: bool) -> None
 def show_status(statuses: Sequence[TableStatus]) -> None:
     """Print the ledger's state, a line per table, without the columns that hold nothing."""
     headings = (
-        "table", "landed through", "newest row", "rows", "landed", "changed values",
+        "table", "landed through", "behind", "newest row", "rows", "landed", "changed values",
         "failures since", "missing", "beyond today", "due",
     )  # fmt: skip
     columns = zip(headings, *(_status_row(status) for status in statuses), strict=True)
@@ -172,8 +172,7 @@ def show_summaries(
     OUT.print()
     ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
     if run:
-        is_bad = run["outcome"] in ("failed", "interrupted")
-        verdict = (run["outcome"], "red" if is_bad else "green")
+        verdict = run["outcome"], "red" if run["outcome"] in ("failed", "interrupted") else "green"
         at = f" at {run['failed_step']}" if run["failed_step"] else ""
         since = now() - (run["ended_at"] or run["started_at"])
         comma = "," if run["ended_at"] else ""
@@ -183,9 +182,12 @@ def show_summaries(
         by_age = sorted(published, key=lambda name: published[name])
         ages = f"the newest {ago[by_age[-1]]}, the oldest {ago[by_age[0]]} ({by_age[0]})"
         OUT.print(_styled(f"published  {len(ago)} summar{'y' if len(ago) == 1 else 'ies'}, {ages}"))
+    _show_held(held)
+
+
+def _show_held(held: Mapping[str, str]) -> None:
     for why in dict.fromkeys(held.values()):
-        names = ", ".join(name for name, its in held.items() if its == why)
-        OUT.print(_styled((names, "red"), f": {why}"))
+        OUT.print(_styled((", ".join(it for it in held if held[it] == why), "red"), f": {why}"))
 
 
 def _status_row(status: TableStatus) -> tuple[str, ...]:
@@ -194,6 +196,7 @@ def _status_row(status: TableStatus) -> tuple[str, ...]:
     return (
         status.table,
         str(status.landed_through or "") if last else "never landed",
+        f"{status.days_behind:,} d" if status.days_behind else "",
         str(status.newest_row or ""),
         f"{last.landed_rows:,}" if last else "",
         _age(status.age.total_seconds()) if status.age is not None else "",
@@ -251,8 +254,7 @@ def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; what its first two columns name stands to the left."""
     grid = Grid(box=None, pad_edge=False)
     for number, heading in enumerate(headings):
-        is_name = number <= 1
-        grid.add_column(heading, justify="left" if is_name else "right", no_wrap=is_name)
+        grid.add_column(heading, justify="right" if number > 1 else "left", no_wrap=number <= 1)
     for row in rows:
         grid.add_row(*row)
     OUT.print(grid)

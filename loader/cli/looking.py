@@ -74,9 +74,9 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
 @options.target
 @options.as_json
 def check(names: Names, target: str | None, as_json: bool) -> None:
-    """Test everything that a first load needs, one line each, with the remedy.
+    """Test everything that a first load needs but its rows, one line each, with the remedy.
 
-    Rows are not looked at: a value that the warehouse cannot hold stops its load, by name.
+    A value that the warehouse cannot hold stops its load, by name; `loader declare` looks for some.
     """
     session = open_session(target)
     from loader.cli import console

@@ -20,13 +20,15 @@ _SECRET = re.compile(
     r"salt(?:$|_)|(?:^|_)otp(?:$|_)|credential"
 )
 _PERSONAL = re.compile(
-    r"e_?mail|(?:^|_)mail$|phone|mobile|(?:^|_)fax|birth|(?:^|_)dob|token|iban|(?:^|_)bic(?:$|_)|"
+    r"e_?mail|(?:^|_)mail$|phone|mobile|(?:^|_)fax|birth|(?:^|_)born|(?:^|_)dob|token|iban|(?:^|_)bic(?:$|_)|"
     r"card_?n|ccnum|(?:^|_)cv[cv]|(?:^|_)ssn|passport|tax_?(?:id|n)|vat_?n|"
     r"(?:first|last|full|middle|sur|family|given|maiden|user|nick)_?name|(?:^|_)login$|address|"
     r"street|post_?code|postal|(?:^|_)zip|(?:^|_)(?:last|first)?ip(?:$|_)|gender|(?:^|_)sex(?:$|_)"
 )
 # Of numbers and days only those that tell who somebody is: most are counts, keys or events.
-_OF_ONE = re.compile(r"phone|mobile|birth|(?:^|_)dob|card_?n|ccnum|(?:^|_)ssn|tax_?n|passport")
+_OF_ONE = re.compile(
+    r"phone|mobile|birth|(?:^|_)(?:born|dob)|card_?n|ccnum|(?:^|_)ssn|tax_?n|passport"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

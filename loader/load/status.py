@@ -8,6 +8,7 @@ from typing import Any
 from loader.declared.tables import INCREASING, Table
 from loader.declared.windows import DAY, Window
 from loader.load.job import now
+from loader.load.jobs import today_in
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load, covered_end, missing_days
 
@@ -23,6 +24,7 @@ class TableStatus:
         age: how long ago that was.
         failures: the loads that failed since then; `error` is the newest one's.
         landed_through: the last day that a load covers whole; days before it may be missing.
+        days_behind: days before today that should be landed and are not, after `landed_through`.
         missing_days: days between the first and the last landed one that no load covers.
         newest_row: the last day of the cursor that a landed row has.
         due: of a table that declares `every`, the day on which it lands again.
@@ -34,6 +36,7 @@ class TableStatus:
     failures: int
     error: str | None
     landed_through: date | None
+    days_behind: int
     missing_days: tuple[date, ...]
     newest_row: date | None
     due: date | None
@@ -82,10 +85,11 @@ def table_status(table: Table, loads: Sequence[Load], warehouse: Warehouse) -> T
     since = last.load_id if last else ""
     failed = [load for load in own if load.outcome == "failed" and load.load_id > since]
     end = covered_end(own, warehouse.settings.zone)
+    late = (today_in(warehouse.settings) - end).days + 1 - table.every_days if end else 0
     return TableStatus(
         table=table.name, last=last, landed_through=end and end - DAY,
         age=now() - last.ended_at if last and last.ended_at else None,
-        failures=len(failed), error=failed[-1].error if failed else None,
+        days_behind=max(late, 0), failures=len(failed), error=failed[-1].error if failed else None,
         missing_days=tuple(missing_days(own, warehouse.settings.zone)),
         newest_row=newest_row(warehouse, table, own),
         due=end + table.every_days * DAY if end and table.every_days > 1 else None,

@@ -102,6 +102,9 @@ def test_status_knows_the_last_window_its_age_and_the_days_that_are_missing(pipe
     shown = pipeline.loader("status").stdout
     assert f"{NEXT_DAY}, 2026-07-03, 2026-07-04" in shown
     assert (status["landed_through"], status["newest_row"]) == ("2026-07-05", DAY)
+    late = (datetime.now(UTC).date() - date(2026, 7, 6)).days
+    assert status["days_behind"] == late
+    assert re.search(rf"2026-07-05 +{late} d ", shown)
     # The gap is one thing, what is landed through another; and the former has its command.
     fill = re.search(r"t lacks .*: loader run (.*)", shown)[1].split()
     pipeline.load(*fill)

@@ -348,8 +348,9 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     shown = summaries(users=users, nps=scores, newest=newest, reads=["ts", "visits"])
     text = page.render(shown, "local", datetime(2026, 11, 29, tzinfo=UTC))
     assert "<b>250</b><span>July 2026, +25.0 % on the month before</span>" in text
-    assert "<span>August so far: 9</span>" in text
-    assert "<b>70.0 ± 3.0</b><span>July 2026</span><span>August so far: 80.0 ± 3.0</span>" in text
+    assert "<span>August so far, 1 day: 9</span>" in text
+    assert "<b>70.0 ± 3.0</b><span>July 2026</span>" in text
+    assert "<span>August so far, 1 day: 80.0 ± 3.0, 99 answers</span>" in text
     assert "250 people in July 2026" in text
     opacity = figures(text)["users-0"]["data"][0]["marker"]["opacity"]
     assert opacity[0] == opacity[1] > opacity[2]
@@ -357,7 +358,7 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     shown["landed"].loc[1] = ["nps", AT, date(2026, 8, 29)]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
     shown["landed"].loc[0] = ["visits", AT, date(2026, 8, 29)]
-    assert "<span>August so far: 9</span>" in page.render(shown, "local", AT)
+    assert "<span>August so far, 28 days: 9</span>" in page.render(shown, "local", AT)
 
 
 def test_a_month_is_not_over_by_rows_that_landed_after_what_is_published():
@@ -371,6 +372,6 @@ def test_a_month_is_not_over_by_rows_that_landed_after_what_is_published():
         users=users, newest=[("ts", date(2026, 8, 31))], landed=landed, reads=["ts"],
         published=[("active_users_monthly", datetime(2026, 8, 31, 4))],
     )  # fmt: skip
-    assert "<span>August so far: 250</span>" in page.render(shown, "local", AT)
+    assert "<span>August so far, 30 days: 250</span>" in page.render(shown, "local", AT)
     shown["published"]["published_at"] = datetime(2026, 9, 1, 4)
     assert "<b>250</b><span>August 2026, +25.0 %" in page.render(shown, "local", AT)

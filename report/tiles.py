@@ -1,0 +1,89 @@
+"""The tiles at the top of the page: the last whole month at a glance, and the one that goes on."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import TypeAlias
+
+import pandas as pd
+
+from report import charts
+from report.reading import Summaries
+
+DAY = timedelta(days=1)
+SCORE = "{0.nps:.1f} ± {0.nps_margin:.1f}"
+Tile: TypeAlias = tuple[str, ...]
+
+
+def last_day(summaries: Summaries, name: str, at: datetime) -> date:
+    """The last day of which the numbers of that name may have rows.
+
+    They have come as far as each table with days that the numbers are read from: to its newest
+    row, and no further than it had been landed when the numbers were last published.
+    """
+    reads, mart = summaries[name].attrs["reads"], summaries[name].attrs["table"]
+    rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
+    newest = {table: day for table, day in rows.items() if table in reads}
+    # Every build that passes is noted as a publication, one without a new row too. So what was
+    # landed after the last one is not in the numbers: a check holds it back, or no build came.
+    published = dict(summaries["published"].itertuples(index=False)).get(mart.rpartition(".")[2])
+    landed: dict[str, date] = {}
+    for table, landed_at, before in summaries["landed"].itertuples(index=False):
+        if table in newest and (published is None or landed_at <= published):
+            landed[table] = max(before - DAY, landed.get(table, date.min))
+    return min([*newest.values(), *landed.values()], default=at.date() - DAY)
+
+
+def is_over(through: date) -> charts.Over:
+    """Make what tells of a month, by its first day, whether all its days may have rows."""
+    return lambda month: (month.replace(day=1) + timedelta(days=32)).replace(day=1) - DAY <= through
+
+
+def whole(numbers: pd.DataFrame, over: charts.Over) -> pd.DataFrame:
+    """The rows of months that are over; all, if none is. The month is the first column."""
+    kept = numbers[[over(month) for month in numbers.iloc[:, 0]]]
+    return kept if len(kept) else numbers
+
+
+def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
+    """The last whole month at a glance, with its change, and apart from it the running one."""
+    scored, through = summaries["nps"].dropna(subset="nps"), last_day(summaries, "nps", at)
+    months = whole(scored, is_over(through)).tail(2)
+    for month in months.tail(1).itertuples():
+        change = [f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]]
+        when = f"{month.answered_month:%B %Y}{''.join(change)}"
+        later = scored[scored["answered_month"] > month.answered_month].itertuples()
+        running = [
+            f"{so_far(now.answered_month, through)}: {SCORE.format(now)}, {now.responses:,} answers"
+            for now in later
+        ]
+        yield "Net Promoter Score", SCORE.format(month), when, *running
+    users = summaries["users"][["session_month", "active_users"]]
+    yield from _months("Active users", users, last_day(summaries, "users", at), "{:,}")
+    revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
+    yield from _months("Net revenue", revenue, last_day(summaries, "revenue", at), "${:,.0f}")
+    if days := [(day, name) for name, day in summaries["newest"].itertuples(index=False) if day]:
+        (newest, _), (oldest, name) = max(days), min(days)
+        ago = (at.date() - newest).days
+        when = f"{ago:,} day{'' if ago == 1 else 's'} ago"
+        lags = [f"{name}'s is of {oldest:%-d %b %Y}"] if oldest < newest - DAY else []
+        yield "Newest row of any table", f"{newest:%-d %b %Y}", when, *lags
+
+
+def so_far(month: date, through: date) -> str:
+    """Name a month that is not over, by its first day, and how much of it there is."""
+    days = f", {through.day} day{'' if through.day == 1 else 's'}"
+    return f"{month:%B} so far{days if through >= month else ''}"
+
+
+def _months(what: str, numbers: pd.DataFrame, through: date, form: str) -> Iterator[Tile]:
+    """The last whole month of a number per month, and the one after it, which is not over."""
+    months = list(numbers.itertuples(index=False, name=None))
+    closed = list(whole(numbers, is_over(through)).itertuples(index=False, name=None))
+    for month, value in closed[-1:]:
+        changes = [(value, before) for _, before in closed[-2:-1] if before]
+        change = "".join(f", {100 * (now - was) / was:+.1f} %" for now, was in changes)
+        than = " on the month before" if change else ""
+        running = [
+            f"{so_far(day, through)}: {form.format(now)}" for day, now in months[len(closed) :]
+        ]
+        yield what, form.format(value), f"{month:%B %Y}{change}{than}", *running
