@@ -155,6 +155,14 @@
         {{ return(none) }}
     {%- endif -%}
     {%- do made_of.extend(ids[:cores | length]) -%}
+    {%- if 'view' in read.config.materialized -%}
+        {#- What is counted whole is what the view says there, which may not be built anew yet. -#}
+        {%- set view = mysql_to_redshift.node_relation(read) -%}
+        {%- do made_of.append(run_query(
+            'select definition from pg_views where schemaname = ' ~ mysql_to_redshift.text_literal(view.schema)
+            ~ ' and viewname = ' ~ mysql_to_redshift.text_literal(view.identifier)
+        ).rows | map(attribute=0) | first) -%}
+    {%- endif -%}
     {%- set kept = mysql_to_redshift.kept_batches(changes) -%}
     {%- for core in cores -%}
         {%- set columns = mysql_to_redshift.columns_counted_by(

@@ -306,6 +306,9 @@ def test_another_view_or_another_channel_counts_everything(visited):
             counts_everything()
         else:
             visits_go_on(visited)
+            visited.build("run", "--select", "sessions")  # which is another view only now
+            counts_everything()
+            visits_go_on(visited)
         replace_in(visited, view, text, refunded)
     counts_everything()
     came = ("macros/checked_table.sql", "not mysql_to_redshift.is_of_one_state(state)", "true")
