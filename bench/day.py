@@ -139,7 +139,11 @@ def _peers(here: Field, days: Days) -> None:
 
 
 def nodes(place: Place, run: str = "loader_run") -> Iterator[tuple[str, float]]:
-    """Read how long the last run's dbt took for each node."""
+    """Read how many seconds each node took in the last run's dbt.
+
+    Args:
+        run: the folder in target/ of that dbt; empty for one that was typed by itself.
+    """
     file = place.project / "target" / run / "run_results.json"
     for node in json.loads(file.read_text())["results"]:
         kind, _, name, *_ = node["unique_id"].split(".")

@@ -203,7 +203,7 @@
     {%- endif -%}
     {{ return({
         'reads': reads,
-        'per': mysql_to_redshift.key_columns(model.config.meta.per)[0],
+        'per': mysql_to_redshift.key_columns(model.config.meta.per) | first | default(none),
         'key': mysql_to_redshift.key_columns(cores[0].config.unique_key),
         'read': mysql_to_redshift.node_relation(read),
         'present': present,
@@ -237,10 +237,11 @@
 
 {% macro is_of_one_state(state) %}
 
-    {#- Whether nothing has come to the core tables since the state was asked for. -#}
+    {#- Whether nothing has come to the core tables since the state was asked for, nor were they made anew. -#}
+    {%- set changes = state.reads | map(attribute='changes') | list -%}
     {{ return(
-        state.reads | map(attribute='until') | list
-        == mysql_to_redshift.kept_batches(state.reads | map(attribute='changes') | list) | map('last') | list
+        mysql_to_redshift.table_ids(changes) == state.reads | map(attribute='changes_id') | list
+        and mysql_to_redshift.kept_batches(changes) | map('last') | list == state.reads | map(attribute='until') | list
     ) }}
 
 {% endmacro %}

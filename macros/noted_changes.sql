@@ -22,8 +22,9 @@
         The columns of a core table that are noted, as SQL takes them: those that summaries have to
         know of, unless no two values of them can be compared, as of JSON.
     -#}
-    {%- set types, columns = mysql_to_redshift.quoted_types(mysql_to_redshift.node_relation(core)), [] -%}
-    {%- for summary in mysql_to_redshift.counting_summaries(core) -%}
+    {%- set summaries, columns = mysql_to_redshift.counting_summaries(core), [] -%}
+    {%- set types = mysql_to_redshift.quoted_types(mysql_to_redshift.node_relation(core)) if summaries -%}
+    {%- for summary in summaries -%}
         {%- for column in mysql_to_redshift.columns_counted_by(summary, core, types) if mysql_to_redshift.can_be_grouped(types.get(column, '')) -%}
             {%- do columns.append(column) -%}
         {%- endfor -%}

@@ -23,7 +23,7 @@ OF_TOUCHED = re.compile(
     r'select "session_id" from \S+ where "user_id" in \(select "user_id" from \w+\)'
 )
 WHOLE = {
-    r"check": "compares a candidate with whole tables, before it is published",
+    r"model\.\w+\.(?:channel_|sessions_|active_)\w+ check": "of a candidate, with whole tables",
     r"users": "the visits of the users who are touched: one column",
     r"test\.\w+\.every_\w+": "compares two whole tables",
     r"test\.\w+\.(?:primary_key|row_count_matches)_sessions_[\w.]*": "of a view of three tables",
@@ -48,7 +48,7 @@ def read_whole(log):
             name = f"model.any.{summary[1]}" if summary else "the loader"
             name = told.get("node_id") or name
             is_check = name.startswith("model.") and "count(*) as failures" in text
-            yield "check" if is_check else name, text
+            yield f"{name} check" if is_check else name, text
 
 
 @pytest.mark.deep(because="all is built twice")
