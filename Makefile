@@ -95,6 +95,7 @@ site: .venv/installed  ## write the docs site and the report beside it, a file e
 	@$(LOCAL) up
 	@.venv/bin/dbt docs generate --static
 	@.venv/bin/loader report --output target/report.html
+	@echo "The documentation: target/static_index.html"
 
 docs: site  ## write them and serve them
 	@.venv/bin/dbt docs serve --port $(PORT) || { echo "Is port $(PORT) taken? PORT=8081 make docs"; exit 1; }

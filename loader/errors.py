@@ -1,16 +1,4 @@
-"""Every error the loader raises on purpose.
-
-* LoaderError
-  + ConfigError     settings, a profile or a source declaration are wrong; nothing was touched
-    - CommandLineError   the command line asks for something impossible; nothing was touched
-  + SourceError     MySQL could not be read exactly; nothing was landed
-  + StageError      S3 could not be written or read; nothing was landed
-  + LandingError    the warehouse refused the rows; raw_data is unchanged
-  + RepairError     more differs than may be repaired unasked; nothing was repaired
-  + ReportError     the summaries are not there to be shown; no page was written
-  + RunError        a step of `loader run` failed; says what was left untouched
-    - LeaseHeldError     another run of the target goes on; nothing was touched
-    - StoppedError       a signal, a lost lease or a step that takes too long ended it
+"""Every error the loader raises on purpose: a LoaderError, of a class that says what was touched.
 
 Each carries the fact and its remedy; the command line prints both and exits with `exit_status`.
 """

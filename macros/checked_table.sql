@@ -88,7 +88,7 @@
 {% endmacro %}
 
 
-{% macro replace_rows(published, candidate, displaced=none, only=none) %}
+{% macro replace_rows(published, candidate, displaced=none, only=none, before=none) %}
 
     {#-
         Only rows that differ are written. Where columns do, all are: one that is new or has another
@@ -96,6 +96,8 @@
 
         displaced: the table that is made to keep the version that they displace (earlier_rows.sql).
         only: the condition of the rows that may differ; none of all.
+        before: count and digest of the published rows, where only some may differ; those of the new
+            ones follow from these, into _totals, without a look at all others.
     -#}
     {%- set old, new = mysql_to_redshift.column_types(published), mysql_to_redshift.column_types(candidate) -%}
     {%- set names = [] -%}
@@ -115,7 +117,21 @@
         having sum(side) <> 0;
     {%- endif %}
     {%- if displaced %}
-        {{ mysql_to_redshift.keep_version(displaced, published, candidate, names | join(', '), differs) }}
+        {{ mysql_to_redshift.keep_version(displaced, published, candidate, names | join(', '), differs, before) }}
+    {%- endif %}
+    {%- if before %}
+        create temporary table _totals as
+        select
+            sum(_version_rows) as _version_rows,
+            cast(sum(_version_digest) as numeric(38, 0)) as _version_digest
+        from (
+            select {{ mysql_to_redshift.noted_digest(before) }}
+            union all
+            select {{ mysql_to_redshift.digest(candidate) }} from {{ candidate }} {{ differs }}
+            union all
+            select -went._version_rows, -went._version_digest
+            from (select {{ mysql_to_redshift.digest(published) }} from {{ published }} {{ differs }}) as went
+        ) as parts;
     {%- endif %}
     {%- for name, kind in old.items() if new.get(name) != kind %}
         alter table {{ published }} drop column {{ mysql_to_redshift.quoted(name) }};
@@ -162,9 +178,29 @@
 {% endmacro %}
 
 
-{% macro record_publication(relation, version, moment, rows, state) %}
+{% macro publication_totals(relation, rows, state, changed, before) %}
 
-    {#- rows: what has been published, which the digest is of: it may be there before the table is. -#}
+    {#-
+        What count and digest of a publication are read from. Only those of a summary that goes on
+        from them are noted.
+
+        rows: what has been published, which the digest is of: it may be there before the table is.
+        before: those of the publication before, where only some rows may differ (replace_rows).
+    -#}
+    {%- if before and changed -%}
+        {{ return('_totals') }}
+    {%- endif -%}
+    {%- if before -%}
+        {{ return('(select ' ~ mysql_to_redshift.noted_digest(before) ~ ') as totals') }}
+    {%- endif -%}
+    {%- set asked = mysql_to_redshift.digest(rows) if state else 'count(*) as _version_rows' -%}
+    {{ return('(select ' ~ asked ~ ' from ' ~ relation ~ ') as totals') }}
+
+{% endmacro %}
+
+
+{% macro record_publication(relation, version, moment, state, totals) %}
+
     insert into {{ mysql_to_redshift.publications_relation() }} (
         model_name, published_at, invocation_id, version, row_count
         {%- if state %}, digest, made_of, counted{% endif -%}
@@ -174,14 +210,16 @@
         cast('{{ moment }}' as timestamp),
         '{{ invocation_id }}',
         '{{ version }}',
-        {% if state -%}
-            {{ mysql_to_redshift.digest(rows) }},
+        _version_rows
+        {%- if state %},
+            _version_digest,
             '{{ state.made_of }}',
             '{{ state.counted }}'
-        {%- else -%}
-            count(*)
         {%- endif %}
-    from {{ relation }};
+    from {{ totals }};
+    {%- if totals == '_totals' %}
+    drop table _totals;
+    {%- endif %}
 
 {% endmacro %}
 

@@ -287,7 +287,9 @@
     {%- endfor -%}
     {%- set present = run_query('select ' ~ mysql_to_redshift.digest(published) ~ ' from ' ~ published).rows[0] -%}
     {%- if present[0] == found[0]['row_count'] and present[1] == found[0]['digest'] and present[1] is not none -%}
-        {{ return(dict(state, published_at=found[0]['published_at'])) }}
+        {{ return(dict(
+            state, published_at=found[0]['published_at'], row_count=present[0] | int, digest=present[1]
+        )) }}
     {%- endif -%}
 
 {% endmacro %}

@@ -7,11 +7,15 @@
     Where columns changed, or rows have no text by which to tell them apart (a float, JSON), it holds
     the whole version instead, and those before that one go on from there.
 -#}
-{% macro keep_version(kept, published, rows, columns, differs) %}
+{% macro keep_version(kept, published, rows, columns, differs, before=none) %}
 
-    {#- differs: the condition that picks the rows that differ; none to keep the version whole. -#}
+    {#-
+        differs: the condition that picks the rows that differ; none to keep the version whole.
+        before: count and digest of the published rows, where they are known.
+    -#}
     {%- if differs %}
-        create temporary table _kept as select {{ mysql_to_redshift.digest(published) }} from {{ published }};
+        create temporary table _kept as
+        select {{ mysql_to_redshift.noted_digest(before) if before else mysql_to_redshift.digest(published) ~ ' from ' ~ published }};
         create table {{ kept }} as
         select {{ columns }}, true as _of_version, _version_rows, _version_digest
         from {{ published }} cross join _kept {{ differs }};

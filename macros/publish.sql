@@ -29,6 +29,7 @@
     {%- endif -%}
     {%- set moment = mysql_to_redshift.publication_time(current) -%}
     {%- set only = model.get('_replaces') if model -%}
+    {%- set before = model['_counted'] if only -%}
     {%- set changed = is_first or mysql_to_redshift.has_other_rows(published, rows, only) -%}
     {%- set displaced = none -%}
     {%- if changed and not is_first and (restored or mysql_to_redshift.keep_published() > 0) -%}
@@ -48,13 +49,16 @@
         {%- elif changed -%}
             {%- if displaced and current and current.kept %}drop table {{ current.kept }};{% endif -%}
             {{ mysql_to_redshift.replace_rows(
-                published, rows, mysql_to_redshift.version_relation(published, displaced) if displaced, only
+                published, rows, mysql_to_redshift.version_relation(published, displaced) if displaced, only, before
             ) }}
         {%- endif -%}
         {%- if restored -%}
             {{ mysql_to_redshift.keep_no_more(versions, restored) }}
         {%- endif -%}
-        {{ mysql_to_redshift.record_publication(published, version, moment, rows, state) }}
+        {{ mysql_to_redshift.record_publication(
+            published, version, moment, state,
+            mysql_to_redshift.publication_totals(published, rows, state, changed, before)
+        ) }}
         {%- if hold -%}
             {{ mysql_to_redshift.held_by_somebody(published.identifier) }}
         {%- endif -%}

@@ -38,6 +38,13 @@
 {% endmacro %}
 
 
+{#- The same two columns, as a publication has noted them. -#}
+{% macro noted_digest(publication) -%}
+    cast({{ publication.row_count }} as bigint) as _version_rows,
+    cast({{ publication.digest }} as numeric(38, 0)) as _version_digest
+{%- endmacro %}
+
+
 {#- The first 48 bits of a text's hash. -#}
 {% macro number_of(text) %}{{ return(adapter.dispatch('number_of', 'mysql_to_redshift')(text)) }}{% endmacro %}
 

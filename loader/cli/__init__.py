@@ -3,8 +3,6 @@
 What a command needs is imported within it, so that `loader --help` answers at once.
 """
 
-import atexit
-import gc
 import signal
 import sys
 
@@ -18,8 +16,6 @@ from loader.errors import StoppedError, unexpected
 
 def main() -> None:
     """Run the command line; a failure that a person can act on ends without a traceback."""
-    # Or Python would look through all that is left before it lets go of it, for 0.06 s.
-    atexit.register(gc.freeze)
     # Ctrl-C ends the process, and with it the connections: Python's own handler would wait as long
     # as a driver waits for its server. What is landed or built handles signals itself (stop.py).
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

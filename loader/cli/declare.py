@@ -61,7 +61,7 @@ def declare(
         click.echo(printable(said))
     if check:
         undeclared = sum(each.table is not None for each in new)
-        click.echo(f"{undeclared} tables are not declared; {len(differing)} differences.")
+        click.echo(f"Tables not declared: {undeclared}; differences: {len(differing)}.")
         sys.exit(1 if undeclared or differing else 0)
     if dry_run:
         for file, text in files.items():
@@ -97,7 +97,7 @@ def _end(folder: Path, files: dict[Path, str], new: "list[Proposal]") -> None:
     undecided = sum(bool(each.undecided) for each in new)
     yaml = ", ".join(str(file.relative_to(folder)) for file in files if file.suffix == ".yml")
     where = f" in {yaml}, each with a model in models/core" if count else ""
-    told = f"Declared {count} of {len(new)} tables{where}." if new else "All are declared already."
+    told = f"Tables declared: {count} of {len(new)}{where}." if new else "All are declared already."
     click.echo(f"\n{told}")
     if undecided:
         click.echo(

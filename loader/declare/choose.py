@@ -131,7 +131,7 @@ class Chooser:
         """Say of every column that cannot land as it is how it lands, and why."""
         policies, remarks = dict[str, Policy](), list[str]()
         for column in found.description.columns:
-            name, policy = column.name.lower(), personal(column)
+            name, policy = column.name.lower(), personal(column, found.name)
             if policy.pii:
                 policies[name] = replace(policy, mask="") if name in found.key else policy
             try:

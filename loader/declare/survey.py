@@ -25,6 +25,11 @@ _PERSONAL = re.compile(
     r"(?:first|last|full|middle|sur|family|given|maiden|user|nick)_?name|(?:^|_)login$|address|"
     r"street|post_?code|postal|(?:^|_)zip|(?:^|_)(?:last|first)?ip(?:$|_)|gender|(?:^|_)sex(?:$|_)"
 )
+# A column `name` is a person's in a table of people only.
+_PEOPLE = re.compile(
+    r"(?:^|_)(?:user|customer|client|contact|person|people|employee|staff|member|patient|student|"
+    r"teacher|driver|guest|passenger|subscriber|recipient|author|lead|applicant)s?$"
+)
 # Of numbers and days only those that tell who somebody is: most are counts, keys or events.
 _OF_ONE = re.compile(
     r"phone|mobile|birth|(?:^|_)(?:born|dob)|card_?n|ccnum|(?:^|_)ssn|tax_?n|passport"
@@ -127,7 +132,7 @@ def differences(
         except LoaderError as error:
             yield error.fact.rstrip(".")
         for column in each.description.columns:
-            if column.name.lower() not in table.policies and personal(column).pii:
+            if column.name.lower() not in table.policies and personal(column, each.name).pii:
                 yield f"{place}: {column.name} looks personal, and nothing says how it lands"
 
 
@@ -162,17 +167,21 @@ def words_of(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|\W+", "_", name).lower()
 
 
-def personal(column: Column) -> Policy:
+def personal(column: Column, table: str) -> Policy:
     """Tell from a column's name whether its values are personal, or a secret that nobody needs.
 
-    >>> personal(Column(name="homePhone", data_type="varchar", column_type="varchar(9)")).pii
+    Args:
+        table: its table's name in MySQL.
+
+    >>> personal(Column(name="homePhone", data_type="varchar", column_type="varchar(9)"), "t").pii
     True
-    >>> personal(Column(name="password_hash", data_type="char", column_type="char(60)")).mask
+    >>> personal(Column(name="password_hash", data_type="char", column_type="char(60)"), "t").mask
     'drop'
     """
     words = words_of(column.name)
     if column.data_type in TEXTS | BINARIES and _SECRET.search(words):
         return Policy(pii=True, mask="drop")
     if column.data_type in TEXTS | BINARIES:
-        return Policy(pii=bool(_PERSONAL.search(words)))
+        is_name = words == "name" and bool(_PEOPLE.search(words_of(table)))
+        return Policy(pii=is_name or bool(_PERSONAL.search(words)))
     return Policy(pii=bool(_OF_ONE.search(words)) and not words.endswith("_id"))

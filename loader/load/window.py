@@ -1,5 +1,6 @@
 """One window of one table end to end: the only place that knows source, stage and warehouse."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now
 from loader.load.plan import new_load, plan_load
 from loader.load.repair import count_repaired, read_repaired
 from loader.source import mysql, wire
-from loader.source.copytext import to_copy_text
+from loader.source.copytext import ROW, to_copy_text
 from loader.source.masking import masking
 from loader.source.read_plan import LOAD_ID, LOADED_AT, RUN_DATE, ReadPlan, cost_of_windows
 from loader.stage.staging import Staging
@@ -153,7 +154,7 @@ def _stage(
         LOADED_AT: f"{load.started_at:%Y-%m-%d %H:%M:%S.%f}",
     }
     suffix = landing.form.ending(own[name] for name in landing.line[len(read.fields) :])
-    rows, changed = 0, Counter[str]()
+    rows, changed, content = 0, Counter[str](), hashlib.sha256(repr(read.fields).encode())
     staging.rows_to_come = total = load.source_rows or 0
     if load.future_rows:
         watcher.say(
@@ -165,6 +166,8 @@ def _stage(
     try:
         for batch in batches:
             count = len(batch)
+            if not (table.cursor or load.is_of_keys):
+                content.update(ROW.join((*batch, b"")))
             text, names = to_copy_text(batch, read.fields, key, suffix, landing.form)
             staging.write(text, count)
             rows += count
@@ -180,5 +183,6 @@ def _stage(
         changed_values=changed.total(),
         changed_columns=changed_columns(changed),
         files=len(staging.parts),
+        content_hash=None if table.cursor or load.is_of_keys else content.hexdigest(),
         staged_bytes=sum(part.bytes for part in staging.parts),
     )

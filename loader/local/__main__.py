@@ -6,11 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import click
+import pymysql
 from rich.console import Console
 
 from loader.cli.session import open_session
 from loader.declared.windows import DAY
-from loader.errors import ConfigError, LoaderError
+from loader.errors import ConfigError, LoaderError, counted
 from loader.local import demo, own, postgres, sample, services
 
 FOLDER = Path(".local")
@@ -74,6 +75,22 @@ def play(days: int) -> None:
         f"\nLand it with its look-back: loader load --start-date {(first or played.day) - DAY} "
         f"--end-date {played.day + DAY}\nand build: dbt build"
     )
+
+
+@local.command("mysql")
+@click.argument("statement")
+def mysql_command(statement: str) -> None:
+    """Write into the sample, or read it: run a STATEMENT as the user who fills it."""
+    try:
+        with sample.writer(sample.Address(*_address(start()))) as source:
+            cursor = source.cursor()
+            rows = cursor.execute(statement)
+            for row in cursor:
+                CONSOLE.print(*row, sep="\t")
+            source.commit()
+    except pymysql.err.Error as error:
+        raise ConfigError(f"MySQL: {error.args[-1]}.", "Mend the statement.") from None
+    CONSOLE.print(counted(rows))
 
 
 @local.command("demo")

@@ -240,7 +240,8 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
         except (ValueError, TypeError, KeyError):  # what else prints, such as a plugin
             watcher.say(line.decode(errors="replace").rstrip())
             continue
-        name, message = info["name"], info["msg"]
+        # A refusal of the gate or of a macro is no compilation, and its text says what is wrong.
+        name, message = info["name"], info["msg"].replace("Compilation Error in ", "")
         is_said = info["level"] in ("warn", "error") and name != _SAYS_NOTHING
         is_said = is_said and not (stop.because or _SAID_BY_A_MACRO.match(message))
         if is_said or name == _LOGGED_BY_A_MACRO:

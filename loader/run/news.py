@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -61,8 +61,7 @@ class News:
             else:  # what was built from other files since may still be there when these are back
                 self._file.unlink()
         with closing(new_warehouse()) as warehouse:
-            loads = filter(_brings, warehouse.loads())
-            self._loads = {load.table_name: load.load_id for load in loads}
+            self._loads = _newest(warehouse.loads())
             self._read(warehouse)
         self._held_before, self._published_before = self._held, self._published
         manifest = dbt.manifest()
@@ -160,8 +159,18 @@ def _macros_that_ask(macros: Mapping[str, Any]) -> set[str]:
     return found
 
 
+def _newest(loads: Iterable[Load]) -> dict[str, str]:
+    """The last load of each table that may have changed it: a whole copy mostly is as before."""
+    found = dict[str, Load]()
+    for load in filter(_brings, loads):
+        before = found.get(load.table_name)
+        if not (before and load.content_hash and load.content_hash == before.content_hash):
+            found[load.table_name] = load
+    return {name: load.load_id for name, load in found.items()}
+
+
 def _brings(load: Load) -> bool:
-    """Whether a load may have changed what its table holds."""
+    """Whether a load has landed anything, or a copy that may lack something."""
     is_copy = load.window.is_whole and load.mode != COMPARE
     return load.outcome == "landed" and (is_copy or bool(load.landed_rows))
 

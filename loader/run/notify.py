@@ -53,15 +53,11 @@ def failing(report: Report, previous: Report | None) -> Report | None:
     It stands in the report as `failing`, so that the next run can go on counting. One of some
     tables alone that succeeds leaves it as it was: the others may fail still.
     """
-    before = _failing_before(previous)
+    before = (previous or {}).get("failing")
     if report["ok"]:
         return before if report.get("select") else None
     before = before or {"runs": 0, "since": report["started_at"]}
     return {"runs": before["runs"] + 1, "since": before["since"]}
-
-
-def _failing_before(previous: Report | None) -> Report | None:
-    return previous and (previous.get("failing") or failing(previous, None))
 
 
 def subject_of(report: Report, previous: Report | None) -> str:
@@ -71,7 +67,7 @@ def subject_of(report: Report, previous: Report | None) -> str:
     if dates.get("start_date"):
         days = f" from {dates['start_date']} to {dates['end_date']}"
     run = f"mysql_to_redshift: the run{days} on {report['target']}"
-    now, before = failing(report, previous), _failing_before(previous)
+    now, before = report["failing"], (previous or {}).get("failing")
     if now and not report["ok"]:
         at = "".join(f" at {step['name']}" for step in failed_steps(report))
         times = f", {now['runs']} runs in a row since {_time(now['since'])}"

@@ -29,7 +29,7 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
     columns = "model_name, check_name, failing_rows, held_since"
     found = dict[str, str]()
     for name, check, rows, since in _rows(warehouse, columns, "_held_back", "order by 1, 4"):
-        why = "by somebody, until lift_hold"
+        why = f"by hand, until dbt run-operation lift_hold --args '{{model: {name}}}'"
         if check:
             why = f"by {check}{f' ({counted(rows)})' if rows else ''}"
         before = found.get(name, f"held back since {since:%Y-%m-%d %H:%M} UTC")

@@ -22,7 +22,7 @@ SEPARATOR = b"\xfe"
 NULL = b"\xff"
 REFUSED = b"\xfd"  # precedes a value that the warehouse cannot hold
 CHANGED = b"\xfb"  # precedes a value that a policy changed
-_ROW = b"\xfc"
+ROW = b"\xfc"
 
 _SPECIAL = (b"\\", b"\t", b"\n", b"\r")  # COPY takes them for data behind a backslash
 # Where a mark may not be: a NULL that is not all of its field, a CHANGED that does not begin one.
@@ -95,8 +95,8 @@ def to_copy_text(
 
 def _checked(rows: Sequence[bytes], columns: Sequence[str], key: Sequence[str]) -> Counter[str]:
     """Refuse what cannot land, and a mark where none may be; count what a policy changed."""
-    chunk, why, mark = _ROW.join((*rows, b"")), "", b""
-    if chunk.count(_ROW) != len(rows) or any(
+    chunk, why, mark = ROW.join((*rows, b"")), "", b""
+    if chunk.count(ROW) != len(rows) or any(
         each in chunk and stray.search(chunk) for each, stray in _STRAY.items()
     ):
         why = "is not valid UTF-8"
@@ -123,19 +123,19 @@ def _formed(rows: list[bytes], suffix: bytes, form: Form) -> bytes:
     In CSV every value but NULL stands in quotes, so that an empty one is no empty field.
     [Redshift: COPY, Data format parameters, "CSV"; Data conversion parameters, "EMPTYASNULL"]
     """
-    chunk = _ROW.join((*rows, b""))
+    chunk = ROW.join((*rows, b""))
     rows.clear()
     chunk = chunk.replace(CHANGED, b"")
     if form.null:
         chunk = chunk.replace(b'"', b'""').replace(SEPARATOR, b'","')
-        chunk = b'"' + chunk.replace(_ROW, b'"' + suffix + b'"')
+        chunk = b'"' + chunk.replace(ROW, b'"' + suffix + b'"')
         return chunk[:-1].replace(b'"' + NULL + b'"', form.null.encode())
     for special in _SPECIAL:
         if special in chunk:
             chunk = chunk.replace(special, b"\\" + special)
     chunk = chunk.replace(SEPARATOR, b"\t")  # one by one: no more than two copies at a time
     chunk = chunk.replace(NULL, b"\\N")
-    return chunk.replace(_ROW, suffix)
+    return chunk.replace(ROW, suffix)
 
 
 def _check_lengths(

@@ -29,9 +29,8 @@ from loader.source.texts import Column, quote_mysql
 Source: TypeAlias = wire.Source
 _CLIENT_ERRORS = range(2000, 3000)  # such as a lost connection [MySQL: Client Error Messages]
 _DENIED, _NOT_THERE = (1044, 1142, 1143), (1049, 1146)  # a database, a table, a column
-# Too many connections, in all or of this user, shutting down, a lock's time or a deadlock, a table
-# that was changed meanwhile; no connection, or a lost one.
-# [MySQL: Server Error Messages, Client Error Messages]
+# A connection refused for now or lost, a lock's time or a deadlock, a table that was changed
+# meanwhile. [MySQL: Server Error Messages, Client Error Messages]
 _TRANSIENT = (
     1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1412, 2002, 2003, 2006, 2013, 2055,
 )  # fmt: skip

@@ -18,11 +18,7 @@ _TEXT_AT_ONCE = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One staged file: whole rows, compressed with Zstandard.
-
-    Attributes:
-        bytes: its size.
-    """
+    """One staged file of whole rows, and its size as Zstandard has compressed it."""
 
     key: str
     rows: int

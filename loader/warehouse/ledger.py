@@ -51,6 +51,7 @@ class Load:
     changed_columns: Annotated[str | None, "varchar(8192)"] = None
     salt_id: Annotated[str | None, "varchar(16)"] = None
     landed_by: Annotated[str | None, "varchar(8192)"] = None
+    content_hash: Annotated[str | None, "varchar(64)"] = None
     staged_bytes: Annotated[int | None, "bigint"] = None
     files: Annotated[int | None, "integer"] = None
     manifest: Annotated[str | None, "varchar(2048)"] = None

@@ -1,12 +1,13 @@
 """A relay before a server, which ends a connection at a given byte, or then falls silent."""
 
 import socket
+import socketserver
 import threading
 from contextlib import suppress
 from typing import Any
 
 
-class Cutting:
+class Cutting(socketserver.ThreadingTCPServer):
     """Passes bytes on both ways; the connection that carries the fatal one is ended.
 
     Attributes:
@@ -16,16 +17,18 @@ class Cutting:
         silent_at: it falls silent when this is about to pass; empty for never.
     """
 
+    daemon_threads, request_queue_size = True, 128
+
     def __init__(self, server: int, heard: bytearray | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self._to = ("127.0.0.1", server)
         self.heard = heard
         self.is_silent = False
         self._left: int | None = None
         self.silent_at = b""
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port = int(self.server_address[1])
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def cut_after(self, size: int) -> None:
         """End the connection that carries the so-manieth byte from now."""
@@ -34,23 +37,16 @@ class Cutting:
 
     def close(self) -> None:
         """Take no more connections."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.shutdown()
+        self.server_close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(self._to)
-            except OSError:
-                client.close()
-                continue
-            for pair in ((client, server), (server, client)):
-                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+    def finish_request(self, client: Any, _: Any) -> None:
+        """Pass a connection on."""
+        with suppress(OSError), socket.create_connection(self._to) as server:
+            back = threading.Thread(target=self._pass_on, args=(server, client), daemon=True)
+            back.start()
+            self._pass_on(client, server)
+            back.join()
 
     def _pass_on(self, reader: socket.socket, writer: socket.socket) -> None:
         with suppress(OSError):
@@ -66,7 +62,6 @@ class Cutting:
         for end in (reader, writer):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            end.close()
 
     def _kept(self, size: int) -> int:
         """How many of so many bytes pass."""

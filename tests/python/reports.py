@@ -22,6 +22,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "verify": [],
         "published": {},
         "held_back": {},
+        "failing": None,
         **changes,
     }
 
@@ -69,6 +70,7 @@ def failed(**changes: Any) -> dict[str, Any]:
         },
         verify=[{"table": "nps", "missing": 4, "extra": 0, "stale": 1200}],
         published={"nps_summary": "2026-11-20T03:10:00+00:00"},
+        failing={"runs": 1, "since": "2026-11-21T03:00:00+00:00"},
         held_back={"nps_summary": "held back since 2026-11-21 03:09 UTC by unique (2 rows)"},
     )  # fmt: skip
     return {**found, **changes}

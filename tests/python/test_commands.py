@@ -46,6 +46,7 @@ COMMANDS = (
     "dbt snapshot",
     "dbt seed",
     "loader report",
+    "python -m loader.local mysql 'select count(*) from nps'",
     "loader run --wait 3600",
     "loader run --start-date 2026-07-01 --end-date 2026-07-03 --step day --resume "
     "--parallel 4 --select nps",

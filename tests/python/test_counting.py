@@ -276,6 +276,9 @@ def test_users_that_are_touched_are_looked_at_anew_and_no_others(visited):
         after = dict(visited.query("select user_id, xmin::text from analytics.channel_summary"))
         unwritten = [user for user, written in before.items() if after.get(user) == written]
         assert len(unwritten) > (15 if changes is TOUCHED[1] else 30)
+        back = "{model: channel_summary, dry_run: true}"
+        said = visited.build("run-operation", "restore_published", "--args", back)
+        assert "would go back" in said
     visits_go_on(visited)  # where nothing happened
 
 

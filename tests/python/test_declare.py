@@ -22,14 +22,15 @@ TABLES = """
     create table `Order Lines` (order_id int, `from` int, note text,
         primary key (order_id, `from`));
     create table `select` (`1st` varchar(9) not null unique, `XMIN` int, `ctid` int);
-    create table visits (path varchar(20), seen datetime);
+    create table visits (path varchar(20), seen datetime, name varchar(9));
     create table nps_summary (id int primary key);
     create table places (id int primary key, at point, changed_on date);
     create table late (id int primary key, modified datetime not null, user_pass varchar(9),
         mail varchar(9), user_login varchar(9), lastip varchar(9), token_created_at date);
     create table unset (id int primary key, modified datetime not null, key (modified));
     create table customer (id int primary key, email varchar(50), homePhone varchar(9),
-        password_hash char(60), address_id int, is_deleted tinyint(1) not null default 0);
+        name varchar(9), password_hash char(60), address_id int,
+        is_deleted tinyint(1) not null default 0);
     create table old_days (id int primary key, paid_on date, note varchar(9));
     create table moodle (id int primary key, timecreated bigint, timemodified bigint not null,
         updated_by int not null, key (timemodified));
@@ -47,9 +48,9 @@ TABLES = """
     insert into `Order Lines` values (1, 1, 'a'), (1, 2, null);
     insert into `select` values ('x', 1, 2);
     insert into unset values (1, 0);
-    insert into visits values ('/', '2026-07-01'), ('/', '2026-07-01');
+    insert into visits (path, seen) values ('/', '2026-07-01'), ('/', '2026-07-01');
     insert into places values (1, point(1, 2), null);
-    insert into customer values (1, 'a@b', '1', 'x', 5, 0);
+    insert into customer values (1, 'a@b', '1', 'n', 'x', 5, 0);
     insert into old_days values (1, '0000-00-00', 'a\\0b')
 """
 HOW = {
@@ -86,7 +87,7 @@ HOW = {
     ],
     "customer: customer, key id, copied whole": [
         "left out, because they look like secrets: password_hash",
-        "personal, so that somebody has to decide: email, homephone",
+        "personal, so that somebody has to decide: email, homephone, name",
     ],
     "old_days: old_days, key id, copied whole": [
         'paid_on holds what the warehouse cannot, 1 times: mend it, or declare '
@@ -137,12 +138,12 @@ def test_what_is_declared_lands_and_builds_as_it_was_written(shop):
     assert f"by their whole names alone. Left out: {database}.all_orders\n" in said
     after = files_of(shop)
     assert {name: after[name] for name in before} == before
-    assert declare(shop, "--check")[1].splitlines()[-1].startswith("0 tables are not declared")
+    assert declare(shop, "--check")[1].splitlines()[-1].startswith("Tables not declared: 0; ")
 
     written = "".join(after[name].decode() for name in after.keys() - before.keys())
     assert written.count("\n") / 12 < 35
     done = shop.loader("load", "--select", "customer", status=1)
-    assert "marked `pii: true` without a policy: email, homephone" in done.stderr
+    assert "marked `pii: true` without a policy: email, homephone, name" in done.stderr
     assert "column paid_on has no equal" in shop.fails("--select", "old_days")
     names = ["orders", "order_lines", "visits", f"{database}__nps_summary", "places"]
     names += ["moodle", "mrs", "wiki", "ids"]
@@ -188,14 +189,14 @@ def test_what_is_new_is_added_and_what_has_changed_is_told(new_pipeline):
         f"{database}.a: email looks personal, and nothing says how it lands",
         f"{database}.b: MySQL has no such table any more, and b is declared",
         f"Views are declared by their whole names alone. Left out: {database}.w",
-        "0 tables are not declared; 3 differences.",
+        "Tables not declared: 0; differences: 3.",
     ]
     assert files_of(pipeline) == before  # the password is left out, and may be gone
     done = pipeline.loader("declare", f"{database}.w", status=0)
     assert f"{database}.w: w, no key, copied whole" in done.stdout
     pipeline.mysql("create table secretary (id int primary key, secretary_name varchar(9))")
     status, said = declare(pipeline, "--check", "--except", f"{database}.*")
-    assert (status, said.splitlines()[-1]) == (1, "0 tables are not declared; 1 differences.")
+    assert (status, said.splitlines()[-1]) == (1, "Tables not declared: 0; differences: 1.")
 
     sources.write_text(sources.read_text() + "\nexposures: []\n")
     pipeline.mysql("create table d (id int primary key)")
@@ -280,7 +281,7 @@ def test_a_column_that_tells_when_a_row_changed_is_known_by_its_words(name, is_o
 @pytest.mark.reads("mariadb", because="MySQL has no sequences")
 def test_a_sequence_is_no_table(new_pipeline):
     pipeline = new_pipeline([], "create table a (id int primary key)", "create sequence numbers")
-    assert "Declared 1 of 1 tables" in declare(pipeline)[1]
+    assert "Tables declared: 1 of 1" in declare(pipeline)[1]
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))

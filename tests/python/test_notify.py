@@ -105,20 +105,17 @@ def test_the_command_to_run_again_has_the_dates_of_the_run(webhook, dates, windo
 
 
 def test_a_failure_is_told_every_time_with_how_many_there_were(webhook):
-    first = failed(started_at="2026-11-19T03:00:00+00:00")
-    assert failing(first, report()) == {"runs": 1, "since": first["started_at"]}
-    first["failing"] = failing(first, report())
-    second = failed()
+    def counted(now, previous):
+        return {**now, "failing": failing(now, previous)}
+
+    first = counted(failed(started_at="2026-11-19T03:00:00+00:00"), report())
+    assert first["failing"] == {"runs": 1, "since": first["started_at"]}
+    second = counted(failed(), first)
     assert "2 runs in a row since 2026-11-19 03:00 UTC" in told(webhook, second, first)
-    second["failing"] = failing(second, first)
-    third = failed(outcome="interrupted")
-    assert "was interrupted at build, 3 runs in a row since 2026-11-19" in told(
-        webhook, third, second
-    )
-    third["failing"] = failing(third, second)
-    assert third["failing"]["runs"] == 3
-    partly = report(select=["nps"])  # the others may fail still
-    partly["failing"] = failing(partly, third)
+    third = counted(failed(outcome="interrupted"), second)
+    said = told(webhook, third, second)
+    assert "was interrupted at build, 3 runs in a row since 2026-11-19" in said
+    partly = counted(report(select=["nps"]), third)  # the others may fail still
     assert told(webhook, partly, third) == ""
     assert failing(failed(), partly)["runs"] == 4
     again = told(webhook, report(), third)

@@ -150,7 +150,7 @@ def own_tables_come_and_build(clone):
         cursor.execute("grant select on shop.* to 'loader'@'%'")
         cursor.execute("create table shop.orders (id int primary key, total decimal(9, 2))")
         cursor.execute("insert into shop.orders values (1, 1.5), (2, 2.5)")
-    assert "Declared 1 of 1 tables" in clone.must("loader", "declare", "shop.*")
+    assert "Tables declared: 1 of 1" in clone.must("loader", "declare", "shop.*")
     clone.must("loader", "check")
     clone.must("loader", "run")
     clone.must("dbt", "build")

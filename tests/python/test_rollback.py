@@ -136,7 +136,7 @@ def test_a_version_that_is_held_stays_through_builds_until_it_is_lifted(changed)
     assert f"{NAME} stays as it is: somebody holds it since" in said
     assert rows(changed) == right
     assert "  held since " in changed.build("run-operation", "list_published")
-    assert held(changed).endswith("by somebody, until lift_hold")
+    assert held(changed).endswith(f"lift_hold --args '{{model: {NAME}}}'")
     lift = re.search(r"dbt (run-operation lift_hold) --args '(.*)'", said)
     for now in ("is held no more", "is not held"):
         assert now in changed.build(*lift[1].split(), "--args", lift[2])

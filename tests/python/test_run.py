@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -200,6 +201,15 @@ def test_a_publish_that_meets_a_conflict_is_published_by_the_same_run(built, red
 
 
 @contextmanager
+def meanwhile(act):
+    """Have something done by another thread, and wait for it in the end."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(act)
+        yield
+        done.result()
+
+
+@contextmanager
 def publish_cut_off(pipeline, *statements):
     """End the connection that is about to publish, which a reader's lock holds up until then."""
 
@@ -213,14 +223,12 @@ def publish_cut_off(pipeline, *statements):
             pipeline.query(statement)
         holder.rollback()
 
-    other = threading.Thread(target=end)
     with pipeline.warehouse_connection() as holder:
         holder.autocommit = False
         with holder.cursor() as cursor:
             cursor.execute("lock analytics.a_summary in access exclusive mode")
-        other.start()
-        yield
-        other.join()
+        with meanwhile(end):
+            yield
 
 
 def test_a_publish_whose_connection_is_ended_is_published_by_the_same_run(built):
@@ -317,14 +325,12 @@ def test_a_dbt_that_is_killed_is_told_and_no_word_of_leaks(pipeline, tmp_path, m
         asked = Dbt(None, Stop(), tmp_path / "log")
         status, said = asked._run(["parse"], None)
         assert (status, said) == (0, "")
-        killer = threading.Thread(target=lambda: until(lambda: [c.kill() for c in dbts()]))
-        killer.start()
         with (
             unwatched() as watcher,
+            meanwhile(lambda: until(lambda: [each.kill() for each in dbts()])),
             pytest.raises(RunError, match="dbt: its process ended with status -9"),
         ):
             asked.build(["build"], watcher, verbose=False)
-        killer.join()
 
 
 @pytest.mark.parametrize("status", [0, 1])
@@ -527,22 +533,17 @@ def test_one_run_at_a_time_and_a_dead_ones_lease_is_taken_over(new_pipeline):
 def test_of_several_that_ask_at_once_one_gets_the_lease(new_pipeline):
     pipeline = new_pipeline(TABLES)
     leases = [new_lease(pipeline, run_id=str(number)) for number in range(6)]
-    start, got = threading.Barrier(len(leases)), []
+    start = threading.Barrier(len(leases))
 
-    def ask(each):
+    def got(each):
         start.wait()
         try:
-            each.take(lambda _: None)
-            got.append("taken")
+            return each.take(print) is None
         except LeaseHeldError:
-            got.append("refused")
+            return False
 
-    threads = [threading.Thread(target=ask, args=(each,)) for each in leases]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(got) == ["refused"] * 5 + ["taken"]
+    with ThreadPoolExecutor(len(leases)) as pool:
+        assert sum(pool.map(got, leases)) == 1
     assert len(runs(pipeline)) == 1
 
 
@@ -572,11 +573,8 @@ def land_for(pipeline, run_id, **changes):
             made.run_id = run_id
             return made
 
-        job = Job(
-            table=session.tables["a"],
-            window=Window(date(2026, 7, 1), date(2026, 7, 2)),
-            mode="run_date",
-        )
+        window = Window(date(2026, 7, 1), date(2026, 7, 2))
+        job = Job(table=session.tables["a"], window=window, mode="run_date")
         route = replace(route_of(session), new_warehouse=new_warehouse)
         (outcome,) = run_jobs([job], route, 1, Watcher(*[lambda *_: None] * 3))
         return outcome.error
@@ -814,14 +812,12 @@ def test_a_step_that_takes_too_long_is_ended(pipeline, monkeypatch):
     monkeypatch.setattr(dbt, "GRACE_SECONDS", 0)
     with pipeline.inside(LOADER_STEP_SECONDS="2"):
         this = new_run(open_session(None))
-        stopping = threading.Thread(target=lambda: until(lambda: [c.suspend() for c in dbts()]))
-        stopping.start()
         with (
             unwatched() as watcher,
+            meanwhile(lambda: until(lambda: [each.suspend() for each in dbts()])),
             pytest.raises(StoppedError, match="build took longer than 2 seconds"),
         ):
             this._step("build", lambda: this.dbt.build(["build"], watcher, verbose=False))
-        stopping.join()
         assert not dbts()
     assert [(step["name"], step["ok"]) for step in this.steps] == [("build", False)]
 
@@ -899,18 +895,14 @@ def test_a_run_that_has_lost_its_lease_publishes_nothing_more(built, monkeypatch
         until(is_waiting)
         until(taken)
 
-    other = threading.Thread(target=take_over)
     with built.warehouse_connection() as holder, holder.cursor() as cursor:
         cursor.execute("begin; lock raw_data.a in access exclusive mode")
-        other.start()
-        status, report = run(built, "--run-date", DAY)
-    other.join()
+        with meanwhile(take_over):
+            status, report = run(built, "--run-date", DAY)
     assert status == 1
     assert report["outcome"] == "failed"
     assert steps(report) == {"land": (False, 1)}
-    assert (
-        "The run has lost its lease: another run has taken it over."
-        in (report["steps"][0]["error"])
-    )
+    lost = "The run has lost its lease: another run has taken it over."
+    assert lost in report["steps"][0]["error"]
     assert built.raw("a", "id, v, _run_date") == before
     assert runs(built) == [(report["run_id"], "lost"), ("other", None)]
