@@ -3,7 +3,8 @@
     {#-
         A view that is replaced in place, so that grants stay and views of others that read it go
         on working; dbt's own `view` drops it with all that depends on it. Where its columns have
-        changed, or under --full-refresh, it is made anew.
+        changed, or under --full-refresh, it is made anew, in one call: dbt-redshift would commit
+        a DROP by itself, and whoever reads then, or after a build that died, would find no view.
     -#}
     {%- set existing = load_cached_relation(this) -%}
     {%- set target_relation = this.incorporate(type='view') -%}
@@ -11,14 +12,16 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {%- if existing is not none and not (
+    {%- set is_anew = existing is not none and not (
         existing.is_view and not should_full_refresh() and mysql_to_redshift.may_be_replaced(existing, sql)
     ) -%}
-        {{ drop_relation_if_exists(existing) }}
-    {%- endif -%}
     {%- call statement('main') -%}
+        {%- if is_anew -%}{{ get_drop_sql(existing) }};{%- endif %}
         {{ get_replace_view_sql(target_relation, sql) }}
     {%- endcall -%}
+    {%- if is_anew -%}
+        {%- do adapter.cache_dropped(existing) -%}
+    {%- endif -%}
     {%- do apply_grants(target_relation, config.get('grants'), should_revoke=true) -%}
     {%- do persist_docs(target_relation, model) -%}
 

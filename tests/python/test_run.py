@@ -632,9 +632,7 @@ def test_a_publish_of_a_run_that_has_lost_its_lease_changes_nothing(built, monke
     monkeypatch.setattr(lease, "BEAT_SECONDS", 1)
     take(built, "mine")
     built.query("update raw_data.a set v = 10")
-    lock = {"redshift": "archive._lock__publications", "postgres": "analytics.a_summary"}[
-        built.kind
-    ]
+    lock = "archive._lock__publications" if built.kind == "redshift" else "analytics.a_summary"
     with built.warehouse_connection() as holder, holder.cursor() as cursor:
         cursor.execute(f"begin; lock {lock} in share mode")
         command = ("dbt", "run", "--select", "a_summary")
