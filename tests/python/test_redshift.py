@@ -98,8 +98,7 @@ def test_a_publish_is_one_transaction(few, redshift):
 
 
 def test_a_view_that_is_made_anew_is_there_for_readers_all_the_time(few, redshift):
-    fault = Fault("create or replace view .*stg_prod__nps", code="XX000", text="it was ended")
-    redshift.faults.append(fault)
+    redshift.faults.append(Fault("replace view .*stg_prod__nps", code="XX000", text="it was ended"))
     few.build_fails("run", "--full-refresh", "--select", "stg_prod__nps")
     assert few.value("select count(*) from analytics.stg_prod__nps")
     few.build("run", "--full-refresh", "--select", "stg_prod__nps")

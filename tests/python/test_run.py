@@ -22,14 +22,7 @@ from standin.relay import Fault, conflict
 from loader.cli.landing import route_of
 from loader.cli.session import open_session
 from loader.declared.windows import Dates, Window
-from loader.errors import (
-    ConfigError,
-    LandingError,
-    LeaseHeldError,
-    LoaderError,
-    RunError,
-    StoppedError,
-)
+from loader.errors import ConfigError, LandingError, LeaseHeldError, RunError, StoppedError
 from loader.load.job import Job, Watcher, unwatched
 from loader.load.jobs import run_jobs
 from loader.run import daily, dbt, lease
@@ -367,7 +360,7 @@ def test_what_may_pass_by_itself_is_told_from_what_must_be_mended(pipeline, chan
         changes = {pipeline.setting(changes["warehouse"]): changes["to"]}
     try:
         error = land_for(pipeline, "", **changes)
-    except LoaderError as refused:
+    except LandingError as refused:
         error = refused
     assert error
     assert is_transient(error) is passes, error
