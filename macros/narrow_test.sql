@@ -85,6 +85,11 @@
     {%- if config.get('where') -%}
         {%- do state.update({'table_id': state.table_id ~ ' ' ~ local_md5(config.get('where'))[:8]}) -%}
     {%- endif -%}
+    {%- if model.test_metadata.name == 'relationships' -%}
+        {%- for unique_id in model.depends_on.nodes if unique_id != tested.unique_id and unique_id in graph.nodes -%}
+            {%- do state.update({'table_id': state.table_id ~ ' ' ~ mysql_to_redshift.last_taken_away(graph.nodes[unique_id])}) -%}
+        {%- endfor -%}
+    {%- endif -%}
 
     {%- set seen = mysql_to_redshift.last_seen(model.unique_id, state) -%}
     {%- set is_known = seen and not (
@@ -96,6 +101,26 @@
         'since': seen.load_id if is_known,
         'mark': '/* looked at ' ~ state.table_id ~ ' up to ' ~ state.load_id ~ ' */'
     }) }}
+
+{% endmacro %}
+
+
+{% macro last_taken_away(parent) %}
+
+    {#-
+        A few characters that are others once rows of a core model may have gone, by a repair, a
+        comparison or another copy of the whole table: their children may be old rows.
+    -#}
+    {%- if '_last_taken_away' not in parent -%}
+        {%- set found = run_query(
+            'select coalesce(content_hash, load_id) from ' ~ mysql_to_redshift.ledger_relation()
+            ~ ' where table_name = ' ~ mysql_to_redshift.text_literal(parent.name) ~ " and outcome = 'landed'"
+            ~ ' and (case when mode in ' ~ mysql_to_redshift.modes_of_keys() ~ ' then landed_rows > 0'
+            ~ ' else window_start is null end) order by load_id desc limit 1'
+        ).rows if mysql_to_redshift.is_narrowable(parent) else [] -%}
+        {%- do parent.update({'_last_taken_away': local_md5(found | map(attribute=0) | join)[:8]}) -%}
+    {%- endif -%}
+    {{ return(parent['_last_taken_away']) }}
 
 {% endmacro %}
 

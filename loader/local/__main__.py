@@ -72,8 +72,8 @@ def play(days: int) -> None:
             f"{played.sessions} visits"
         )
     CONSOLE.print(
-        f"\nLand it with its look-back: loader load --start-date {(first or played.day) - DAY} "
-        f"--end-date {played.day + DAY}\nand build: dbt build"
+        "\nLand it with its look-back, build and verify: loader run --start-date "
+        f"{(first or played.day) - DAY} --end-date {played.day + DAY}"
     )
 
 

@@ -83,6 +83,7 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
     elif not found.error:
         run.say(
             f"{table.name}: the rows of {window} are the same in MySQL. Mend there what checks "
-            "failed on, or change the rule; then loader run. Where they miss a row of another "
-            "table, that table may be behind: loader verify tells, and lands it with --repair."
+            "failed on, or change the rule. What is mended today, this lands: loader load --select "
+            f"{table.name} --run-date {today_in(run.route.settings)}; then loader run. Where a row "
+            "of another table is missing: loader verify --repair lands it, if that one is behind."
         )

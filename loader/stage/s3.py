@@ -26,7 +26,6 @@ _REMEDIES = {
     "404": _NO_BUCKET, "NoSuchBucket": _NO_BUCKET, "403": _DENIED, "AccessDenied": _DENIED,
 }  # fmt: skip
 
-
 NewClient: TypeAlias = "Callable[[], S3Client]"
 """Gives the client of S3."""
 

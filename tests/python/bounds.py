@@ -9,9 +9,9 @@ WAY_OF_A_ROW = ("source", "stage", "warehouse", "load")
 # Lower one as soon as the code allows it.
 BOUNDS = {
     "lines of loader/ without local/": 10_445,  # to become 5,000
-    "of them the way of a row: source, stage, warehouse, load": 4_831,  # to become 2,600
+    "of them the way of a row: source, stage, warehouse, load": 4_830,  # to become 2,600
     "files directly in loader/": 5,
-    "lines of tests/python/": 15_907,  # to become 9,000
+    "lines of tests/python/": 15_906,  # to become 9,000
 }
 
 

@@ -149,10 +149,8 @@ def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
     folder, _ = demo
     state = json.loads((folder / ".local" / "services.json").read_text())
     assert set(state) == {"mysql", "postgres", "s3"}
-    assert (
-        "Stopped s3, postgres, mysql"
-        in type_in(folder, "python", "-m", "loader.local", "down").stdout
-    )
+    down = type_in(folder, "python", "-m", "loader.local", "down")
+    assert "Stopped s3, postgres, mysql" in down.stdout
     # A process that has ended has no command line, even before init takes note of it.
     commands = [Path(f"/proc/{entry['pid']}/cmdline") for entry in state.values()]
     assert not any(command.exists() and command.read_bytes() for command in commands)
@@ -272,6 +270,5 @@ def test_no_password_is_an_argument_of_a_process(endpoints):
 
 
 def test_the_warehouses_owner_is_no_superuser(new_pipeline):
-    assert (
-        new_pipeline([]).value("select rolsuper from pg_roles where rolname = 'warehouse'") is False
-    )
+    is_superuser = "select rolsuper from pg_roles where rolname = 'warehouse'"
+    assert new_pipeline([]).value(is_superuser) is False

@@ -47,9 +47,8 @@ def test_a_run_is_recorded_where_nothing_was_ever_loaded(new_pipeline):
     pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
     with pipeline.inside(), closing(open_session(None).warehouse()) as warehouse:
         record_run(warehouse, report())
-    assert pipeline.query("select run_id, outcome from raw_data._runs") == [
-        (report()["run_id"], "succeeded")
-    ]
+    recorded = pipeline.query("select run_id, outcome from raw_data._runs")
+    assert recorded == [(report()["run_id"], "succeeded")]
     wrong = {pipeline.setting("PORT"): "1"}
     with (
         pipeline.inside(**wrong),

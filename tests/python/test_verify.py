@@ -382,9 +382,8 @@ def test_a_large_repair_asks_first_and_changes_nothing(pipeline):
     assert "Traceback" not in done.stderr
     assert pipeline.value("select count(*) from raw_data.t") == 40
     assert pipeline.value("select count(*) from raw_data._loads") == 1
-    assert (
-        verify(pipeline, "--repair", LOADER_REPAIR_PERCENT="80")["loads"][0]["staged_rows"] == 102
-    )
+    (repaired,) = verify(pipeline, "--repair", LOADER_REPAIR_PERCENT="80")["loads"]
+    assert repaired["staged_rows"] == 102
     pipeline.mysql("delete from t where id > 1000")
     assert verify(pipeline, "--repair", "--yes")["loads"][0]["staged_rows"] == 101
     assert agrees(pipeline)
