@@ -115,8 +115,8 @@
         {%- set found = run_query(
             'select coalesce(content_hash, load_id) from ' ~ mysql_to_redshift.ledger_relation()
             ~ ' where table_name = ' ~ mysql_to_redshift.text_literal(parent.name) ~ " and outcome = 'landed'"
-            ~ ' and (case when mode in ' ~ mysql_to_redshift.modes_of_keys() ~ ' then landed_rows > 0'
-            ~ ' else window_start is null end) order by load_id desc limit 1'
+            ~ ' and ((mode in ' ~ mysql_to_redshift.modes_of_keys() ~ ' and landed_rows > 0) or (mode not in '
+            ~ mysql_to_redshift.modes_of_keys() ~ ' and window_start is null)) order by load_id desc limit 1'
         ).rows if mysql_to_redshift.is_narrowable(parent) else [] -%}
         {%- do parent.update({'_last_taken_away': local_md5(found | map(attribute=0) | join)[:8]}) -%}
     {%- endif -%}
