@@ -80,7 +80,7 @@ def play(days: int) -> None:
 @local.command("mysql")
 @click.argument("statement")
 def mysql_command(statement: str) -> None:
-    """Write into the sample, or read it: run a STATEMENT as the user who fills it."""
+    """Write into the embedded MySQL, or read it: run a STATEMENT as the user who fills it."""
     try:
         with sample.writer(sample.Address(*_address(start()))) as source:
             cursor = source.cursor()

@@ -18,7 +18,7 @@ _TEXT_AT_ONCE = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One staged file of whole rows, and its size as Zstandard has compressed it."""
+    """One staged file of whole rows, with its size in bytes, compressed with Zstandard."""
 
     key: str
     rows: int
