@@ -162,7 +162,7 @@ def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
     assert type_in(folder, "loader", "status").returncode == 0
     played = type_in(folder, "python", "-m", "loader.local", "play").stdout
     assert "2026-08-01: " in played
-    assert "loader load --start-date 2026-07-31 --end-date 2026-08-02" in played
+    assert "loader run --start-date 2026-07-31 --end-date 2026-08-02" in played
     done = type_in(folder, "python", "-m", "loader.local", "clean")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in folder.iterdir()} == {Path(name).name for name in DEMO_FILES}
