@@ -74,10 +74,6 @@ class LandingError(LoaderError):
     """The warehouse refused the rows; raw_data is unchanged."""
 
 
-class RepairError(LoaderError):
-    """More differs than may be repaired unasked; nothing was repaired."""
-
-
 class ReportError(LoaderError):
     """The summaries are not there to be shown; no page was written."""
 

@@ -226,8 +226,8 @@ def show_finding(finding: Finding, width: int, said: set[str]) -> None:
         OUT.print(f"{name}  not compared: {', '.join(finding.left_out)}")
 
 
-def show_differences(findings: Sequence[Finding]) -> None:
-    """Print the days on which something differs."""
+def show_differences(findings: Sequence[Finding], is_repaired: bool) -> None:
+    """Print the days on which something differs, and what to do unless that follows."""
     rows = list[tuple[str, ...]]()
     for finding in findings:
         name = finding.table.name
@@ -240,6 +240,8 @@ def show_differences(findings: Sequence[Finding]) -> None:
         OUT.print()
         headings = "table", "day", "source rows", "warehouse rows", "missing", "extra", "stale"
         _show_table(headings, rows)
+        if not is_repaired:
+            OUT.print("\nThe same command with --repair lands exactly what differs.")
 
 
 def show_check(check: Check) -> None:

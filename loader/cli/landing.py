@@ -137,7 +137,7 @@ def verify(
         if not as_json:
             console.show_finding(finding, width, said)
     if not as_json:
-        console.show_differences(findings)
+        console.show_differences(findings, repair)
     jobs = repair_jobs(findings, session.settings, confirmed=yes) if repair else []
     report = land_all(jobs, route_of(session), 1, as_json)
     repaired = {load["table_name"] for load in report["loads"] if load["outcome"] == "landed"}

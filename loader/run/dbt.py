@@ -37,7 +37,7 @@ _OF_THE_GATE = "config.materialized:checked_table+1,test_type:generic,config.sev
 _LOGGED_BY_A_MACRO = "JinjaLogInfo"
 _SAYS_NOTHING = "NoNodesForSelectionCriteria"  # a project may have no summary
 _SAID_BY_A_MACRO = re.compile(r"\s*(Got \d+ results?, configured to|(Failure|Warning) in test )")
-_BEGINNINGS = ("LogStartLine", "LogHookStartLine")
+_OF_NO_END = ("LogStartLine", "LogHookStartLine", "LogHookEndLine")
 # Each other event that says `total` is of a node that is through. [dbt-core 1.11: events/types.py]
 Node: TypeAlias = Mapping[str, Any]
 
@@ -135,12 +135,13 @@ class Dbt:
                 kept |= {"message": "\n".join(lines), **{n: noted[n] for n in ("table", "days")}}
             self.nodes[result["unique_id"]] = {"node": result["unique_id"], **kept}
             self.code[result["unique_id"]] = result.get("compiled_code")
+        count = sum(not name.startswith("operation.") for name in self.nodes)  # no hooks
         if failed := self.failures:
-            raise _build_error(failed, len(self.nodes))
+            raise _build_error(failed, count)
         if status or results is None:
             raise RunError("dbt failed and names no node.", "See its output; then run again.")
         warned = f"; {len(self.warnings):,} warned" if self.warnings else ""
-        watcher.say(f"built and tested: {len(self.nodes):,} nodes{warned}")
+        watcher.say(f"built and tested: {count:,} nodes{warned}")
 
     @property
     def failures(self) -> list[Node]:
@@ -247,7 +248,7 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
         if is_said or name == _LOGGED_BY_A_MACRO:
             for said in message.splitlines():
                 watcher.say(said)
-        if data.get("total") and name not in _BEGINNINGS:
+        if data.get("total") and name not in _OF_NO_END:
             done += 1
             watcher.rows("build", done, data["total"])
 

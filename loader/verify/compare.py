@@ -9,7 +9,7 @@ from datetime import date
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
-from loader.errors import LandingError, RepairError, SourceError, unexpected
+from loader.errors import LandingError, LoaderError, SourceError, unexpected
 from loader.load.job import Job
 from loader.load.plan import checked_read
 from loader.load.repair import Repair
@@ -171,13 +171,13 @@ def repair_jobs(findings: Sequence[Finding], settings: Settings, confirmed: bool
         confirmed: whether a repair of any size is wanted.
 
     Raises:
-        RepairError: more rows of a table differ than may be repaired unasked; nothing was.
+        LoaderError: more rows of a table differ than may be repaired unasked; nothing was.
     """
     differing = [finding for finding in findings if finding.differing]
     for finding in [] if confirmed else differing:
         allowed = max(FREE_ROWS, finding.rows * settings.repair_percent // 100)
         if finding.differing > allowed:
-            raise RepairError(
+            raise LoaderError(
                 f"{finding.table.name}: {finding.differing:,} of {finding.rows:,} rows differ "
                 f"({', '.join(f'{rows:,} {kind}' for kind, rows in finding.counts.items())}), "
                 f"and a repair of more than {allowed:,} asks first. Nothing was repaired.",
