@@ -43,10 +43,10 @@ test: .venv/installed-dev  ## run the tests on PostgreSQL, and Redshift's own on
 test-everywhere: .venv/installed-dev  ## run every test on both warehouses
 	@.venv/bin/python -m pytest --everywhere
 
-test-rest: .venv/installed-dev  ## run what `make test-everywhere` does and `make test` does not
+test-rest: .venv/installed-dev  ## run what takes longer: deep tests, and the others on the stand-in, too
 	@.venv/bin/python -m pytest --rest
 
-test-mysql: .venv/installed-dev  ## run all of PostgreSQL's tests on Oracle's MySQL (LOADER_TEST_MYSQLD)
+test-mysql: .venv/installed-dev  ## run the tests of `make test` on Oracle's MySQL (LOADER_TEST_MYSQLD)
 	@.venv/bin/python -m pytest --mysql
 # end of sample
 

@@ -40,9 +40,9 @@ BUILT = (
 )  # fmt: skip
 LONGEST = (
     "built", "test_run", "test_machine", "test_counting", "test_redshift", "test_convergence",
-    "test_verify", "test_types", "test_cursors",
+    "test_verify", "test_types", "test_cursors", "test_beside", "test_history", "test_commands",
 )  # fmt: skip
-# What runs on both warehouses under `make test`; the rest joins under `make test-everywhere`.
+# What runs on both warehouses under `make test`; the rest joins under `make test-rest`.
 ON_BOTH = ("test_types.py",)
 # redshift_connector asks which module connects; reading all callers' source took it longer than
 # connecting.
@@ -79,7 +79,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what the Makefile's targets give."""
     parser.addoption("--everywhere", action="store_true", help="every test on every warehouse")
-    parser.addoption("--rest", action="store_true", help="only what --everywhere adds")
+    parser.addoption("--rest", action="store_true", help="what takes longer, once")
     parser.addoption("--mysql", action="store_true", help="on Oracle's MySQL, not on MariaDB")
 
 
@@ -102,9 +102,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a marked test cannot run on (`only`, `reads`), and what takes too long.
 
-    The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does; on
-    Oracle's MySQL, where nobody waits for it, the former runs too. What takes one process longest
-    comes first, or the others would wait for it at the end.
+    The latter is what is marked `deep`, and most of what Redshift runs as PostgreSQL does: `--rest`
+    has the one on PostgreSQL, and the other unless it is deep, which `--everywhere` has. What takes
+    one process longest comes first, or the others would wait for it at the end.
     """
     left_out = []
     everywhere, rest = config.getoption("everywhere"), config.getoption("rest")
@@ -117,11 +117,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         again = kind == "redshift" and not only and item.path.name not in ON_BOTH
         elsewhere = only and kind not in (None, only.args[0])
         elsewhere = elsewhere or (reads and (reads.args[0] == "mariadb") != is_on_mariadb())
-        later = again or (deep and not config.getoption("mysql"))
         # On a busy machine they take four times as long as alone; `make soak` takes what it takes.
         if (deep or again) and config.getoption("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))
-        if elsewhere or (not everywhere and bool(later) != rest):
+        wanted = everywhere or (again != bool(deep) if rest else not (again or deep))
+        if elsewhere or not wanted:
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]

@@ -278,8 +278,11 @@ def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(
     assert "0000-00-00" in land["error"]
     assert land["remedy"]
     assert "Left as they were, because of a: a_summary" in report["said"]
-    assert "1 of dbt's" in build["error"]
-    assert "b_summary" in build["error"]
+    ran = json.loads((built.target_folder / "target/loader_run/run_results.json").read_text())
+    hooks = [it for it in ran["results"] if it["unique_id"].startswith("operation.")]
+    assert hooks
+    count = len(ran["results"]) - len(hooks)
+    assert f"1 of dbt's {count} nodes failed: b_summary" in build["error"]
     # A table stops at its first day that fails; the others go on.
     assert windows(report) == [DAY]
     assert windows(report, "b") == [DAY]
@@ -762,11 +765,16 @@ def test_a_signal_ends_a_command_in_ten_seconds_whatever_hangs(built, command, w
 
 
 def test_what_is_no_event_of_dbts_is_said_as_it_is():
-    said = []
+    said, shown = [], []
     lines = [b"3", b"{}", b"[1]", b'{"info": {}}', b"null", b"a plugin says so"]
+    for name, total in (("LogHookEndLine", 2), ("LogStartLine", 9), ("LogModelResult", 9)):
+        told = {"info": {"name": name, "level": "info", "msg": ""}, "data": {"total": total}}
+        lines.append(json.dumps(told).encode())
     with unwatched() as watcher:
-        dbt._follow(replace(watcher, say=said.append), Stop(), lines)
-    assert said == [line.decode() for line in lines]
+        watcher = replace(watcher, say=said.append, rows=lambda *row: shown.append(row))
+        dbt._follow(watcher, Stop(), lines)
+    assert said == [line.decode() for line in lines[:6]]
+    assert shown == [("build", 0, 1), ("build", 1, 9)]  # a hook is no node, nor one that begins
 
 
 def new_run(session):
