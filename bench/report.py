@@ -132,12 +132,13 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def keep(record: Record, file: Path) -> None:
     """Write the record; the docs' tables are made anew with the docs' record.
 
-    What this run has not measured stays as it was.
+    What this run has not measured stays as it was; day and machine are those of the ways.
     """
     if file.exists():
         kept = json.loads(file.read_text())
         sections = {**kept.get("sections", {}), **record.get("sections", {})}
-        record = {**kept, **record, "sections": sections}
+        first, last = (kept, record) if "ways" in record else (record, kept)
+        record = {**first, **last, "sections": sections}
     file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     if file.resolve() == KEPT:
         DOCS.write_text(with_table(DOCS.read_text(), record))

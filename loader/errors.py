@@ -28,9 +28,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return "".join(f"Did you mean {each}? " for each in get_close_matches(name, known, 1))
 
 
-def counted(rows: int) -> str:
-    """Write how many rows there are, as people say it: 1 row, 1,200 rows."""
-    return f"{rows:,} row{'' if rows == 1 else 's'}"
+def counted(count: int, what: str = "row") -> str:
+    """Write how many there are of something, as people say it: 1 row, 1,200 rows."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 class LoaderError(Exception):
@@ -72,10 +72,6 @@ class StageError(LoaderError):
 
 class LandingError(LoaderError):
     """The warehouse refused the rows; raw_data is unchanged."""
-
-
-class ReportError(LoaderError):
-    """The summaries are not there to be shown; no page was written."""
 
 
 class RunError(LoaderError):

@@ -14,9 +14,8 @@ from jinja2 import Environment
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from loader.errors import ReportError
 from report import charts
-from report.reading import Summaries
+from report.reading import ReportError, Summaries
 from report.tiles import DAY, SCORE, is_over, last_day, tiles, whole
 
 _TEMPLATE = Path(__file__).with_name("page.html")

@@ -9,7 +9,7 @@ from dbt.contracts.graph.manifest import Manifest
 
 from loader.declared.tables import Table
 from loader.declared.windows import Zone
-from loader.errors import LandingError, ReportError
+from loader.errors import LandingError, LoaderError
 from loader.load.status import newest_row
 from loader.run.published import NOT_THERE, held_back
 from loader.warehouse import Warehouse
@@ -60,6 +60,10 @@ QUERIES = {
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
 _FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "before"]
 _OLDER = "42703"  # column
+
+
+class ReportError(LoaderError):
+    """The summaries are not there to be shown; no page was written."""
 
 
 def read_summaries(

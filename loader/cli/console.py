@@ -15,11 +15,12 @@ from rich.filesize import decimal
 from rich.table import Table as Grid
 from rich.text import Text
 
-from loader.errors import LoaderError, printable
+from loader.errors import LoaderError, counted, printable
 from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher, now
 from loader.load.plan import Preview
 from loader.load.status import TableStatus
+from loader.run.notify import again
 from loader.verify.finding import Finding
 from loader.warehouse.ledger import COMPARE, Load
 
@@ -94,6 +95,8 @@ def show_run(report: Mapping[str, Any], file: Path) -> None:
     _show_held(report["held_back"])
     seconds = _seconds(report["started_at"], report["ended_at"])
     OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
+    if report["outcome"] in ("failed", "interrupted"):
+        OUT.print(f"To run it again: {again(report)}")
 
 
 def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
@@ -172,8 +175,9 @@ def show_summaries(
     OUT.print()
     ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
     if run:
-        verdict = run["outcome"], "red" if run["outcome"] in ("failed", "interrupted") else "green"
-        at = f" at {run['failed_step']}" if run["failed_step"] else ""
+        verdict = run["outcome"], "green" if run["outcome"] in ("succeeded", "began") else "red"
+        warned = f" with {counted(run['dbt_warnings'], 'warning')}" if run["dbt_warnings"] else ""
+        at = f" at {run['failed_step']}" if run["failed_step"] else warned
         since = now() - (run["ended_at"] or run["started_at"])
         comma = "," if run["ended_at"] else ""
         when = f"{at}{comma} {_age(since.total_seconds())} ({run['run_id']})"

@@ -141,6 +141,8 @@ def verify(
     jobs = repair_jobs(findings, session.settings, confirmed=yes) if repair else []
     report = land_all(jobs, route_of(session), 1, as_json)
     repaired = {load["table_name"] for load in report["loads"] if load["outcome"] == "landed"}
+    if repaired and not as_json:
+        click.echo("The next build brings that into core and the summaries: loader run")
     is_well = all(each.agrees or each.table.name in repaired for each in findings)
     if as_json:
         tables = [each.as_json() for each in findings]

@@ -13,7 +13,7 @@ from loader.cli import options
 from loader.cli.options import Names
 from loader.cli.session import open_session
 from loader.declared.settings import SETTINGS
-from loader.errors import printable
+from loader.errors import counted, printable
 
 if TYPE_CHECKING:
     from loader.load.check import Check
@@ -92,7 +92,7 @@ def check(names: Names, target: str | None, as_json: bool) -> None:
                 console.show_check(each)
     wrong = [each.what for each in looked_at if not each.passed]
     named = f", {len(wrong):,} wrong: {', '.join(wrong)}" if wrong else ""
-    total = f"\n{len(looked_at) - len(wrong):,} checks passed{printable(named)}."
+    total = f"\n{counted(len(looked_at) - len(wrong), 'check')} passed{printable(named)}."
     click.echo(json.dumps([asdict(each) for each in looked_at], indent=2) if as_json else total)
     sys.exit(1 if wrong else 0)
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import click
+import psycopg2
 import pymysql
 from rich.console import Console
 
@@ -93,6 +94,19 @@ def mysql_command(statement: str) -> None:
     CONSOLE.print(counted(rows))
 
 
+@local.command("postgres")
+@click.argument("statement")
+def postgres_command(statement: str) -> None:
+    """Read the embedded warehouse, or write into it: run a STATEMENT as the user who builds it."""
+    try:
+        names, rows = postgres.query(start().postgres_port, statement)
+    except psycopg2.Error as error:
+        raise ConfigError(f"PostgreSQL: {error}".strip(), "Mend the statement.") from None
+    for row in (names, *rows):
+        CONSOLE.print(*row, sep="\t")
+    CONSOLE.print(counted(len(rows)))
+
+
 @local.command("demo")
 def demo_command() -> None:
     """Go the whole way, from an empty folder to a checked summary."""
@@ -109,7 +123,8 @@ def own_command() -> None:
     with closing(open_session("local", may_be_empty=True).warehouse()) as warehouse:
         warehouse.prepare()  # so that `dbt build` passes before anything was landed
     CONSOLE.print(
-        "\nWhat is left passes make lint, make test and dbt build. git restore . brings the files\n"
+        "\nThe services go on, for a trial here; make down stops them.\n"
+        "What is left passes make lint, make test and dbt build. git restore . brings the files\n"
         "of the sample back, and make demo then lands it again.\n"
         "Next: git commit -am 'Our own project'; the settings of docs/your-own.md, or\n"
         "export LOADER_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT to land here; then\n"

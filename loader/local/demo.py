@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
@@ -177,16 +176,7 @@ def _channels(endpoints: Endpoints) -> Grid:
 
 
 def _query(endpoints: Endpoints, statement: str) -> Sequence[tuple[Any, ...]]:
-    connection = psycopg2.connect(
-        host="127.0.0.1", port=endpoints.postgres_port, user=postgres.WAREHOUSE,
-        password=postgres.WAREHOUSE_PASSWORD, dbname=postgres.WAREHOUSE,
-    )  # fmt: skip
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall()
-    finally:
-        connection.close()
+    return postgres.query(endpoints.postgres_port, statement)[1]
 
 
 def _program(name: str) -> str:

@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -81,6 +82,17 @@ def empty(port: int, password: str, say: Callable[[str], None]) -> None:
                 f"Dropping {names} from the local warehouse: the sample was landed and built there."
             )
             cursor.execute(f"drop schema {names} cascade")
+
+
+def query(port: int, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run a statement as the warehouse's owner; returns the columns' names and the rows."""
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=port, user=WAREHOUSE, password=WAREHOUSE_PASSWORD, dbname=WAREHOUSE
+    )
+    with closing(connection), connection, connection.cursor() as cursor:  # the second commits
+        cursor.execute(statement)
+        names = [column.name for column in cursor.description or ()]
+        return names, cursor.fetchall() if names else []
 
 
 def _options(port: int, cache_mb: int) -> str:

@@ -153,7 +153,7 @@ def play(address: Address) -> Play:
     landed that day already.
     """
     with writer(address) as connection, connection.cursor() as cursor:
-        cursor.execute("select date(max(updated_at)) from nps")
+        cursor.execute("select date(max(created_at)) from nps")
         ((newest,),) = cursor.fetchall()
         day = newest + DAY
         random = Random(day.toordinal())  # noqa: S311 - no secret

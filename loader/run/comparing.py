@@ -62,28 +62,25 @@ def rows_failed_on(run: "Run") -> Iterator[tuple["Table", Window]]:
 def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
     """Say whether MySQL has other rows by now than those that tests failed on.
 
-    A row that was deleted there stays in the warehouse, and one that was mended does until the day
-    on which that was done lands; both fail again tomorrow.
+    A row that was deleted there stays in the warehouse, and so does one that was mended until the
+    day lands on which that was done, or a repair if its cursor does not tell; both fail again.
     """
-    found = compare(table, run.route.new_warehouse, window)
-    gone, stale = found.counts["extra"], found.counts["stale"]
+    found = compare(table, run.route.new_warehouse, window, with_values=True)
+    gone, stale, today = found.counts["extra"], found.counts["stale"], today_in(run.route.settings)
+    select = f"--select {table.name} --start-date"
+    repair = f"loader verify --repair --values {select} {window.start} --end-date {window.end}"
     if gone or stale:
-        run.say(
-            f"{table.name}: checks failed on rows of {window}, of which MySQL no longer has "
-            f"{counted(gone)}, and {stale:,} in another version. To land "
-            f"that: loader verify --repair --select {table.name}; then loader run."
-        )
+        said = f"checks failed on rows of {window}, of which MySQL no longer has {counted(gone)}, "
+        said += f"and {stale:,} otherwise. To land that: {repair}"
     elif found.pending and found.repair:
-        days = f"{found.repair.landed_before} --end-date {today_in(run.route.settings) + DAY}"
-        run.say(
-            f"{table.name}: in MySQL {counted(found.pending)} changed after the days that are "
-            "landed. If those that checks failed on are among them, this lands them: "
-            f"loader load --select {table.name} --start-date {days}; then loader run."
-        )
-    elif not found.error:
-        run.say(
-            f"{table.name}: the rows of {window} are the same in MySQL. Mend there what checks "
-            "failed on, or change the rule. What is mended today, this lands: loader load --select "
-            f"{table.name} --run-date {today_in(run.route.settings)}; then loader run. Where a row "
-            "of another table is missing: loader verify --repair lands it, if that one is behind."
-        )
+        said = f"in MySQL {counted(found.pending)} changed after the days that are landed. If "
+        said += "those that checks failed on are among them, this lands them: loader load "
+        said += f"{select} {found.repair.landed_before} --end-date {today + DAY}"
+    else:
+        but = f", but for {', '.join(found.left_out)}, not compared" if found.left_out else ""
+        said = f"the rows of {window} are the same in MySQL{but}. Where one of another table is "
+        said += "missing, loader verify --repair lands it. Else mend there what checks failed on, "
+        said += "or change the rule. What is mended lands, if its cursor tells today, by loader "
+        said += f"load --select {table.name} --run-date {today}; if it does not, by {repair}"
+    if not found.error:
+        run.say(f"{table.name}: {said}; then loader run.")

@@ -108,7 +108,7 @@ def _parts(report: Report) -> Iterator[str]:
         ],
         "Held back": [f"{model}: {why}" for model, why in report.get("held_back", {}).items()],
         "To look": looking(report),
-        "To run it again": [] if report["ok"] else [_again(report)],
+        "To run it again": [] if report["ok"] else [again(report)],
         "Run": [
             f"{report['run_id']}, {_time(report['started_at'])} to {_time(report['ended_at'])}"
         ],
@@ -147,7 +147,8 @@ def looking(report: Report) -> list[str]:
     ]
 
 
-def _again(report: Report) -> str:
+def again(report: Report) -> str:
+    """Write the command that does the same once more."""
     options = [
         f"--{name.replace('_', '-')} {shlex.quote(report['dates'][name])}"
         for name in ("run_date", "start_date", "end_date")

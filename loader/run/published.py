@@ -40,13 +40,14 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
 def last_run(warehouse: Warehouse) -> dict[str, Any] | None:
     """Read the last run's id, when it began and ended (UTC), its outcome and the step that failed.
 
-    One that holds the lease has only begun: it goes on, or was killed a moment ago.
+    One that holds the lease has only begun; one whose lease has expired has died.
     """
-    columns = "run_id", "started_at", "ended_at", "outcome", "failed_step"
-    alive = f"where ended_at is null and expires_at > {warehouse.clock}"
-    for run_id, since in _rows(warehouse, "run_id, taken_at", LEASES, alive):
-        return dict(zip(columns, (run_id, since, None, "began", None), strict=True))
+    columns = "run_id", "started_at", "ended_at", "outcome", "failed_step", "dbt_warnings"
     rows = [*_rows(warehouse, ", ".join(columns), RUNS, "order by started_at desc limit 1")]
+    leases = f"run_id, taken_at, expires_at > {warehouse.clock}"
+    for run_id, since, goes_on in _rows(warehouse, leases, LEASES, "where ended_at is null"):
+        if goes_on or not rows or run_id != rows[0][0]:
+            rows = [(run_id, since, None, "began" if goes_on else "died", None, None)]
     return dict(zip(columns, rows[0], strict=True)) if rows else None
 
 

@@ -121,7 +121,7 @@ def _open_postgres(profile: Profile, seconds: int) -> Any:
 
 def _no_connection(profile: Profile, error: Exception) -> LandingError:
     said, mode = " ".join(str(error).split()), str(profile.output.get("sslmode"))
-    remedy = "Check the target in profiles.yml, and that the warehouse is up."
+    remedy = "Check the target in profiles.yml, what it reads, and that the warehouse is up."
     if profile.target == "local":
         remedy = "Run `make up` to start the embedded services."
     elif re.search("ssl|certificate|no encryption", said, re.IGNORECASE):

@@ -298,9 +298,7 @@ def new_project(
 
 @pytest.fixture
 def project(
-    new_project: Callable[..., Pipeline],
-    warehouse_kind: str,
-    kept: dict[tuple[str, str], Pipeline],
+    new_project: Callable[..., Pipeline], warehouse_kind: str, kept: dict[tuple[str, str], Pipeline]
 ) -> Pipeline:
     """The whole project with the sample's tables, empty; dbt parses it once a worker."""
     if ("project", warehouse_kind) not in kept:

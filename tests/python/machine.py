@@ -18,13 +18,7 @@ from cutting import relayed
 from history import assert_histories_equal, assert_summaries_equal
 from hypothesis import assume
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from pipeline import Forked, Pipeline, until
 
 from loader.warehouse.ledger import Load

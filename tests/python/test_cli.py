@@ -117,7 +117,7 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     pipeline.load("--run-date", DAY)
     at = "cast('2026-07-02' as timestamp)"
     pipeline.query(
-        f"insert into landed._runs values ('one', {at}, {at}, 'failed', 'build', 1, 0, 0, 0);"
+        f"insert into landed._runs values ('one', {at}, {at}, 'failed', 'build', 1, 3, 0, 0);"
         "create schema analytics;"
         "create table analytics._publications as select 's' as model_name, "
         f"{at} as published_at, 'by' as invocation_id;"
@@ -132,12 +132,18 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     assert f"other: held back since 2026-07-02 00:00 UTC {by_hand}" in shown
     told = json.loads(pipeline.loader("status", "--json", "--select", "t").stdout)
     run = {"run_id": "one"} | dict.fromkeys(("started_at", "ended_at"), "2026-07-02T00:00:00+00:00")
-    assert told["last_run"] == {**run, "outcome": "failed", "failed_step": "build"}
+    run |= {"outcome": "failed", "failed_step": "build", "dbt_warnings": 3}
+    assert told["last_run"] == run
     assert (told["published"], *told["held_back"]) == ({"s": run["ended_at"]}, "other", "s")
     lease = "'two' as run_id, now as taken_at, now + interval '1h' as expires_at, null as ended_at"
     of = "timezone('UTC', now()) as now"
     pipeline.query(f"create table landed._leases as select {lease} from {of}")
     assert re.search(r"last run +began \d+ s ago \(two\)", pipeline.loader("status").stdout)
+    pipeline.query("update landed._leases set expires_at = taken_at")
+    assert re.search(r"last run +died \d+ s ago \(two\)", pipeline.loader("status").stdout)
+    pipeline.query("update landed._leases set run_id = 'one'")  # which could not give it back
+    pipeline.query("update landed._runs set outcome = 'x', failed_step = null")
+    assert "x with 3 warnings, " in pipeline.loader("status").stdout
     pipeline.query("alter table analytics._held_back drop column failing_rows")
     assert "failing_rows" in pipeline.loader("status").stderr
 

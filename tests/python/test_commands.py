@@ -47,6 +47,7 @@ COMMANDS = (
     "dbt seed",
     "loader report",
     "python -m loader.local mysql 'select count(*) from nps'",
+    "python -m loader.local postgres 'select * from analytics.nps_summary_monthly'",
     "loader run --wait 3600",
     "loader run --start-date 2026-07-01 --end-date 2026-07-03 --step day --resume "
     "--parallel 4 --select nps",

@@ -6,14 +6,7 @@ import io
 import pytest
 
 from loader.errors import SourceError
-from loader.source.copytext import (
-    CHANGED,
-    NULL,
-    REFUSED,
-    SEPARATOR,
-    Form,
-    to_copy_text,
-)
+from loader.source.copytext import CHANGED, NULL, REFUSED, SEPARATOR, Form, to_copy_text
 
 TEXT = Form()
 COLUMNS = ("id", "name")

@@ -6,6 +6,7 @@ import re
 import pytest
 
 DAY = "2026-07-01"
+MEND = "loader verify --repair --values --select"
 ALL = ("build", "--exclude", "source:raw_data._runs", "pipeline_runs", "--exclude-resource-type")
 BUILD = (*ALL, "unit_test")
 NEW = {"LOADER_CHECKS": "new"}
@@ -149,25 +150,28 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     project.one_session(DAY)
     row = f"session_id {'a' * 32}, amount -5.00"
     set_amount, gone = "update session_transaction set amount =", "delete from session_transaction"
+    window = "session_transaction --start-date 2026-07-01 --end-date 2026-07-02; then loader run."
     told = {
         f"{set_amount} -5": "the rows of 2026-07-01 are the same in MySQL",
-        f"{set_amount} 5, updated_at = '2026-07-02 12:00'": "1 row changed after the days",
-        gone: "checks failed on rows of 2026-07-01, of which MySQL no longer has 1 row",
+        f"{set_amount} 6": f"and 1 otherwise. To land that: {MEND} {window}",  # its cursor stays
+        f"{set_amount} 5, updated_at = '2026-07-06 12:00'": "1 row changed after the days",
+        gone: "checks failed on rows of 2026-07-01, of which MySQL no longer has 1 row, and 0",
     }
     for change in told:
         project.mysql(change, f"insert into channel values ('{len(change)}')")  # of no day
         only = ["--select", "session_transaction"] if change == gone else []
-        done = project.loader("run", "--run-date", DAY, *only)
+        day = "2026-07-04" if change == f"{set_amount} 6" else DAY  # the row's own stays as it was
+        done = project.loader("run", "--run-date", day, *only)
         shown = done.stdout.split("between_session_transaction_amount__1000000__0 (models")[1]
         assert re.match(rf".*: 1 row\n *{row}\n", shown)
         assert "Got 1 result" not in done.stdout
         assert [each for each, said in told.items() if said in done.stdout] == [change]
-    assert len(project.query("select 1 from analytics.channel where channel_name < 'A'")) == 2
+    assert len(project.query("select 1 from analytics.channel where channel_name < 'A'")) == 3
     *_, report = sorted((project.folder / ".local" / "runs").glob("*.json"))
     messages = [node["message"] for node in json.loads(report.read_text())["dbt"]["failures"]]
     (query,) = [said.splitlines()[1] for said in messages if row in said]
     assert len(project.query(query)) == 1
-    mend = re.search(r"loader (verify --repair --select session_transaction)", done.stdout)[1]
-    project.loader(*mend.split(), status=0)
+    mend = re.search(rf"{MEND} [^;]*", done.stdout)[0]
+    project.loader(*mend.split()[1:], status=0)
     project.build("run", "--select", "session_transaction")
     assert project.query(query) == []

@@ -12,7 +12,6 @@ from pipeline import BIN, ROOT
 from test_cli import is_command
 
 TEXT = (ROOT / "docs" / "operating.md").read_text()
-DAG = ROOT / "docs" / "airflow_dag.py"
 
 
 def blocks(language):

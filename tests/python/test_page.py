@@ -17,10 +17,9 @@ import pytest
 from browser import opened
 from pipeline import ROOT
 
-from loader.errors import ReportError
 from loader.warehouse.ledger import Load
 from report import page
-from report.reading import QUERIES, failing
+from report.reading import QUERIES, ReportError, failing
 
 TABLES = {
     "nps": "nps_summary_monthly", "users": "active_users_monthly",

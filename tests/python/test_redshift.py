@@ -71,9 +71,7 @@ def test_a_landing_is_one_transaction_in_one_session(pipeline, redshift):
 
 
 def test_nothing_but_the_manifests_address_passes_through_the_client(pipeline, redshift):
-    pipeline.mysql(
-        "insert into t select seq + 10, seq, '2026-07-01' from seq_1_to_20000",
-    )
+    pipeline.mysql("insert into t select seq + 10, seq, '2026-07-01' from seq_1_to_20000")
     redshift.received = 0
     report = pipeline.load("--run-date", DAY)["t"]
     assert report["copied_rows"] == 20_002
