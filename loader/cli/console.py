@@ -20,7 +20,7 @@ from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher, now
 from loader.load.plan import Preview
 from loader.load.status import TableStatus
-from loader.run.notify import again
+from loader.run.notify import again, failed_steps
 from loader.verify.finding import Finding
 from loader.warehouse.ledger import COMPARE, Load
 
@@ -88,15 +88,13 @@ def tell(sentence: str) -> None:
 def show_run(report: Mapping[str, Any], file: Path) -> None:
     """Print what a run landed, how it ended, why, and where its report is."""
     show_totals(report["loads"])
-    for step in report["steps"]:
-        if not step["ok"]:
-            ERR.print()
-            _failed(step["name"], LoaderError(step["error"], step["remedy"]), set())
+    for step in failed_steps(report):
+        ERR.print()
+        _failed(step["name"], LoaderError(step["error"], step["remedy"]), set())
     _show_held(report["held_back"])
     seconds = _seconds(report["started_at"], report["ended_at"])
-    OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}")
-    if report["outcome"] in ("failed", "interrupted"):
-        OUT.print(f"To run it again: {again(report)}")
+    more = "" if report["ok"] else f"\nTo run it again: {again(report)}"
+    OUT.print(f"\nRun {report['run_id']} {report['outcome']} in {seconds:.0f} s: {file}{more}")
 
 
 def show_totals(loads: Sequence[Mapping[str, Any]]) -> None:
@@ -140,8 +138,7 @@ def show_previews(previews: Sequence[Preview | Outcome], with_sql: bool) -> None
             OUT.print(_styled(*heading, ("would fail", "red"), f": {fact}"), *remedy, sep="\n")
             continue
         rows = f"{preview.source_rows:>12,} rows"
-        plural = "s" if preview.files > 1 else ""
-        files = " are compared" if is_compared else f", about {preview.files} file{plural}"
+        files = " are compared" if is_compared else f", about {counted(preview.files, 'file')}"
         OUT.print(_styled(*heading, rows, files))
         sql = (f"{each};".split("\n") for each in (preview.statements if with_sql else ()))
         for line in chain(preview.changes, *sql):
@@ -178,9 +175,8 @@ def show_summaries(
         verdict = run["outcome"], "green" if run["outcome"] in ("succeeded", "began") else "red"
         warned = f" with {counted(run['dbt_warnings'], 'warning')}" if run["dbt_warnings"] else ""
         at = f" at {run['failed_step']}" if run["failed_step"] else warned
-        since = now() - (run["ended_at"] or run["started_at"])
-        comma = "," if run["ended_at"] else ""
-        when = f"{at}{comma} {_age(since.total_seconds())} ({run['run_id']})"
+        since = _age((now() - (run["ended_at"] or run["started_at"])).total_seconds())
+        when = f"{at}{',' if run['ended_at'] else ''} {since} ({run['run_id']})"
         OUT.print(_styled("last run   ", verdict, when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])

@@ -48,7 +48,7 @@ def remedy(settings: MySQLSettings, code: int, reason: str) -> str:
             "This identity needs rds-db:connect on that user of the server, and the user "
             "`identified with AWSAuthenticationPlugin as 'RDS'`."
         )
-    checked = "Check LOADER_MYSQL_URL, or _HOST, _PORT, _USER and _PASSWORD; is the server up?"
+    checked = "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, or _URL; is the server up?"
     if code == _DENIED and settings.tls == "off":  # MariaDB says no more of a user who needs TLS
         checked += " If it wants TLS, set LOADER_MYSQL_TLS to verify or verify-ca and its _TLS_CA."
     return checked

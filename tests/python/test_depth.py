@@ -150,10 +150,9 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     project.one_session(DAY)
     row = f"session_id {'a' * 32}, amount -5.00"
     set_amount, gone = "update session_transaction set amount =", "delete from session_transaction"
-    window = "session_transaction --start-date 2026-07-01 --end-date 2026-07-02; then loader run."
     told = {
         f"{set_amount} -5": "the rows of 2026-07-01 are the same in MySQL",
-        f"{set_amount} 6": f"and 1 otherwise. To land that: {MEND} {window}",  # its cursor stays
+        f"{set_amount} 6": f"1 otherwise. To land that: {MEND} session_transaction --start-date",
         f"{set_amount} 5, updated_at = '2026-07-06 12:00'": "1 row changed after the days",
         gone: "checks failed on rows of 2026-07-01, of which MySQL no longer has 1 row, and 0",
     }
