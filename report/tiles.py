@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from loader.errors import counted
 from report import charts
 from report.reading import Summaries
 
@@ -20,17 +21,33 @@ def last_day(summaries: Summaries, name: str, at: datetime) -> date:
     They have come as far as each table with days that the numbers are read from: to its newest
     row, and no further than it had been landed when the numbers were last published.
     """
-    reads, mart = summaries[name].attrs["reads"], summaries[name].attrs["table"]
+    reads, published = summaries[name].attrs["reads"], _published_at(summaries, name)
     rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
     newest = {table: day for table, day in rows.items() if table in reads}
-    # Every build that passes is noted as a publication, one without a new row too. So what was
-    # landed after the last one is not in the numbers: a check holds it back, or no build came.
-    published = dict(summaries["published"].itertuples(index=False)).get(mart.rpartition(".")[2])
     landed: dict[str, date] = {}
-    for table, landed_at, before in summaries["landed"].itertuples(index=False):
-        if table in newest and (published is None or landed_at <= published):
+    for table, landed_at, before, _ in summaries["landed"].itertuples(index=False):
+        if table in newest and landed_at <= (published or landed_at):
             landed[table] = max(before - DAY, landed.get(table, date.min))
     return min([*newest.values(), *landed.values()], default=at.date() - DAY)
+
+
+def _published_at(summaries: Summaries, name: str) -> datetime | None:
+    """When the numbers of that name were published last.
+
+    Every build that passes is noted as a publication, one without a new row too. So what was
+    landed after it is not in the numbers: a check holds it back, or no build came.
+    """
+    mart = summaries[name].attrs["table"].rpartition(".")[2]
+    return dict(summaries["published"].itertuples(index=False)).get(mart)
+
+
+def lacks_rows(summaries: Summaries, name: str) -> bool:
+    """Whether rows have landed that the numbers of that name do not have yet, of any day."""
+    reads, published = summaries[name].attrs["reads"], _published_at(summaries, name)
+    return any(
+        table in reads and rows and landed_at > (published or landed_at)
+        for table, landed_at, _, rows in summaries["landed"].itertuples(index=False)
+    )
 
 
 def is_over(through: date) -> charts.Over:
@@ -53,14 +70,17 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         when = f"{month.answered_month:%B %Y}{''.join(change)}"
         later = scored[scored["answered_month"] > month.answered_month].itertuples()
         running = [
-            f"{so_far(now.answered_month, through)}: {SCORE.format(now)}, {now.responses:,} answers"
+            f"{so_far(now.answered_month, None if lacks_rows(summaries, 'nps') else through)}: "
+            f"{SCORE.format(now)}, {now.responses:,} answers"
             for now in later
         ]
         yield "Net Promoter Score", SCORE.format(month), when, *running
     users = summaries["users"][["session_month", "active_users"]]
-    yield from _months("Active users", users, last_day(summaries, "users", at), "{:,}")
+    through, lacks = last_day(summaries, "users", at), lacks_rows(summaries, "users")
+    yield from _months("Active users", users, through, lacks, "{:,}")
     revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
-    yield from _months("Net revenue", revenue, last_day(summaries, "revenue", at), "${:,.0f}")
+    through, lacks = last_day(summaries, "revenue", at), lacks_rows(summaries, "revenue")
+    yield from _months("Net revenue", revenue, through, lacks, "${:,.0f}")
     if days := [(day, name) for name, day in summaries["newest"].itertuples(index=False) if day]:
         (newest, _), (oldest, name) = max(days), min(days)
         ago = (at.date() - newest).days
@@ -69,13 +89,15 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         yield "Newest row of any table", f"{newest:%-d %b %Y}", when, *lags
 
 
-def so_far(month: date, through: date) -> str:
-    """Name a month that is not over, by its first day, and how much of it there is."""
-    days = f", {through.day} day{'' if through.day == 1 else 's'}"
-    return f"{month:%B} so far{days if through >= month else ''}"
+def so_far(month: date, through: date | None) -> str:
+    """Name a month that is not over, by its first day, and how much of it there is, if known."""
+    days = f", {counted(through.day, 'day')}" if through and through >= month else ""
+    return f"{month:%B} so far{days}"
 
 
-def _months(what: str, numbers: pd.DataFrame, through: date, form: str) -> Iterator[Tile]:
+def _months(
+    what: str, numbers: pd.DataFrame, through: date, lacks_rows: bool, form: str
+) -> Iterator[Tile]:
     """The last whole month of a number per month, and the one after it, which is not over."""
     months = list(numbers.itertuples(index=False, name=None))
     closed = list(whole(numbers, is_over(through)).itertuples(index=False, name=None))
@@ -84,6 +106,7 @@ def _months(what: str, numbers: pd.DataFrame, through: date, form: str) -> Itera
         change = "".join(f", {100 * (now - was) / was:+.1f} %" for now, was in changes)
         than = " on the month before" if change else ""
         running = [
-            f"{so_far(day, through)}: {form.format(now)}" for day, now in months[len(closed) :]
+            f"{so_far(day, None if lacks_rows else through)}: {form.format(now)}"
+            for day, now in months[len(closed) :]
         ]
         yield what, form.format(value), f"{month:%B %Y}{change}{than}", *running

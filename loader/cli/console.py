@@ -177,6 +177,7 @@ def show_summaries(
         at = f" at {run['failed_step']}" if run["failed_step"] else warned
         since = _age((now() - (run["ended_at"] or run["started_at"])).total_seconds())
         when = f"{at}{',' if run['ended_at'] else ''} {since} ({run['run_id']})"
+        when += ": loader run takes over" if run["outcome"] == "died" else ""
         OUT.print(_styled("last run   ", verdict, when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])
@@ -294,7 +295,6 @@ def _seconds(began: str, ended: str) -> float:
 
 
 def _age(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+    units = ("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)
+    unit, size = next((each for each in units if seconds >= each[1]), units[-1])
+    return f"{seconds / size:.0f} {unit} ago"

@@ -101,8 +101,8 @@ def _end(folder: Path, files: dict[Path, str], new: "list[Proposal]") -> None:
     click.echo(f"\n{told}")
     if undecided:
         click.echo(
-            f"With personal columns: {undecided}. Say how each lands, with loader: {{mask: hash}}, "
-            "drop or none, beside its pii: true (docs/adding-a-table.md)."
+            f"Tables with personal columns: {undecided}. Say how each column lands, with loader: "
+            "{mask: hash}, drop or none, beside its pii: true (docs/adding-a-table.md)."
         )
     if count:
         click.echo("Next: loader check; loader run")

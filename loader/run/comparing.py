@@ -70,12 +70,12 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
     select = f"--select {table.name} --start-date"
     repair = f"loader verify --repair --values {select} {window.start} --end-date {window.end}"
     if gone or stale:
-        said = f"checks failed on rows of {window}, of which MySQL no longer has {counted(gone)}, "
-        said += f"and {stale:,} otherwise. To land that: {repair}"
-    elif found.pending and found.repair:
-        said = f"in MySQL {counted(found.pending)} changed after the days that are landed. If "
-        said += "those that checks failed on are among them, this lands them: loader load "
-        said += f"{select} {found.repair.landed_before} --end-date {today + DAY}"
+        said = f"checks failed on rows of {window}. Of these gone from MySQL: {counted(gone)}, "
+        said += f"different there by now: {counted(stale)}. To land that: {repair}"
+    elif found.pending_here and found.repair:
+        said = f"in MySQL {counted(found.pending_here)} of {window} changed after the days that "
+        said += "are landed. If those that checks failed on are among them, this lands them: "
+        said += f"loader load {select} {found.repair.landed_before} --end-date {today + DAY}"
     else:
         but = f", but for {', '.join(found.left_out)}, not compared" if found.left_out else ""
         said = f"the rows of {window} are the same in MySQL{but}. Where one of another table is "

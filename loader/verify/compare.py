@@ -90,21 +90,18 @@ def _compare(
             exact, left_out = _values(table, read, held) if has_values else ((), ())
             _check_identifying(table, read, warehouse, held)
             sides = Sides(
-                source=source,
-                warehouse=warehouse,
-                table=table,
-                read=read,
-                values=exact,
-                due=due,
+                source=source, warehouse=warehouse, table=table, read=read, values=exact, due=due
             )
             mysql.check_cursor(source, table, read)
             future = mysql.count_future(source, read)
             pending = sides.set_aside(landed_before)
             rows, differing_days, versions = differences(sides, pending > 0)
+            here = sides.pending_here() if pending and window and with_values else 0
     return Finding(
         table=table,
         rows=rows,
         pending=pending,
+        pending_here=here,
         future=future or 0,
         days=differing_days,
         left_out=left_out,

@@ -59,7 +59,7 @@ def differences(sides: Sides, has_pending: bool) -> tuple[int, tuple[Day, ...], 
     Raises:
         SourceError: a row's cursor holds a day that does not exist.
     """
-    ours, theirs = sides.source_rows(), sides.warehouse_rows(has_pending)
+    ours, theirs = sides.source_rows(), sides.warehouse_rows("not exists" if has_pending else "")
     parts = _parts(sides)
     here, there = _totals(sides, ours, theirs, parts)
     differing = [bucket for bucket in here | there if here.get(bucket) != there.get(bucket)]

@@ -36,6 +36,7 @@ class Finding:
     Attributes:
         rows: those of the source that were compared.
         pending: rows that changed on days which are not landed yet.
+        pending_here: those of them that are landed on days which were asked for with all values.
         future: those of them that are dated beyond today.
         days: those on which something differs.
         left_out: columns whose values could not be compared.
@@ -47,6 +48,7 @@ class Finding:
     table: Table
     rows: int = 0
     pending: int = 0
+    pending_here: int = 0
     future: int = 0
     days: tuple[Day, ...] = ()
     left_out: tuple[str, ...] = ()

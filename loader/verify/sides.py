@@ -60,21 +60,21 @@ class Sides:
         due = days.within(self.due) if days else ""
         return self.read.select(f"{row}, {day} as day_number", due)
 
-    def warehouse_rows(self, has_pending: bool) -> str:
+    def warehouse_rows(self, pending: str = "") -> str:
         """Write the query for the newest version of every key in the raw table.
 
         Unless some days were asked for, all that the warehouse holds is compared: what the source
         has of it is either due or set aside, and anything else is a difference.
 
         Args:
-            has_pending: whether keys were set aside.
+            pending: `not exists` without the keys that were set aside, `exists` for these alone.
         """
         relation = self.warehouse.relation(self.table.name)
         due = self._in_warehouse() if self.read.days and self.due.start else ""
         conditions = [due, self._is_newest(relation, due) if self.read.key else ""]
-        if has_pending:
+        if pending:
             same = self._same_key("pending")
-            conditions.append(f"not exists (select 1 from {_PENDING} as pending where {same})")
+            conditions.append(f"{pending} (select 1 from {_PENDING} as pending where {same})")
         if DELETED_AT in self.warehouse.raw_columns(self.table.name):
             conditions.append(f"landed.{DELETED_AT} is null")
         day = "0"
@@ -90,6 +90,11 @@ class Sides:
             f"{day} as day_number "
             f"from {relation} as landed{where(*conditions)}"
         )
+
+    def pending_here(self) -> int:
+        """Count the rows of the days that are due whose keys were set aside."""
+        rows = self.warehouse_rows("exists")
+        return int(self.warehouse.execute(f"select count(*) from ({rows}) as pending")[0][0])
 
     def _in_warehouse(self) -> str:
         """Write that a row is in its window, or would be if it had not been landed without it."""

@@ -15,14 +15,7 @@ from loader.source.read_plan import LOCK
 from loader.source.types import RawColumn
 from loader.warehouse.columns import RawTables
 from loader.warehouse.landing import Landing
-from loader.warehouse.ledger import (
-    LEASES,
-    LEDGER,
-    LEDGER_COLUMNS,
-    LEDGERS,
-    Load,
-    compare_counts,
-)
+from loader.warehouse.ledger import LEASES, LEDGER, LEDGER_COLUMNS, LEDGERS, Load, compare_counts
 from loader.warehouse.session import QUERY_CANCELED, Session, quote, sqlstate
 from loader.warehouse.stop import lease_lost
 

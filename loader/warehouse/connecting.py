@@ -122,7 +122,7 @@ def _open_postgres(profile: Profile, seconds: int) -> Any:
 def _no_connection(profile: Profile, error: Exception) -> LandingError:
     said, mode = " ".join(str(error).split()), str(profile.output.get("sslmode"))
     remedy = "Check the target in profiles.yml, what it reads, and that the warehouse is up."
-    if profile.target == "local":
+    if profile.target == "local" and "password authentication" not in said:
         remedy = "Run `make up` to start the embedded services."
     elif re.search("ssl|certificate|no encryption", said, re.IGNORECASE):
         remedy = did_you_mean(mode, _SSL_MODES) if mode not in _SSL_MODES else ""

@@ -148,19 +148,19 @@ def test_an_old_row_that_loses_the_one_it_belongs_to_is_found_and_holds_summarie
 def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(project):
     """In the terminal and in the report, which goes to Slack; each with a query that shows all."""
     project.one_session(DAY)
+    project.mysql("insert into session_transaction values (repeat('b', 32), 0, 1, '2026-07-06')")
     row = f"session_id {'a' * 32}, amount -5.00"
     set_amount, gone = "update session_transaction set amount =", "delete from session_transaction"
     told = {
         f"{set_amount} -5": "the rows of 2026-07-01 are the same in MySQL",
-        f"{set_amount} 6": f"1 otherwise. To land that: {MEND} session_transaction --start-date",
-        f"{set_amount} 5, updated_at = '2026-07-06 12:00'": "1 row changed after the days",
-        gone: "checks failed on rows of 2026-07-01, of which MySQL no longer has 1 row, and 0",
+        f"{set_amount} 6": f"by now: 1 row. To land that: {MEND} session_transaction --start-date",
+        f"{set_amount} 5, updated_at = '2026-07-06 12:00'": "1 row of 2026-07-01 changed after",
+        gone: "checks failed on rows of 2026-07-01. Of these gone from MySQL: 1 row, ",
     }
     for change in told:
         project.mysql(change, f"insert into channel values ('{len(change)}')")  # of no day
         only = ["--select", "session_transaction"] if change == gone else []
-        day = "2026-07-04" if change == f"{set_amount} 6" else DAY  # the row's own stays as it was
-        done = project.loader("run", "--run-date", day, *only)
+        done = project.loader("run", "--run-date", "2026-07-04" if "= 6" in change else DAY, *only)
         shown = done.stdout.split("between_session_transaction_amount__1000000__0 (models")[1]
         assert re.match(rf".*: 1 row\n *{row}\n", shown)
         assert "Got 1 result" not in done.stdout

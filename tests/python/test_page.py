@@ -196,7 +196,7 @@ def test_the_loader_knows_no_mart():
 def summaries(**rows):
     """Summaries with no rows but these."""
     kinds = {"held": "model why", "newest": "table newest_row", "failing": "table since",
-             "landed": "table landed_at before"}  # fmt: skip
+             "landed": "table landed_at before rows", "died": "since"}  # fmt: skip
     made = {
         name: pd.DataFrame(rows.get(name, []), columns=columns.split(), dtype=object)
         for name, columns in kinds.items()
@@ -335,6 +335,7 @@ def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     assert '<div class="banner" id="held"' in text
     assert f"H{why[1:]}</b>: what you see stands there since 2026-07-01 03:00 UTC" in rest
     assert 'role="alert"' not in page.render(summaries(**whole), "local", AT)
+    assert "The last run died</b>: it began" in page.render(summaries(died=[(AT,)]), "local", AT)
 
 
 def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
@@ -352,23 +353,23 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     opacity = figures(text)["users-0"]["data"][0]["marker"]["opacity"]
     assert opacity[0] == opacity[1] > opacity[2]
     shown["newest"]["newest_row"] = date(2026, 8, 31)
-    shown["landed"].loc[1] = ["nps", AT, date(2026, 8, 29)]
+    shown["landed"].loc[1] = ["nps", AT, date(2026, 8, 29), 9]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
-    shown["landed"].loc[0] = ["visits", AT, date(2026, 8, 29)]
+    shown["landed"].loc[0] = ["visits", AT, date(2026, 8, 29), 9]
     assert "<span>August so far, 28 days: 9</span>" in page.render(shown, "local", AT)
 
 
 def test_a_month_is_not_over_by_rows_that_landed_after_what_is_published():
     """Whether a check holds them back, or no build has come."""
     users = [(date(2026, month, 1), count, 1, 1) for month, count in ((7, 200), (8, 250))]
-    landed = [
-        ("ts", datetime(2026, 8, 31, 3), date(2026, 8, 31)),
-        ("ts", datetime(2026, 9, 1, 3), date(2026, 9, 1)),
-    ]
+    loads = (((8, 31), 9), ((9, 1), 0))
+    landed = [("ts", datetime(2026, *day, 3), date(2026, *day), rows) for day, rows in loads]
     shown = summaries(
         users=users, newest=[("ts", date(2026, 8, 31))], landed=landed, reads=["ts"],
         published=[("active_users_monthly", datetime(2026, 8, 31, 4))],
     )  # fmt: skip
     assert "<span>August so far, 30 days: 250</span>" in page.render(shown, "local", AT)
+    shown["landed"]["rows"] = 9  # of whatever day: one may be landed again
+    assert "<span>August so far: 250</span>" in page.render(shown, "local", AT)
     shown["published"]["published_at"] = datetime(2026, 9, 1, 4)
     assert "<b>250</b><span>August 2026, +25.0 %" in page.render(shown, "local", AT)
