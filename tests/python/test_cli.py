@@ -139,7 +139,7 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     of = "timezone('UTC', now()) as now"
     pipeline.query(f"create table landed._leases as select {lease} from {of}")
     assert re.search(r"last run +began \d+ s ago \(two\)", pipeline.loader("status").stdout)
-    pipeline.query("update landed._leases set expires_at = taken_at")
+    pipeline.query(f"update landed._leases set expires_at = {at}")
     assert re.search(r"last run +died \d+ s ago \(two\)", pipeline.loader("status").stdout)
     pipeline.query("update landed._runs set run_id = 'two', failed_step = null")
     assert "failed with 3 warnings, " in pipeline.loader("status").stdout
