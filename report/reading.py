@@ -26,6 +26,7 @@ QUERIES = {
          "nps", "nps_margin", "is_low_sample"),
         "nps_summary_monthly", "order by 1",
     ),
+    "answered": (("max(answered_on) as answered_on",), "nps_summary", ""),
     "users": (
         ("session_month", "active_users", "new_users", "sessions"),
         "active_users_monthly", "order by 1",

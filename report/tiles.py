@@ -19,7 +19,8 @@ def last_day(summaries: Summaries, name: str, at: datetime) -> date:
     """The last day of which the numbers of that name may have rows.
 
     They have come as far as each table with days that the numbers are read from: to its newest
-    row, and no further than it had been landed when the numbers were last published.
+    row, and no further than it had been landed when the numbers were last published. Of answers it
+    is the last that is published: an old one that is changed makes a newer row, and no newer day.
     """
     reads, published = summaries[name].attrs["reads"], _published_at(summaries, name)
     rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
@@ -28,7 +29,8 @@ def last_day(summaries: Summaries, name: str, at: datetime) -> date:
     for table, landed_at, before, _ in summaries["landed"].itertuples(index=False):
         if table in newest and landed_at <= (published or landed_at):
             landed[table] = max(before - DAY, landed.get(table, date.min))
-    return min([*newest.values(), *landed.values()], default=at.date() - DAY)
+    own = summaries["answered"]["answered_on"].dropna() if name == "nps" else ()
+    return min([*newest.values(), *landed.values(), *own], default=at.date() - DAY)
 
 
 def _published_at(summaries: Summaries, name: str) -> datetime | None:

@@ -177,7 +177,7 @@ def show_summaries(
         at = f" at {run['failed_step']}" if run["failed_step"] else warned
         since = _age((now() - (run["ended_at"] or run["started_at"])).total_seconds())
         when = f"{at}{',' if run['ended_at'] else ''} {since} ({run['run_id']})"
-        when += ": loader run takes over" if run["outcome"] == "died" else ""
+        when += ": give its command again" if run["outcome"] == "died" else ""
         OUT.print(_styled("last run   ", verdict, when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])

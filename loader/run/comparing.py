@@ -78,9 +78,9 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
         said += f"loader load {select} {found.repair.landed_before} --end-date {today + DAY}"
     else:
         but = f", but for {', '.join(found.left_out)}, not compared" if found.left_out else ""
-        said = f"the rows of {window} are the same in MySQL{but}. Where one of another table is "
-        said += "missing, loader verify --repair lands it. Else mend there what checks failed on, "
-        said += "or change the rule. What is mended lands, if its cursor tells today, by loader "
+        said = f"the rows of {window} are the same in MySQL{but}. Mend there what checks failed "
+        said += "on, or change the rule (if a row of another table is missing, loader verify "
+        said += "--repair lands it). What is mended lands, if its cursor tells today, by loader "
         said += f"load --select {table.name} --run-date {today}; if it does not, by {repair}"
     if not found.error:
         run.say(f"{table.name}: {said}; then loader run.")

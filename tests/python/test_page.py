@@ -355,6 +355,8 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     shown["newest"]["newest_row"] = date(2026, 8, 31)
     shown["landed"].loc[1] = ["nps", AT, date(2026, 8, 29), 9]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
+    shown["answered"].loc[0] = [date(2026, 8, 2)]  # and old ones were changed since
+    assert "<span>August so far, 2 days: 80.0" in page.render(shown, "local", AT)
     shown["landed"].loc[0] = ["visits", AT, date(2026, 8, 29), 9]
     assert "<span>August so far, 28 days: 9</span>" in page.render(shown, "local", AT)
 

@@ -766,13 +766,12 @@ def test_a_signal_ends_a_command_in_ten_seconds_whatever_hangs(built, command, w
 def test_what_is_no_event_of_dbts_is_said_as_it_is():
     said, shown = [], []
     lines = [b"3", b"{}", b"[1]", b'{"info": {}}', b"null", b"a plugin says so"]
-    for name, total in (("LogHookEndLine", 2), ("LogStartLine", 9), ("LogModelResult", 9)):
-        told = {"info": {"name": name, "level": "info", "msg": ""}, "data": {"total": total}}
-        lines.append(json.dumps(told).encode())
+    events = (("LogHookEndLine", 2), ("LogStartLine", 9), ("LogModelResult", 9))
+    told = ({"info": {"name": a, "level": "", "msg": ""}, "data": {"total": n}} for a, n in events)
     with unwatched() as watcher:
         watched = replace(watcher, say=said.append, rows=lambda *row: shown.append(row))
-        dbt._follow(watched, Stop(), lines)
-    assert said == [line.decode() for line in lines[:6]]
+        dbt._follow(watched, Stop(), [*lines, *(json.dumps(each).encode() for each in told)])
+    assert said == [line.decode() for line in lines]
     assert shown == [("build", 0, 1), ("build", 1, 9)]  # a hook is no node, nor one that begins
 
 
