@@ -101,8 +101,9 @@ def postgres_command(statement: str) -> None:
     try:
         names, rows = postgres.query(start().postgres_port, statement)
     except psycopg2.Error as error:
-        raise ConfigError(f"PostgreSQL: {error}".strip(), "Mend the statement.") from None
-    for row in (names, *rows):
+        said = str(error).splitlines()[0]
+        raise ConfigError(f"PostgreSQL: {said}.", "Mend the statement.") from None
+    for row in [names, *rows] if names else []:
         CONSOLE.print(*row, sep="\t")
     CONSOLE.print(counted(len(rows)))
 
