@@ -137,8 +137,8 @@ def keep(record: Record, file: Path) -> None:
     if file.exists():
         kept = json.loads(file.read_text())
         sections = {**kept.get("sections", {}), **record.get("sections", {})}
-        first, last = (kept, record) if "ways" in record else (record, kept)
-        record = {**first, **last, "sections": sections}
+        header = kept if "ways" not in record else {}
+        record = {**kept, **record, **header, "sections": sections}
     file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     if file.resolve() == KEPT:
         DOCS.write_text(with_table(DOCS.read_text(), record))

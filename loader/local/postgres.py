@@ -85,7 +85,11 @@ def empty(port: int, password: str, say: Callable[[str], None]) -> None:
 
 
 def query(port: int, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run a statement as the warehouse's owner; returns the columns' names and the rows."""
+    """Run a statement as the warehouse's owner; returns the columns' names and the rows.
+
+    Raises:
+        psycopg2.Error: the statement is wrong, or the warehouse is not up; nothing was changed.
+    """
     connection = psycopg2.connect(
         host="127.0.0.1", port=port, user=WAREHOUSE, password=WAREHOUSE_PASSWORD, dbname=WAREHOUSE
     )

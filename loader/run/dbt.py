@@ -37,7 +37,7 @@ _OF_THE_GATE = "config.materialized:checked_table+1,test_type:generic,config.sev
 _LOGGED_BY_A_MACRO = "JinjaLogInfo"
 _SAYS_NOTHING = "NoNodesForSelectionCriteria"  # a project may have no summary
 _SAID_BY_A_MACRO = re.compile(r"\s*(Got \d+ results?, configured to|(Failure|Warning) in test )")
-_OF_NO_END = ("LogStartLine", "LogHookStartLine", "LogHookEndLine")
+_NO_NODE_ENDED = ("LogStartLine", "LogHookStartLine", "LogHookEndLine")
 # Each other event that says `total` is of a node that is through. [dbt-core 1.11: events/types.py]
 Node: TypeAlias = Mapping[str, Any]
 
@@ -248,7 +248,7 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
         if is_said or name == _LOGGED_BY_A_MACRO:
             for said in message.splitlines():
                 watcher.say(said)
-        if data.get("total") and name not in _OF_NO_END:
+        if data.get("total") and name not in _NO_NODE_ENDED:
             done += 1
             watcher.rows("build", done, data["total"])
 
