@@ -41,7 +41,7 @@
     {%- if state and not mysql_to_redshift.is_of_one_state(state) -%}
         {%- set state = none -%}
         {%- if model['_counted'] -%}
-            {%- do model.update({'_counted': none, '_replaces': none}) -%}
+            {%- do model.update({'_counted': none}) -%}
             {%- call statement('again') -%}
                 drop table {{ candidate }};
                 {{ mysql_to_redshift.create_candidate(candidate, sql) }}
@@ -59,7 +59,8 @@
         {%- do adapter.commit() -%}
         {%- do mysql_to_redshift.refuse_if_failed(failed, published, candidate, rejected) -%}
     {%- endif -%}
-    {%- if not mysql_to_redshift.publish(target_relation, candidate, is_first=published is none, state=state) -%}
+    {%- set rows = mysql_to_redshift.rows_to_publish(candidate, published) -%}
+    {%- if not mysql_to_redshift.publish(target_relation, rows, is_first=published is none, state=state) -%}
         {%- do adapter.commit() -%}
         {{ return({'relations': [target_relation]}) }}
     {%- endif -%}
@@ -78,46 +79,80 @@
 
 {% macro create_candidate(candidate, sql) %}
 
-    {#- sql: what counts all rows. What came and went is counted by the model rendered again. -#}
+    {#-
+        sql: what counts all rows. What came and went is counted by the model rendered again; where
+        this gives the rows of those touched alone, what is published of all others is added.
+    -#}
     {%- set counted = model['_counted'] -%}
     {%- if counted and counted.per %}
         {{ mysql_to_redshift.find_touched_rows(counted) }}
     {%- endif %}
-    {{ get_create_table_as_sql(True, candidate, render(model.raw_code) if counted else sql) }}
+    {%- if counted and model.config.meta.rows_of -%}
+        {%- set names = mysql_to_redshift.quoted_types(this) | join(', ') -%}
+        {%- set touched_rows = candidate.incorporate(path={'identifier': counted.touched_rows}) -%}
+        {%- do counted.update({'only': mysql_to_redshift.is_touched(counted)}) -%}
+        {{ get_create_table_as_sql(True, touched_rows, render(model.raw_code)) }}
+        {{ get_create_table_as_sql(
+            True, candidate, 'select ' ~ names ~ ' from ' ~ touched_rows ~ ' union all select ' ~ names
+            ~ ' from ' ~ this ~ ' where not ' ~ counted.only
+        ) }}
+    {%- else -%}
+        {{ get_create_table_as_sql(True, candidate, render(model.raw_code) if counted else sql) }}
+    {%- endif -%}
 
 {% endmacro %}
 
 
-{% macro replace_rows(published, candidate, displaced=none, only=none, before=none) %}
+{% macro rows_to_publish(candidate, published) %}
+
+    {#-
+        The candidate, or of a summary that goes on from what is published the rows of those touched,
+        if they can take the place of published ones: all others stay as they are.
+    -#}
+    {%- set counted = model['_counted'] -%}
+    {%- if counted and counted.only -%}
+        {%- set touched_rows = candidate.incorporate(path={'identifier': counted.touched_rows}) -%}
+        {%- if mysql_to_redshift.column_types(touched_rows) == mysql_to_redshift.column_types(published) -%}
+            {{ return(touched_rows) }}
+        {%- endif -%}
+        {%- do counted.update({'only': none}) -%}
+    {%- endif -%}
+    {{ return(candidate) }}
+
+{% endmacro %}
+
+
+{% macro replace_rows(published, candidate, displaced=none, before=none) %}
 
     {#-
         Only rows that differ are written. Where columns do, all are: one that is new or has another
         type is made again.
 
         displaced: the table that is made to keep the version that they displace (earlier_rows.sql).
-        only: the condition of the rows that may differ; none of all.
-        before: count and digest of the published rows, where only some may differ; those of the new
-            ones follow from these, into _totals, without a look at all others.
+        candidate: the rows that take their place.
+        before: the publication before, where only some rows may differ and the candidate has no
+            others (before.only). Count and digest of all follow from those that it noted, into
+            _totals, without a look at the others.
     -#}
     {%- set old, new = mysql_to_redshift.column_types(published), mysql_to_redshift.column_types(candidate) -%}
     {%- set names = [] -%}
     {%- for name in new -%}{%- do names.append(mysql_to_redshift.quoted(name)) -%}{%- endfor -%}
     {%- set line = mysql_to_redshift.row_text(candidate) if old == new %}
     {%- if line %}
-        {%- set among = 'where ' ~ only if only -%}
-        {%- set differs = 'where ' ~ (only ~ ' and ' if only) ~ line ~ ' in (select line from _differing)' %}
+        {%- set differs = 'where ' ~ line ~ ' in (select line from _differing)' -%}
+        {%- set differed = differs ~ (' and ' ~ before.only if before) %}
         create temporary table _differing as
         select line
         from (
-            select {{ line }} as line, 1 as side from {{ published }} {{ among }}
+            select {{ line }} as line, 1 as side from {{ published }} {{ 'where ' ~ before.only if before }}
             union all
-            select {{ line }} as line, -1 as side from {{ candidate }} {{ among }}
+            select {{ line }} as line, -1 as side from {{ candidate }}
         ) as both_sides
         group by line
         having sum(side) <> 0;
     {%- endif %}
     {%- if displaced %}
-        {{ mysql_to_redshift.keep_version(displaced, published, candidate, names | join(', '), differs, before) }}
+        {{ mysql_to_redshift.keep_version(displaced, published, candidate, names | join(', '), differed, differs, before) }}
     {%- endif %}
     {%- if before %}
         create temporary table _totals as
@@ -130,7 +165,7 @@
             select {{ mysql_to_redshift.digest(candidate) }} from {{ candidate }} {{ differs }}
             union all
             select -went._version_rows, -went._version_digest
-            from (select {{ mysql_to_redshift.digest(published) }} from {{ published }} {{ differs }}) as went
+            from (select {{ mysql_to_redshift.digest(published) }} from {{ published }} {{ differed }}) as went
         ) as parts;
     {%- endif %}
     {%- for name, kind in old.items() if new.get(name) != kind %}
@@ -139,7 +174,7 @@
     {%- for name, kind in new.items() if old.get(name) != kind %}
         alter table {{ published }} add column {{ mysql_to_redshift.quoted(name) }} {{ kind }};
     {%- endfor %}
-    delete from {{ published }} {{ differs }};
+    delete from {{ published }} {{ differed }};
     insert into {{ published }} ({{ names | join(', ') }})
     select {{ names | join(', ') }} from {{ candidate }} {{ differs }};
     {%- if line %}

@@ -15,3 +15,13 @@
 
 {#- Redshift has no indexes: dist and sort keys do their work. -#}
 {% macro redshift__core_indexes(key) %}{{ return([]) }}{% endmacro %}
+
+
+{#- By which the rows of those touched are found in a summary, one that was published without it, too. -#}
+{% macro index_by(published, column) %}{{ return(adapter.dispatch('index_by', 'mysql_to_redshift')(published, column)) }}{% endmacro %}
+
+{% macro default__index_by(published, column) -%}
+    create index if not exists {{ mysql_to_redshift.quoted('_by_' ~ local_md5(published.identifier)) }} on {{ published }} ({{ column }});
+{%- endmacro %}
+
+{% macro redshift__index_by(published, column) %}{{ return('') }}{% endmacro %}

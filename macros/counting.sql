@@ -84,23 +84,19 @@
 {% macro keep_published_others(summarized, per) %}
 
     {#-
-        The rows of a CTE that has one for each value of `per`, and where it has looked only at
-        those that are touched, what is published of all others.
+        The rows of a CTE that has one or more for each value of `per`; what has none is left out.
+        Where the summary has looked only at those that are touched, what is published of all others
+        stays: create_candidate adds it, and nothing else is compared when it is published.
     -#}
+    {%- set per = mysql_to_redshift.key_columns(per)[0] -%}
+    {{- config(meta={'rows_of': per}) -}}
+    {%- set listed = [] -%}
     {%- if model.get('_counted') -%}
-        {%- set per = mysql_to_redshift.key_columns(per)[0] -%}
-        {%- set of_touched = ' in (select ' ~ per ~ ' from ' ~ model['_counted'].touched ~ ')' -%}
-        {%- do model.update({'_replaces': per ~ of_touched}) -%}
-        {%- set types, touched = mysql_to_redshift.quoted_types(this), [] -%}
-        {%- for name, kind in types.items() -%}
-            {%- do touched.append('cast(' ~ name ~ ' as ' ~ kind ~ ') as ' ~ name) -%}
+        {%- for name, kind in mysql_to_redshift.quoted_types(this).items() -%}
+            {%- do listed.append('cast(' ~ name ~ ' as ' ~ kind ~ ') as ' ~ name) -%}
         {%- endfor -%}
-        select {{ touched | join(', ') }} from {{ summarized }}
-        union all
-        select {{ types | join(', ') }} from {{ this }} where {{ per }} not {{- of_touched }}
-    {%- else -%}
-        select * from {{ summarized }}
     {%- endif -%}
+    select {{ listed | join(', ') or '*' }} from {{ summarized }} where {{ per }} is not null
 
 {% endmacro %}
 
@@ -208,6 +204,7 @@
         'read': mysql_to_redshift.node_relation(read),
         'present': present,
         'touched': '_touched' ~ mark,
+        'touched_rows': '_touched_rows' ~ mark,
         'changed_keys': '_changed_keys' ~ mark,
         'touched_keys': '_touched_keys' ~ mark,
         'former': former,

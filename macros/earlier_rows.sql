@@ -7,10 +7,11 @@
     Where columns changed, or rows have no text by which to tell them apart (a float, JSON), it holds
     the whole version instead, and those before that one go on from there.
 -#}
-{% macro keep_version(kept, published, rows, columns, differs, before=none) %}
+{% macro keep_version(kept, published, rows, columns, differed, differs, before=none) %}
 
     {#-
-        differs: the condition that picks the rows that differ; none to keep the version whole.
+        differed, differs: the conditions that pick the published rows that differ, and the new ones;
+            none to keep the version whole.
         before: count and digest of the published rows, where they are known.
     -#}
     {%- if differs %}
@@ -18,7 +19,7 @@
         select {{ mysql_to_redshift.noted_digest(before) if before else mysql_to_redshift.digest(published) ~ ' from ' ~ published }};
         create table {{ kept }} as
         select {{ columns }}, true as _of_version, _version_rows, _version_digest
-        from {{ published }} cross join _kept {{ differs }};
+        from {{ published }} cross join _kept {{ differed }};
         insert into {{ kept }} ({{ columns }}, _of_version, _version_rows, _version_digest)
         select {{ columns }}, false, _version_rows, _version_digest
         from {{ rows }} cross join _kept {{ differs }};

@@ -28,9 +28,8 @@
         ) }}
     {%- endif -%}
     {%- set moment = mysql_to_redshift.publication_time(current) -%}
-    {%- set only = model.get('_replaces') if model -%}
-    {%- set before = model['_counted'] if only -%}
-    {%- set changed = is_first or mysql_to_redshift.has_other_rows(published, rows, only) -%}
+    {%- set before = model['_counted'] if model and model.get('_counted') and model['_counted'].only -%}
+    {%- set changed = is_first or mysql_to_redshift.has_other_rows(published, rows, before.only if before) -%}
     {%- set displaced = none -%}
     {%- if changed and not is_first and (restored or mysql_to_redshift.keep_published() > 0) -%}
         {%- set displaced = current.version if current else mysql_to_redshift.next_version(moment, versions) -%}
@@ -49,7 +48,7 @@
         {%- elif changed -%}
             {%- if displaced and current and current.kept %}drop table {{ current.kept }};{% endif -%}
             {{ mysql_to_redshift.replace_rows(
-                published, rows, mysql_to_redshift.version_relation(published, displaced) if displaced, only, before
+                published, rows, mysql_to_redshift.version_relation(published, displaced) if displaced, before
             ) }}
         {%- endif -%}
         {%- if restored -%}
@@ -61,6 +60,9 @@
         ) }}
         {%- if hold -%}
             {{ mysql_to_redshift.held_by_somebody(published.identifier) }}
+        {%- endif -%}
+        {%- if model and model.config.meta.rows_of -%}
+            {{ mysql_to_redshift.index_by(published, model.config.meta.rows_of) }}
         {%- endif -%}
     {%- endcall -%}
     {%- if is_first -%}

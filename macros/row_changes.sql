@@ -4,7 +4,7 @@
         How many rows would go and come if one table's rows took the place of another's; a row that
         is there twice counts twice.
 
-        only: the condition of the rows that may differ; none of all.
+        only: the condition of the published rows that may differ; none of all.
         returns: {gone, come}, or none where the columns differ or cannot be compared.
     -#}
     {%- set types = mysql_to_redshift.column_types(published) -%}
@@ -27,7 +27,7 @@
         ~ ' from ('
         ~ 'select sum(side) as surplus from ('
         ~ 'select ' ~ names ~ ', 1 as side from ' ~ published ~ (' where ' ~ only if only)
-        ~ ' union all select ' ~ names ~ ', -1 as side from ' ~ rows ~ (' where ' ~ only if only)
+        ~ ' union all select ' ~ names ~ ', -1 as side from ' ~ rows
         ~ ') as both_sides group by ' ~ names
         ~ ') as compared'
     ).rows[0] -%}

@@ -34,6 +34,7 @@
     select {{ counted.per }} from ({{ counted.present }}) as present where {{ counted.per }} is not null
     union
     select {{ counted.per }} from ({{ counted.former }}) as former where {{ counted.per }} is not null;
+    {{ mysql_to_redshift.gather_statistics(counted.touched) }}
     create temporary table {{ counted.touched_keys }} as
     select {{ key }} from {{ counted.changed_keys }}
     union
@@ -47,6 +48,12 @@
     {%- endfor %}
 
 {% endmacro %}
+
+
+{#- The condition of a summary's rows that they are of those touched. -#}
+{% macro is_touched(counted) -%}
+    {{ model.config.meta.rows_of }} in (select {{ counted.per }} from {{ counted.touched }})
+{%- endmacro %}
 
 
 {% macro rows_of_keys(read, key, keys) -%}
