@@ -59,7 +59,8 @@
         {%- do adapter.commit() -%}
         {%- do mysql_to_redshift.refuse_if_failed(failed, published, candidate, rejected) -%}
     {%- endif -%}
-    {%- set rows = mysql_to_redshift.rows_to_publish(candidate, published) -%}
+    {#- Of a summary whose others stay as they are, only the rows of those touched may differ. -#}
+    {%- set rows = (model['_counted'] or {}).rows or candidate -%}
     {%- if not mysql_to_redshift.publish(target_relation, rows, is_first=published is none, state=state) -%}
         {%- do adapter.commit() -%}
         {{ return({'relations': [target_relation]}) }}
@@ -80,44 +81,33 @@
 {% macro create_candidate(candidate, sql) %}
 
     {#-
-        sql: what counts all rows. What came and went is counted by the model rendered again; where
-        this gives the rows of those touched alone, what is published of all others is added.
+        sql: what counts all rows. What came and went is counted by the model rendered again. Where
+        this gives the rows of those touched alone (counted.rows), what is published of all others
+        is added.
     -#}
     {%- set counted = model['_counted'] -%}
     {%- if counted and counted.per %}
         {{ mysql_to_redshift.find_touched_rows(counted) }}
     {%- endif %}
     {%- if counted and model.config.meta.rows_of -%}
-        {%- set names = mysql_to_redshift.quoted_types(this) | join(', ') -%}
-        {%- set touched_rows = candidate.incorporate(path={'identifier': counted.touched_rows}) -%}
-        {%- do counted.update({'only': mysql_to_redshift.is_touched(counted)}) -%}
-        {{ get_create_table_as_sql(True, touched_rows, render(model.raw_code)) }}
+        {%- do counted.update({
+            'rows': candidate.incorporate(path={'identifier': counted.touched_rows}),
+            'only': mysql_to_redshift.is_touched(counted)
+        }) -%}
+        {%- set types, casts = mysql_to_redshift.quoted_types(this), [] -%}
+        {%- for name, kind in types.items() -%}
+            {%- do casts.append('cast(' ~ name ~ ' as ' ~ kind ~ ') as ' ~ name) -%}
+        {%- endfor -%}
         {{ get_create_table_as_sql(
-            True, candidate, 'select ' ~ names ~ ' from ' ~ touched_rows ~ ' union all select ' ~ names
+            True, counted.rows, 'select ' ~ casts | join(', ') ~ ' from (' ~ render(model.raw_code) ~ '\n) as touched'
+        ) }}
+        {{ get_create_table_as_sql(
+            True, candidate, 'select * from ' ~ counted.rows ~ ' union all select ' ~ types | join(', ')
             ~ ' from ' ~ this ~ ' where not ' ~ counted.only
         ) }}
     {%- else -%}
         {{ get_create_table_as_sql(True, candidate, render(model.raw_code) if counted else sql) }}
     {%- endif -%}
-
-{% endmacro %}
-
-
-{% macro rows_to_publish(candidate, published) %}
-
-    {#-
-        The candidate, or of a summary that goes on from what is published the rows of those touched,
-        if they can take the place of published ones: all others stay as they are.
-    -#}
-    {%- set counted = model['_counted'] -%}
-    {%- if counted and counted.only -%}
-        {%- set touched_rows = candidate.incorporate(path={'identifier': counted.touched_rows}) -%}
-        {%- if mysql_to_redshift.column_types(touched_rows) == mysql_to_redshift.column_types(published) -%}
-            {{ return(touched_rows) }}
-        {%- endif -%}
-        {%- do counted.update({'only': none}) -%}
-    {%- endif -%}
-    {{ return(candidate) }}
 
 {% endmacro %}
 
@@ -137,7 +127,12 @@
     {%- set old, new = mysql_to_redshift.column_types(published), mysql_to_redshift.column_types(candidate) -%}
     {%- set names = [] -%}
     {%- for name in new -%}{%- do names.append(mysql_to_redshift.quoted(name)) -%}{%- endfor -%}
-    {%- set line = mysql_to_redshift.row_text(candidate) if old == new %}
+    {%- set line = mysql_to_redshift.row_text(candidate) if old == new -%}
+    {%- if before and not line -%}
+        {{ exceptions.raise_compiler_error(
+            published ~ ' was not published: somebody has changed its columns meanwhile. Run it again. It is as it was.'
+        ) }}
+    {%- endif %}
     {%- if line %}
         {%- set differs = 'where ' ~ line ~ ' in (select line from _differing)' -%}
         {%- set differed = differs ~ (' and ' ~ before.only if before) %}

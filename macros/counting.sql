@@ -84,19 +84,13 @@
 {% macro keep_published_others(summarized, per) %}
 
     {#-
-        The rows of a CTE that has one or more for each value of `per`; what has none is left out.
-        Where the summary has looked only at those that are touched, what is published of all others
-        stays: create_candidate adds it, and nothing else is compared when it is published.
+        The rows of a CTE that has some for each value of `per`; what has none is left out. Where the
+        summary has looked only at those that are touched, what is published of all others stays:
+        create_candidate adds it.
     -#}
     {%- set per = mysql_to_redshift.key_columns(per)[0] -%}
     {{- config(meta={'rows_of': per}) -}}
-    {%- set listed = [] -%}
-    {%- if model.get('_counted') -%}
-        {%- for name, kind in mysql_to_redshift.quoted_types(this).items() -%}
-            {%- do listed.append('cast(' ~ name ~ ' as ' ~ kind ~ ') as ' ~ name) -%}
-        {%- endfor -%}
-    {%- endif -%}
-    select {{ listed | join(', ') or '*' }} from {{ summarized }} where {{ per }} is not null
+    select * from {{ summarized }} where {{ per }} is not null
 
 {% endmacro %}
 

@@ -174,7 +174,19 @@ def test_a_changed_rule_counts_for_every_row_and_for_none_that_is_held_meanwhile
     assert not goes_on(counted)
 
 
-OF_VISITS = ("channel_summary", "channel_performance", "active_users_monthly", "sessions_by_hour")
+VISITORS = """
+with visits as (
+    select * from {{ rows_to_count(ref('sessions'), ['user_id', 'session_id'], per='user_id') }}
+    where copies = 1
+),
+counted as (select user_id as "Who", count(*) as visits from visits group by 1),
+visitors as ({{ keep_published_others('counted', per='"Who"') }})
+select *, cast(visits / 2.0 as numeric(12, 1)) as half from visitors
+"""
+OF_VISITS = (
+    "visitors", "channel_summary", "channel_performance", "active_users_monthly",
+    "sessions_by_hour",
+)  # fmt: skip
 CORES = ("user_session_channel", "session_timestamp", "session_transaction", "channel")
 
 
@@ -188,6 +200,7 @@ def visited(new_project):
     pipeline = new_project()
     staged, guest = "staging/stg_prod__user_session_channel.sql", "nullif(userid, 39) as"
     pipeline.edit(staged, "userid as", guest)
+    (pipeline.folder / "models" / "marts" / "visitors.sql").write_text(VISITORS)
     pipeline.edit("core/_core__models.yml", "[user_id, channel_name, created_at]", "[created_at]")
     replace_in(pipeline, "models/marts/_marts__models.yml", "{percent: 20}", "{percent: 1000000}")
     pipeline.start_anew()
@@ -215,6 +228,9 @@ def assert_visits_right(pipeline):
     independent.assert_performance_equals(pipeline, visits)
     independent.assert_active_users_equal(pipeline, visits)
     independent.assert_hours_equal(pipeline, visits)
+    users = "select userid, count(*), count(*) / 2 from user_session_channel where userid <> 39"
+    built = pipeline.query("select * from analytics.visitors order by 1")
+    assert built == [*pipeline.mysql(f"{users} group by 1 order by 1")]
 
 
 def visits_go_on(pipeline, *names):
