@@ -17,7 +17,7 @@
 {% macro redshift__core_indexes(key) %}{{ return([]) }}{% endmacro %}
 
 
-{#- By which the rows of those touched are found in a summary, one that was published without it, too. -#}
+{#- By which a publish finds the rows of those touched; one that was published without it gets it, too. -#}
 {% macro index_by(published, column) %}{{ return(adapter.dispatch('index_by', 'mysql_to_redshift')(published, column)) }}{% endmacro %}
 
 {% macro default__index_by(published, column) -%}

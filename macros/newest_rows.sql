@@ -29,7 +29,8 @@
         post_hook=["{{ mysql_to_redshift.drop_vanished_rows() }}", "{{ mysql_to_redshift.keep_changes() }}"]
     ) -}}
     {%- do mysql_to_redshift.check_settings() -%}
-    {%- set built = this if is_incremental() else none -%}
+    {#- `dbt show` is asked for the rows of the model, not for those that are new. -#}
+    {%- set built = this if is_incremental() and flags.WHICH != 'show' else none -%}
     {%- if built and not landed.is_cte and mysql_to_redshift.is_building() -%}
         {%- do mysql_to_redshift.refuse_another_key(key) -%}
     {%- endif -%}

@@ -74,8 +74,9 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
     found = list(sections(summaries, at))
     pairs = {
         name: dict(summaries[name].itertuples(index=False))
-        for name in ("held", "newest", "failing", "published")
+        for name in ("held", "newest", "failing")
     }
+    published = summaries["published"].groupby("model_name")["published_at"].max()
     figures = {
         f"{section.name}-{place}": json.loads(figure.to_json())
         for section in found
@@ -84,8 +85,8 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template.filters |= {"cell": cell, "csv": csv}
     return template.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        **{**summaries, **pairs, "published": summaries["published"]},
-        since=pairs["published"],
+        **{**summaries, **pairs, "published": published.reset_index()},
+        since=dict(published),
         sections=found,
         tiles=list(tiles(summaries, at)),
         target=target,

@@ -53,10 +53,7 @@ QUERIES = {
          "dbt_warnings", "verify_findings", "stale_tables"),
         "pipeline_runs", f"order by 1 desc limit {_RUNS_SHOWN}",
     ),
-    "published": (
-        ("model_name", "max(published_at) as published_at"), _PUBLICATIONS,
-        "group by 1 order by 1",
-    ),
+    "published": (("model_name", "published_at", "version"), _PUBLICATIONS, "order by 2"),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
 _FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "before", "rows"]

@@ -34,13 +34,20 @@ def last_day(summaries: Summaries, name: str, at: datetime) -> date:
 
 
 def _published_at(summaries: Summaries, name: str) -> datetime | None:
-    """When the numbers of that name were published last.
+    """When the numbers of that name, as readers have them now, were published last by a build.
 
     Every build that passes is noted as a publication, one without a new row too. So what was
-    landed after it is not in the numbers: a check holds it back, or no build came.
+    landed after it is not in the numbers: a check holds it back, no build came, or an earlier
+    version was put back, which is noted as well and brings no row.
     """
     mart = summaries[name].attrs["table"].rpartition(".")[2]
-    return dict(summaries["published"].itertuples(index=False)).get(mart)
+    built, now = dict[str | None, datetime](), None
+    for model, at, version in summaries["published"].itertuples(index=False):
+        if model == mart:
+            if version == now or version not in built:
+                built[version] = at
+            now = version
+    return built.get(now)
 
 
 def lacks_rows(summaries: Summaries, name: str) -> bool:

@@ -67,7 +67,7 @@ def newest_row(warehouse: Warehouse, table: Table, loads: Sequence[Load]) -> dat
     has moved on since has no day.
     """
     cursor, name = table.cursor, table.name
-    own = [each for each in loads if each.covers and each.landed_rows and each.table_name == name]
+    own = [it for it in loads if it.landed_rows and (it.outcome, it.table_name) == ("landed", name)]
     if not own or not cursor or cursor.kind == INCREASING or not warehouse.raw_columns(name):
         return None  # the raw table may have been dropped, to be landed anew
     own.sort(key=lambda load: (load.window_end or load.started_at.date(), load.load_id))

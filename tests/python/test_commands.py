@@ -161,6 +161,13 @@ def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
     assert "Run `make up` to start the embedded services." in done.stderr
     assert type_in(folder, "python", "-m", "loader.local", "up").returncode == 0
     assert type_in(folder, "loader", "status").returncode == 0
+    written = (profiles := folder / "profiles.yml").read_text()
+    profiles.write_text(written.replace("password: local", "password: guessed"))
+    assert "Check the target in profiles.yml" in type_in(folder, "loader", "status").stderr
+    profiles.write_text(written)
+    # A row that is mended today, as the docs try it, moves no day.
+    mended = "update nps set updated_at = now() where id = 1"
+    type_in(folder, "python", "-m", "loader.local", "mysql", mended)
     played = type_in(folder, "python", "-m", "loader.local", "play").stdout
     assert "2026-08-01: " in played
     assert "loader run --start-date 2026-07-31 --end-date 2026-08-02" in played

@@ -113,6 +113,8 @@ def test_what_came_and_went_is_added_and_taken_away_whatever_it_is(counted):
     counted.build("run", "--select", "nps")
     assert goes_on(counted)
     assert goes_on(counted)  # where nothing happened
+    shown = counted.build("show", "--select", "nps", "--limit", "3", "--output", "json")
+    assert shown.count('"response_id": ') == 3
     # What every summary has counted is not kept; one that has not counted it counts everything.
     assert counted.value("select count(*) from archive._changes_nps") < 20
     counted.query("update analytics._publications set counted = ''")

@@ -355,6 +355,10 @@ def test_a_repair_lands_exactly_what_differs(pipeline):
     older = f"{earlier} and id in (1, 9, 20, 21, 30, 101) and _run_date is not null"
     assert pipeline.raw(f"t where {older}") == []
     assert agrees(pipeline)
+    pipeline.mysql("insert into t values (102, 0, '2026-07-09')")
+    verify(pipeline, "--repair")
+    (after,) = json.loads(pipeline.loader("status", "--json").stdout)["tables"]
+    assert after["newest_row"] == "2026-07-09"
     assert pipeline.staged() == []
 
 
