@@ -172,13 +172,13 @@ def show_summaries(
     OUT.print()
     ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
     if run:
-        verdict = run["outcome"], "green" if run["outcome"] in ("succeeded", "began") else "red"
+        is_well = run["outcome"] in ("succeeded", "began")
         warned = f" with {counted(run['dbt_warnings'], 'warning')}" if run["dbt_warnings"] else ""
         at = f" at {run['failed_step']}" if run["failed_step"] else warned
         since = _age((now() - (run["ended_at"] or run["started_at"])).total_seconds())
         when = f"{at}{',' if run['ended_at'] else ''} {since} ({run['run_id']})"
-        when += ": give its command again" if run["outcome"] == "died" else ""
-        OUT.print(_styled("last run   ", verdict, when))
+        when += "" if is_well else ": give its command again"
+        OUT.print(_styled("last run   ", (run["outcome"], "green" if is_well else "red"), when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])
         ages = f"the newest {ago[by_age[-1]]}, the oldest {ago[by_age[0]]} ({by_age[0]})"
