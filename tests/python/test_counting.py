@@ -316,6 +316,23 @@ def test_what_came_and_went_between_two_publishes_touches_nobody(visited):
     visits_go_on(visited)
 
 
+def test_nobody_is_lost_where_somebody_changes_the_columns_meanwhile(visited):
+    rows = "select count(*) from analytics.visitors"
+    before = visited.value(rows)
+    added = "{% do run_query('alter table ' ~ this ~ ' add column odd int') if not only_tag %}"
+    replace_in(
+        visited, "macros/run_checks.sql", "{{ return(failed) }}", added + "{{ return(failed) }}"
+    )
+    visited.mysql("update session_timestamp set ts = ts + interval 1 day where sessionid = 's35'")
+    visited.load("--full-refresh", "--select", "session_timestamp")
+    visited.build("run", "--select", "session_timestamp")
+    said = visited.build_fails("run", "--select", "visitors", **NEW)
+    assert 'visitors" was not published: somebody has changed its columns meanwhile' in said
+    assert visited.value(rows) == before
+    replace_in(visited, "macros/run_checks.sql", added, "")
+    visits_go_on(visited)
+
+
 @pytest.mark.deep(because="it builds a dozen times; what goes on is tried always")
 def test_another_view_or_another_channel_counts_everything(visited):
     def counts_everything(*names):
