@@ -90,8 +90,6 @@ def _table(table: Table, warehouse: Warehouse) -> str:
         warehouse.release()
     description = read.description
     finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
-    if doubt := warehouse.doubt(read.columns):
-        finding += f"; {doubt}"
     if future:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
     if cost := cost_of_windows(table, description):
