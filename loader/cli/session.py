@@ -5,15 +5,15 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
-if TYPE_CHECKING:
-    from loader.declared.profile import Profile
-    from loader.declared.settings import Settings
-    from loader.declared.tables import Table
-    from loader.warehouse import Warehouse
+from loader.declared.profile import Profile, load_profile, target_name
+from loader.declared.settings import Settings, environment, load_settings
+from loader.declared.tables import Table, read_tables
+from loader.load.job import THREAD_NAME
+from loader.warehouse import Warehouse, open_warehouse
 
 _MOMENT_SECONDS = 0.2  # a thread whose load has just ended may take
 
@@ -22,15 +22,13 @@ _MOMENT_SECONDS = 0.2  # a thread whose load has just ended may take
 class Session:
     """What every command starts from: the target, its settings and the declared tables."""
 
-    profile: "Profile"
-    settings: "Settings"
+    profile: Profile
+    settings: Settings
     schema: str
-    tables: "dict[str, Table]"
+    tables: dict[str, Table]
 
-    def warehouse(self) -> "Warehouse":
+    def warehouse(self) -> Warehouse:
         """Make a warehouse with a connection of its own."""
-        from loader.warehouse import open_warehouse
-
         return open_warehouse(self.profile, self.schema, self.settings)
 
 
@@ -43,10 +41,6 @@ def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
     Raises:
         ConfigError: one of them is wrong.
     """
-    from loader.declared.profile import load_profile, target_name
-    from loader.declared.settings import environment, load_settings
-    from loader.declared.tables import read_tables
-
     project_dir = Path.cwd()
     name = target_name(project_dir, target)
     env = environment(project_dir, name)
@@ -64,8 +58,6 @@ def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
 
 def leave(status: int) -> NoReturn:
     """End the process; Python itself would wait for a load that was to stop and did not."""
-    from loader.load.job import THREAD_NAME
-
     loading = [each for each in threading.enumerate() if each.name.startswith(THREAD_NAME)]
     for thread in loading:
         thread.join(_MOMENT_SECONDS)
