@@ -15,7 +15,7 @@ from loader.cli.session import Session, open_session
 from loader.declared.tables import Table, select_tables
 from loader.declared.windows import Dates, Window, requested_window
 from loader.load.job import Job, Outcome, RateLimit, Route, unwatched
-from loader.load.jobs import jobs_for, run_jobs, today_in
+from loader.load.jobs import jobs_for, run_jobs
 from loader.load.plan import previews
 from loader.stage import s3
 from loader.verify.compare import compare, differing, repair_jobs
@@ -190,7 +190,7 @@ def asked_for(session: Session, names: Names, dates: Dates) -> tuple[list[Table]
         CommandLineError: one of them is not there, or makes no sense.
     """
     tables = select_tables(session.tables, names)
-    return tables, requested_window(dates, today_in(session.settings))
+    return tables, requested_window(dates, session.settings.zone.today())
 
 
 def route_of(session: Session, rate: int | None = None) -> Route:

@@ -49,6 +49,10 @@ class Zone:
         except OverflowError:
             return instant.date()
 
+    def today(self) -> date:
+        """The current day here."""
+        return self.day(datetime.now(UTC))
+
 
 @dataclass(frozen=True)
 class Window:

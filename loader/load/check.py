@@ -12,7 +12,6 @@ from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import LoaderError, did_you_mean, printable
 from loader.load.job import Job
-from loader.load.jobs import today_in
 from loader.load.plan import new_load, plan_load
 from loader.source import mysql
 from loader.source.read_plan import cost_of_windows
@@ -78,7 +77,7 @@ def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check
 
 def _table(table: Table, warehouse: Warehouse) -> str:
     """Plan to land a day of a table, and say what should be known of it before."""
-    today = today_in(warehouse.settings)
+    today = warehouse.settings.zone.today()
     window = Window(today, today + DAY) if table.cursor else WHOLE
     job = Job(table=table, window=window, mode="run_date")
     try:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from loader.declared.windows import DAY, Window, span
 from loader.errors import counted
-from loader.load.jobs import today_in
 from loader.verify.compare import compare
 from loader.warehouse.idle import connections_kept
 from loader.warehouse.ledger import COMPARE
@@ -66,7 +65,8 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
     day lands on which that was done, or a repair if its cursor does not tell; both fail again.
     """
     found = compare(table, run.route.new_warehouse, window, with_values=True)
-    gone, stale, today = found.counts["extra"], found.counts["stale"], today_in(run.route.settings)
+    gone, stale = found.counts["extra"], found.counts["stale"]
+    today = run.route.settings.zone.today()
     select = f"--select {table.name} --start-date"
     repair = f"loader verify --repair --values {select} {window.start} --end-date {window.end}"
     if gone or stale:

@@ -7,7 +7,6 @@ to 9.7 and MariaDB 10.6 and newer run them alike.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -262,8 +261,8 @@ def count_future(connection: Source, read: ReadPlan) -> int | None:
     """Count the rows dated beyond today; None where no row can be."""
     if (days := read.days) is None or days.is_increasing:
         return None
-    tomorrow = days.zone.day(datetime.now(UTC)) + DAY
-    return int(_scalar(connection, read.select("count(*)", days.within(Window(tomorrow)))))
+    later = days.within(Window(days.zone.today() + DAY))
+    return int(_scalar(connection, read.select("count(*)", later)))
 
 
 def fetch(connection: Source, statement: str, of: Sequence[str] = ()) -> list[tuple[Any, ...]]:
