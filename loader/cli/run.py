@@ -17,7 +17,7 @@ from loader.errors import CommandLineError, ConfigError
 from loader.load.job import now, unwatched
 from loader.run import report
 from loader.run.daily import Run
-from loader.run.receivers import send
+from loader.run.notify import send
 from loader.warehouse.stop import ends_in_time
 
 

@@ -13,8 +13,8 @@ from loader.errors import StoppedError
 from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher
 from loader.load.window import load_window
 from loader.warehouse import Warehouse
-from loader.warehouse.idle import connections_kept
 from loader.warehouse.ledger import COMPARE, Load, covered_end, missing_days
+from loader.warehouse.session import connections_kept
 
 GIVE_UP_SECONDS = 5
 """How long loads that are to stop are waited for."""

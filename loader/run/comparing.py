@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from loader.declared.windows import DAY, Window, span
 from loader.errors import counted
 from loader.verify.compare import compare
-from loader.warehouse.idle import connections_kept
 from loader.warehouse.ledger import COMPARE
-from loader.warehouse.session import is_transient
+from loader.warehouse.session import connections_kept, is_transient
 
 if TYPE_CHECKING:
     from loader.declared.tables import Table

@@ -21,10 +21,9 @@ from threading import Thread
 from typing import Any, TypeAlias
 
 from loader.declared.tables import SOURCE
-from loader.errors import RunError, counted
+from loader.errors import RunError, counted, is_transient_text
 from loader.load.job import Watcher
 from loader.warehouse.stop import Stop
-from loader.warehouse.transience import is_transient_text
 
 GRACE_SECONDS = 8
 """How long dbt may take to end its statements."""
