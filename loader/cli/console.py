@@ -137,9 +137,8 @@ def show_previews(previews: Sequence[Preview | Outcome], with_sql: bool) -> None
             fact, *remedy = _once(failure["error"], f"  {failure['remedy']}\n", said)
             OUT.print(_styled(*heading, ("would fail", "red"), f": {fact}"), *remedy, sep="\n")
             continue
-        rows = f"{preview.source_rows:>12,} rows"
-        files = " are compared" if is_compared else f", about {counted(preview.files, 'file')}"
-        OUT.print(_styled(*heading, rows, files))
+        rows = f"{preview.source_rows:>12,} rows{' are compared' if is_compared else ''}"
+        OUT.print(_styled(*heading, rows))
         sql = (f"{each};".split("\n") for each in (preview.statements if with_sql else ()))
         for line in chain(preview.changes, *sql):
             OUT.print(f"  {printable(line)}")
@@ -245,12 +244,13 @@ def show_differences(findings: Sequence[Finding], is_repaired: bool) -> None:
             OUT.print("\nThe same command with --repair lands exactly what differs.")
 
 
-def show_check(check: Check) -> None:
+def show_check(check: Check, said: set[str]) -> None:
     """Print one check: what, and either the finding or the fact with its remedy."""
-    verdict = ("ok   ", "green") if check.passed else ("wrong", "red")
-    OUT.print(_styled(verdict, f" {check.what}: {check.finding}"))
-    if not check.passed:
-        OUT.print(f"      {printable(check.remedy)}")
+    if check.passed:
+        OUT.print(_styled(("ok   ", "green"), f" {check.what}: {check.finding}"))
+        return
+    fact, *remedy = _once(check.finding, f"      {check.remedy}", said)
+    OUT.print(_styled(("wrong", "red"), f" {check.what}: {fact}"), *remedy, sep="\n")
 
 
 def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

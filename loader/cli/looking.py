@@ -80,12 +80,12 @@ def check(names: Names, target: str | None, as_json: bool) -> None:
     from loader.cli import console
 
     tables = select_tables(session.tables, names)
-    looked_at = list[Check]()
+    looked_at, said = list[Check](), set[str]()
     with closing(session.warehouse()) as warehouse:
         for each in checks(tables, warehouse):
             looked_at.append(each)
             if not as_json:
-                console.show_check(each)
+                console.show_check(each, said)
     wrong = [each.what for each in looked_at if not each.passed]
     named = f", {len(wrong):,} wrong: {', '.join(wrong)}" if wrong else ""
     total = f"\n{counted(len(looked_at) - len(wrong), 'check')} passed{printable(named)}."

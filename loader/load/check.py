@@ -1,9 +1,7 @@
 """Look whether everything is in place before the first load: one line each, with the remedy."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -44,17 +42,8 @@ def checks(tables: Sequence[Table], warehouse: Warehouse) -> Iterator[Check]:
     place = f"MySQL {settings.mysql.host}:{settings.mysql.port}"
     source = _look(place, lambda: mysql.version(settings.mysql))
     yield source
-    if source.passed:
-        known = {each.database.lower() for each in tables}  # where the server does not tell
-        with suppress(LoaderError), mysql.connect(settings.mysql) as server:
-            known = mysql.databases(server)
-        lost = Counter(each.database for each in tables if each.database.lower() not in known)
-        for database, count in lost.items():
-            fact = f"MySQL shows {settings.mysql.user} none of that name; {count} tables declare it"
-            remedy = f"{did_you_mean(database, known)}Correct `source`, or grant SELECT on it."
-            yield Check(f"database {database}", False, fact, remedy)
-        for table in (each for each in tables if each.database not in lost):
-            yield _look(f"table {table.name}", partial(_table, table, warehouse))
+    for table in tables if source.passed else ():
+        yield _look(f"table {table.name}", partial(_table, table, warehouse))
     yield _look(
         f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
         lambda: check_access(s3.shared(settings.stage), settings.stage),

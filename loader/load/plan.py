@@ -110,7 +110,6 @@ class Preview:
 
     Attributes:
         source_rows: the rows that the window holds now.
-        files: how many staged files, estimated from the engine's average row.
         changes: what would change of the raw table's columns.
         statements: the SQL, in order: MySQL's first, then the warehouse's. What a comparison asks
             MySQL for depends on what it finds, and is left out.
@@ -118,7 +117,6 @@ class Preview:
 
     job: Job
     source_rows: int
-    files: int
     changes: list[str]
     statements: list[str]
 
@@ -139,18 +137,14 @@ def previews(jobs: Sequence[Job], warehouse: Warehouse) -> Iterator[Preview | Ou
 
 
 def _preview(job: Job, warehouse: Warehouse) -> Preview:
-    table, settings = job.table, warehouse.settings
-    load = new_load(job, "<load_id>")
-    with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
+    load, settings = new_load(job, "<load_id>"), warehouse.settings.mysql
+    with mysql.connect(settings) as source, mysql.snapshot(source, job.table):
         read, landing = plan_load(job, load, source, warehouse)
-        rows = mysql.count_window(source, table, read)
+        rows = mysql.count_window(source, job.table, read)
     reading = (read.count_without_cursor, read.count, read.rows) if not load.is_of_keys else ()
-    # Most text shrinks to a fifth.
-    compressed = rows * read.description.row_bytes // 5
     return Preview(
         job=job,
         source_rows=rows,
-        files=max(1, -(-compressed // settings.stage.part_bytes)),
         changes=[sentence for sentence, _ in landing.changes],
         statements=[
             *filter(None, reading),

@@ -140,8 +140,8 @@ def describe(connection: Source, table: Table) -> Description:
     parts = f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
     parts += f"from information_schema.statistics {where} order by index_name, seq_in_index"
     unique_keys, leading = keys_of(fetch(connection, parts, place))
-    sizes = f"select engine, table_rows, avg_row_length from information_schema.tables {where}"
-    engine, rows, row_bytes = next(iter(fetch(connection, sizes, place)), (None, 0, 0))
+    sizes = f"select engine, table_rows from information_schema.tables {where}"
+    engine, rows = next(iter(fetch(connection, sizes, place)), (None, 0))
     if not columns:
         raise _not_there(connection, table)
     return Description(
@@ -150,18 +150,13 @@ def describe(connection: Source, table: Table) -> Description:
         leading=leading,
         engine=engine or "",
         rows=rows or 0,
-        row_bytes=row_bytes or 0,
     )
 
 
-def databases(connection: Source) -> set[str]:
-    """Name what MySQL shows this user, in lower case; unlike SHOW DATABASES it refuses nobody."""
-    names = "select lower(schema_name) from information_schema.schemata"
-    return {str(name) for (name,) in fetch(connection, names)}
-
-
 def _not_there(connection: Source, table: Table) -> SourceError:
-    name, known = table.database, databases(connection)
+    # Unlike SHOW DATABASES this refuses nobody.
+    names = "select lower(schema_name) from information_schema.schemata"
+    name, known = table.database, {str(each) for (each,) in fetch(connection, names)}
     fact = f"MySQL shows this user no database {name}."
     if name.lower() in known:
         names = "select table_name from information_schema.tables where table_schema = %s"

@@ -195,7 +195,7 @@ def test_a_columns_name_is_looked_at_as_it_lands(dialect, name, why):
     table = Table(name="t", database="d", source="t", primary_key=(name,))
     key = ((name.lower(),),)
     described = Description(
-        columns=(column,), unique_keys=key, leading=frozenset(), engine="", rows=0, row_bytes=0
+        columns=(column,), unique_keys=key, leading=frozenset(), engine="", rows=0
     )
     if not why:
         check_declaration(table, described, dialect, lambda _: ())
