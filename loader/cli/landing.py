@@ -56,8 +56,7 @@ def load(
         click.echo(json.dumps(report, indent=2))
     elif not jobs:
         click.echo("Nothing to do: every table is landed up to yesterday.")
-    if not report["ok"]:
-        sys.exit(1)
+    sys.exit(not report["ok"])
 
 
 @click.command(
@@ -88,11 +87,10 @@ def plan(
         jobs = jobs_of(session, warehouse, names, dates)
         found = list(previews(jobs, warehouse))
     if as_json:
-        click.echo(json.dumps([each.as_json() for each in found], indent=2))
+        click.echo(json.dumps([would for _, would in found], indent=2))
     else:
         console.show_previews(found, with_sql)
-    if any(isinstance(each, Outcome) for each in found):
-        sys.exit(1)
+    sys.exit(any("error" in would for _, would in found))
 
 
 @click.command(
@@ -146,8 +144,7 @@ def verify(
     if as_json:
         tables = [each.as_json() for each in findings]
         click.echo(json.dumps({"tables": tables, **report, "ok": is_well}, indent=2))
-    if not is_well:
-        sys.exit(1)
+    sys.exit(not is_well)
 
 
 def land_all(jobs: Sequence[Job], route: Route, threads: int, as_json: bool) -> dict[str, Any]:
