@@ -37,7 +37,7 @@ def declare(
     already stays as it is; how MySQL has changed since is told. Columns that look personal are
     marked: their tables do not land before somebody says how.
     """
-    session = open_session(target, may_be_empty=True)
+    session = open_session(target)
     folder, tables = Path.cwd(), session.tables.values()
     dialect = session.warehouse().dialect  # it is not connected to
     with mysql.connect(session.settings.mysql) as source:

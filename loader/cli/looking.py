@@ -111,7 +111,7 @@ def report(file: Path, target: str | None) -> None:
     The page holds all it needs and asks the network for nothing. Its numbers are those of the
     published tables at one instant.
     """
-    session = open_session(target, may_be_empty=True)
+    session = open_session(target)
     from report.page import write_page
     from report.reading import read_summaries
 

@@ -32,11 +32,8 @@ class Session:
         return open_warehouse(self.profile, self.schema, self.settings)
 
 
-def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
+def open_session(target: str | None) -> Session:
     """Read profile, settings and declarations; connects to nothing.
-
-    Args:
-        may_be_empty: whether the project may declare no table yet.
 
     Raises:
         ConfigError: one of them is wrong.
@@ -46,7 +43,7 @@ def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
     env = environment(project_dir, name)
     profile = load_profile(project_dir, name, env)
     settings = load_settings(env, name)
-    schema, tables = read_tables(project_dir, may_be_empty=may_be_empty)
+    schema, tables = read_tables(project_dir)
     own = ("LOADER_MYSQL_", "LOADER_S3_BUCKET")  # what the target `local` has of its own
     named = (name for name in os.environ if name.startswith(own))
     if given := sorted(name for name in named if os.environ[name] != env.get(name)):
