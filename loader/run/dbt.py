@@ -152,14 +152,6 @@ class Dbt:
         """The tests that only warn."""
         return [node for node in self.nodes.values() if node["status"] == "warn"]
 
-    def summaries(self) -> set[str]:
-        """Read which gated summaries the project has."""
-        return {
-            node["alias"]
-            for node in self.manifest().get("nodes", {}).values()
-            if node["config"]["materialized"] == "checked_table"
-        }
-
     def readers(self, tables: Sequence[str]) -> list[str]:
         """Read which models and snapshots stand on these tables, directly or not; sorted."""
         children = self.manifest().get("child_map", {})
