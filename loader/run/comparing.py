@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
-from loader.declared.windows import DAY, Window, span
+from loader.declared.windows import DAY, Window
 from loader.errors import counted
 from loader.verify.compare import compare
 from loader.warehouse.ledger import COMPARE
@@ -35,7 +35,8 @@ def _compare_landed(run: "Run", table: "Table") -> None:
     windows = [each.job.window for each in landed if each.load and each.load.mode != COMPARE]
     if not windows:
         return
-    finding = compare(table, run.route.new_warehouse, span(windows))
+    days = Window(windows[0].start, windows[-1].end)  # they land in the order of their days
+    finding = compare(table, run.route.new_warehouse, days)
     run.findings.append(finding)
     if error := finding.error:
         if is_transient(error):
