@@ -1,6 +1,6 @@
 """The command line: parse, call, show progress, exit status.
 
-What a command needs is imported within it, so that `loader --help` answers at once.
+What takes longest to import, such as rich, is imported where something is shown.
 """
 
 import signal

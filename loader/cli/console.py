@@ -18,7 +18,6 @@ from rich.text import Text
 from loader.errors import LoaderError, counted, printable
 from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher, now
-from loader.load.plan import Preview
 from loader.load.status import TableStatus
 from loader.run.notify import again, failed_steps
 from loader.verify.finding import Finding
@@ -125,23 +124,21 @@ def load_line(load: Load, width: int) -> str:
     )
 
 
-def show_previews(previews: Sequence[Preview | Outcome], with_sql: bool) -> None:
+def show_previews(previews: Sequence[tuple[Job, Mapping[str, Any]]], with_sql: bool) -> None:
     """Print what would happen, on request with the SQL, or what would stop it."""
-    width, said = max([len(each.job.table.name) for each in previews], default=0), set[str]()
-    for preview in previews:
-        is_compared = preview.job.mode == COMPARE
-        window = "only what differs" if is_compared else str(preview.job.window)
-        heading = (f"{preview.job.table.name:{width}}", "bold"), f"  {window:24}  "
-        if isinstance(preview, Outcome):
-            failure = preview.as_json()
-            fact, *remedy = _once(failure["error"], f"  {failure['remedy']}\n", said)
+    width, said = max([len(job.table.name) for job, _ in previews], default=0), set[str]()
+    for job, would in previews:
+        is_compared = job.mode == COMPARE
+        window = "only what differs" if is_compared else str(job.window)
+        heading = (f"{job.table.name:{width}}", "bold"), f"  {window:24}  "
+        if "error" in would:
+            fact, *remedy = _once(would["error"], f"  {would['remedy']}\n", said)
             OUT.print(_styled(*heading, ("would fail", "red"), f": {fact}"), *remedy, sep="\n")
             continue
-        rows = f"{preview.source_rows:>12,} rows"
-        files = " are compared" if is_compared else f", about {counted(preview.files, 'file')}"
-        OUT.print(_styled(*heading, rows, files))
-        sql = (f"{each};".split("\n") for each in (preview.statements if with_sql else ()))
-        for line in chain(preview.changes, *sql):
+        rows = f"{would['source_rows']:>12,} rows{' are compared' if is_compared else ''}"
+        OUT.print(_styled(*heading, rows))
+        sql = (f"{each};".split("\n") for each in (would["statements"] if with_sql else ()))
+        for line in chain(would["changes"], *sql):
             OUT.print(f"  {printable(line)}")
     more = "" if with_sql else " --sql shows the statements."
     OUT.print(f"\nNothing was touched.{more}" if previews else "Nothing to do.")
@@ -245,12 +242,13 @@ def show_differences(findings: Sequence[Finding], is_repaired: bool) -> None:
             OUT.print("\nThe same command with --repair lands exactly what differs.")
 
 
-def show_check(check: Check) -> None:
+def show_check(check: Check, said: set[str]) -> None:
     """Print one check: what, and either the finding or the fact with its remedy."""
-    verdict = ("ok   ", "green") if check.passed else ("wrong", "red")
-    OUT.print(_styled(verdict, f" {check.what}: {check.finding}"))
-    if not check.passed:
-        OUT.print(f"      {printable(check.remedy)}")
+    if check.passed:
+        OUT.print(_styled(("ok   ", "green"), f" {check.what}: {check.finding}"))
+        return
+    fact, *remedy = _once(check.finding, f"      {check.remedy}", said)
+    OUT.print(_styled(("wrong", "red"), f" {check.what}: {fact}"), *remedy, sep="\n")
 
 
 def _show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

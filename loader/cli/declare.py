@@ -2,17 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from loader.cli import options
 from loader.cli.options import Names
 from loader.cli.session import open_session
+from loader.declare.choose import Chooser, Proposal
+from loader.declare.survey import differences, survey
+from loader.declare.write import names_taken, new_files, write_whole
 from loader.errors import printable
-
-if TYPE_CHECKING:
-    from loader.declare.choose import Proposal
+from loader.source import mysql
 
 
 @click.command(
@@ -37,12 +37,7 @@ def declare(
     already stays as it is; how MySQL has changed since is told. Columns that look personal are
     marked: their tables do not land before somebody says how.
     """
-    session = open_session(target, may_be_empty=True)
-    from loader.declare.choose import Chooser
-    from loader.declare.survey import differences, survey
-    from loader.declare.write import names_taken, new_files, write_whole
-    from loader.source import mysql
-
+    session = open_session(target)
     folder, tables = Path.cwd(), session.tables.values()
     dialect = session.warehouse().dialect  # it is not connected to
     with mysql.connect(session.settings.mysql) as source:
@@ -73,7 +68,7 @@ def declare(
     _end(folder, files, new)
 
 
-def _show(proposal: "Proposal") -> None:
+def _show(proposal: Proposal) -> None:
     place, table = proposal.found.place, proposal.table
     if table is None:
         click.echo(printable(f"{place}: left out: {'; '.join(proposal.remarks)}"))
@@ -92,7 +87,7 @@ def _show(proposal: "Proposal") -> None:
         click.echo(printable(f"    {remark}"))
 
 
-def _end(folder: Path, files: dict[Path, str], new: "list[Proposal]") -> None:
+def _end(folder: Path, files: dict[Path, str], new: list[Proposal]) -> None:
     count = sum(each.table is not None for each in new)
     undecided = sum(bool(each.undecided) for each in new)
     yaml = ", ".join(str(file.relative_to(folder)) for file in files if file.suffix == ".yml")

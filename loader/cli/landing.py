@@ -5,20 +5,22 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from loader.cli import options
 from loader.cli.options import Names
 from loader.cli.session import Session, open_session
-from loader.declared.windows import Dates
-
-if TYPE_CHECKING:
-    from loader.declared.tables import Table
-    from loader.declared.windows import Window
-    from loader.load.job import Job, Route
-    from loader.warehouse import Warehouse
+from loader.declared.tables import Table, select_tables
+from loader.declared.windows import Dates, Window, requested_window
+from loader.load.job import Job, Outcome, RateLimit, Route, unwatched
+from loader.load.jobs import jobs_for, run_jobs
+from loader.load.plan import previews
+from loader.stage import s3
+from loader.verify.compare import compare, differing, repair_jobs
+from loader.warehouse import Warehouse
+from loader.warehouse.stop import Stop, ends_in_time
 
 
 @click.command(
@@ -54,8 +56,7 @@ def load(
         click.echo(json.dumps(report, indent=2))
     elif not jobs:
         click.echo("Nothing to do: every table is landed up to yesterday.")
-    if not report["ok"]:
-        sys.exit(1)
+    sys.exit(not report["ok"])
 
 
 @click.command(
@@ -81,18 +82,15 @@ def plan(
     """
     session = open_session(target)
     from loader.cli import console
-    from loader.load.job import Outcome
-    from loader.load.plan import previews
 
     with closing(session.warehouse()) as warehouse:
         jobs = jobs_of(session, warehouse, names, dates)
         found = list(previews(jobs, warehouse))
     if as_json:
-        click.echo(json.dumps([each.as_json() for each in found], indent=2))
+        click.echo(json.dumps([would for _, would in found], indent=2))
     else:
         console.show_previews(found, with_sql)
-    if any(isinstance(each, Outcome) for each in found):
-        sys.exit(1)
+    sys.exit(any("error" in would for _, would in found))
 
 
 @click.command(
@@ -126,7 +124,6 @@ def verify(
     """
     session = open_session(target)
     from loader.cli import console
-    from loader.verify.compare import compare, repair_jobs
 
     asked, window = asked_for(session, names, dates)
     width = max(len(table.name) for table in asked)
@@ -147,20 +144,15 @@ def verify(
     if as_json:
         tables = [each.as_json() for each in findings]
         click.echo(json.dumps({"tables": tables, **report, "ok": is_well}, indent=2))
-    if not is_well:
-        sys.exit(1)
+    sys.exit(not is_well)
 
 
-def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool) -> dict[str, Any]:
+def land_all(jobs: Sequence[Job], route: Route, threads: int, as_json: bool) -> dict[str, Any]:
     """Land jobs and show how they go on; returns the machine-readable report.
 
     Raises:
         StoppedError: a signal has ended it; what was under way was rolled back.
     """
-    from loader.load.job import Outcome, unwatched
-    from loader.load.jobs import run_jobs
-    from loader.warehouse.stop import ends_in_time
-
     shown = unwatched()
     if not as_json:
         from loader.cli import console  # rich takes as long to import as MySQL to begin
@@ -181,42 +173,29 @@ def land_all(jobs: "Sequence[Job]", route: "Route", threads: int, as_json: bool)
     return report
 
 
-def jobs_of(
-    session: Session, warehouse: "Warehouse", names: Names, dates: Dates
-) -> "Sequence[Job]":
+def jobs_of(session: Session, warehouse: Warehouse, names: Names, dates: Dates) -> Sequence[Job]:
     """Turn the command line into jobs; the ledger is asked what a catch-up has to do."""
-    from loader.load.jobs import jobs_for
-
     tables, requested = asked_for(session, names, dates)
     say = None if names or requested else partial(click.echo, err=True)
     return list(jobs_for(tables, requested, dates.mode, warehouse, say))
 
 
-def asked_for(session: Session, names: Names, dates: Dates) -> "tuple[list[Table], Window | None]":
+def asked_for(session: Session, names: Names, dates: Dates) -> tuple[list[Table], Window | None]:
     """The tables and the window that the command line asks for; no window means catch-up.
 
     Raises:
         CommandLineError: one of them is not there, or makes no sense.
     """
-    from loader.declared.tables import select_tables
-    from loader.declared.windows import requested_window
-    from loader.load.jobs import today_in
-
     tables = select_tables(session.tables, names)
-    return tables, requested_window(dates, today_in(session.settings))
+    return tables, requested_window(dates, session.settings.zone.today())
 
 
-def route_of(session: Session, rate: int | None = None) -> "Route":
+def route_of(session: Session, rate: int | None = None) -> Route:
     """Where rows come from, are staged and land.
 
     Args:
         rate: how many rows a second may be read; None for as many as come.
     """
-    from loader.load.job import RateLimit, Route
-    from loader.stage import s3
-    from loader.verify.compare import differing
-    from loader.warehouse.stop import Stop
-
     stop = Stop()
     return Route(
         settings=session.settings,

@@ -5,7 +5,6 @@ import sys
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +12,12 @@ from loader.cli import options
 from loader.cli.options import Names
 from loader.cli.session import open_session
 from loader.declared.settings import SETTINGS
+from loader.declared.tables import select_tables
 from loader.errors import counted, printable
-
-if TYPE_CHECKING:
-    from loader.load.check import Check
+from loader.load.check import Check, checks
+from loader.load.job import now
+from loader.load.status import table_status
+from loader.run.published import held_back, last_run, publications, utc
 
 _SETTINGS = [
     f"{name:24} {setting.meaning}{f' [{setting.default}]' if setting.default else ''}"
@@ -38,9 +39,6 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
     """Show what is landed, missing or failing, the last run, what is published and held back."""
     session = open_session(target)
     from loader.cli import console
-    from loader.declared.tables import select_tables
-    from loader.load.status import table_status
-    from loader.run.published import held_back, last_run, publications, utc
 
     tables = select_tables(session.tables, names)
     with closing(session.warehouse()) as warehouse:
@@ -80,16 +78,14 @@ def check(names: Names, target: str | None, as_json: bool) -> None:
     """
     session = open_session(target)
     from loader.cli import console
-    from loader.declared.tables import select_tables
-    from loader.load.check import checks
 
     tables = select_tables(session.tables, names)
-    looked_at = list["Check"]()
+    looked_at, said = list[Check](), set[str]()
     with closing(session.warehouse()) as warehouse:
         for each in checks(tables, warehouse):
             looked_at.append(each)
             if not as_json:
-                console.show_check(each)
+                console.show_check(each, said)
     wrong = [each.what for each in looked_at if not each.passed]
     named = f", {len(wrong):,} wrong: {', '.join(wrong)}" if wrong else ""
     total = f"\n{counted(len(looked_at) - len(wrong), 'check')} passed{printable(named)}."
@@ -115,8 +111,7 @@ def report(file: Path, target: str | None) -> None:
     The page holds all it needs and asks the network for nothing. Its numbers are those of the
     published tables at one instant.
     """
-    session = open_session(target, may_be_empty=True)
-    from loader.load.job import now
+    session = open_session(target)
     from report.page import write_page
     from report.reading import read_summaries
 

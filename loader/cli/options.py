@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from loader.declared.tables import read_tables
 from loader.declared.windows import Dates
 from loader.errors import CommandLineError, LoaderError
 
@@ -29,8 +30,6 @@ def listed(heading: str, lines: Iterable[str]) -> str:
 
 def _declared(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """Complete a table's name in the shell; in silence, where there is no project."""
-    from loader.declared.tables import read_tables
-
     with suppress(LoaderError):
         return [name for name in read_tables(Path.cwd())[1] if name.startswith(begun)]
     return []

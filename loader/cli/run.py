@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +14,11 @@ from loader.cli.options import Names
 from loader.cli.session import leave, open_session
 from loader.declared.windows import Dates
 from loader.errors import CommandLineError, ConfigError
-
-if TYPE_CHECKING:
-    from loader.run.daily import Run
+from loader.load.job import now, unwatched
+from loader.run import report
+from loader.run.daily import Run
+from loader.run.notify import send
+from loader.warehouse.stop import ends_in_time
 
 
 @click.command(
@@ -61,9 +63,6 @@ def run(
             )
     session = open_session(target)
     from loader.cli import console
-    from loader.load.job import now, unwatched
-    from loader.run import report
-    from loader.run.daily import Run
 
     tables, requested = asked_for(session, names, dates)
     folder = session.settings.run.reports
@@ -103,8 +102,6 @@ def run(
 def notify(message: str | None, target: str | None) -> None:
     """Send a message to everybody in LOADER_NOTIFY, and say what became of it."""
     session = open_session(target)
-    from loader.run.receivers import send
-
     if not session.settings.notify:
         raise ConfigError(
             "Nobody is notified: LOADER_NOTIFY is not set.",
@@ -121,14 +118,11 @@ def notify(message: str | None, target: str | None) -> None:
     sys.exit(any(answers.values()))
 
 
-def _to_its_end(this: "Run", folder: Path) -> "tuple[dict[str, Any], Path]":
+def _to_its_end(this: Run, folder: Path) -> tuple[dict[str, Any], Path]:
     """Go through a run; returns its report and the report's file.
 
     If something hangs that nothing could end in time, it ends with the process.
     """
-    from loader.run import report
-    from loader.warehouse.stop import ends_in_time
-
     reported = list[tuple[dict[str, Any], Path]]()
 
     def work() -> None:

@@ -5,15 +5,15 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
-if TYPE_CHECKING:
-    from loader.declared.profile import Profile
-    from loader.declared.settings import Settings
-    from loader.declared.tables import Table
-    from loader.warehouse import Warehouse
+from loader.declared.profile import Profile, load_profile, target_name
+from loader.declared.settings import Settings, environment, load_settings
+from loader.declared.tables import Table, read_tables
+from loader.load.job import THREAD_NAME
+from loader.warehouse import Warehouse, open_warehouse
 
 _MOMENT_SECONDS = 0.2  # a thread whose load has just ended may take
 
@@ -22,37 +22,28 @@ _MOMENT_SECONDS = 0.2  # a thread whose load has just ended may take
 class Session:
     """What every command starts from: the target, its settings and the declared tables."""
 
-    profile: "Profile"
-    settings: "Settings"
+    profile: Profile
+    settings: Settings
     schema: str
-    tables: "dict[str, Table]"
+    tables: dict[str, Table]
 
-    def warehouse(self) -> "Warehouse":
+    def warehouse(self) -> Warehouse:
         """Make a warehouse with a connection of its own."""
-        from loader.warehouse import open_warehouse
-
         return open_warehouse(self.profile, self.schema, self.settings)
 
 
-def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
+def open_session(target: str | None) -> Session:
     """Read profile, settings and declarations; connects to nothing.
-
-    Args:
-        may_be_empty: whether the project may declare no table yet.
 
     Raises:
         ConfigError: one of them is wrong.
     """
-    from loader.declared.profile import load_profile, target_name
-    from loader.declared.settings import environment, load_settings
-    from loader.declared.tables import read_tables
-
     project_dir = Path.cwd()
     name = target_name(project_dir, target)
     env = environment(project_dir, name)
     profile = load_profile(project_dir, name, env)
     settings = load_settings(env, name)
-    schema, tables = read_tables(project_dir, may_be_empty=may_be_empty)
+    schema, tables = read_tables(project_dir)
     own = ("LOADER_MYSQL_", "LOADER_S3_BUCKET")  # what the target `local` has of its own
     named = (name for name in os.environ if name.startswith(own))
     if given := sorted(name for name in named if os.environ[name] != env.get(name)):
@@ -64,8 +55,6 @@ def open_session(target: str | None, *, may_be_empty: bool = False) -> Session:
 
 def leave(status: int) -> NoReturn:
     """End the process; Python itself would wait for a load that was to stop and did not."""
-    from loader.load.job import THREAD_NAME
-
     loading = [each for each in threading.enumerate() if each.name.startswith(THREAD_NAME)]
     for thread in loading:
         thread.join(_MOMENT_SECONDS)

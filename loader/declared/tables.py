@@ -130,12 +130,11 @@ class Table:
         return replace(own, on_unrepresentable=self.on_unrepresentable)
 
 
-def read_tables(project_dir: Path, *, may_be_empty: bool = False) -> tuple[str, dict[str, Table]]:
+def read_tables(project_dir: Path) -> tuple[str, dict[str, Table]]:
     """Read every table that declares a loader.
 
     Args:
         project_dir: the dbt project's root; the YAML files under `models/` are read.
-        may_be_empty: whether there may be none.
 
     Returns:
         The source's schema as written (it may hold Jinja) and the tables by name.
@@ -156,11 +155,6 @@ def read_tables(project_dir: Path, *, may_be_empty: bool = False) -> tuple[str, 
                     loader = {**for_all, **loader}
                     table = _table(file.relative_to(project_dir), declared, loader)
                     tables[table.name] = table
-    if not tables and not may_be_empty:
-        raise ConfigError(
-            f"No source table under {project_dir / 'models'} declares `config: meta: loader:`.",
-            "Run the loader in the dbt project's root, or declare tables: loader declare 'shop.*'.",
-        )
     return schema, tables
 
 
@@ -171,8 +165,14 @@ def select_tables(tables: Mapping[str, Table], names: tuple[str, ...]) -> list[T
         names: of one table each, or of several that spaces separate.
 
     Raises:
+        ConfigError: no table is declared.
         CommandLineError: a name is not declared; lists those that are.
     """
+    if not tables:
+        raise ConfigError(
+            "No source table under models/ declares `config: meta: loader:`.",
+            "Run the loader in the dbt project's root, or declare tables: loader declare 'shop.*'.",
+        )
     names = tuple(name for text in names for name in ([text] if text in tables else text.split()))
     if unknown := [name for name in names if name not in tables]:
         raise CommandLineError(

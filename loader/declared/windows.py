@@ -1,7 +1,7 @@
 """Half-open windows of whole days, `[start, end)`, in one declared time zone."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -49,6 +49,10 @@ class Zone:
         except OverflowError:
             return instant.date()
 
+    def today(self) -> date:
+        """The current day here."""
+        return self.day(datetime.now(UTC))
+
 
 @dataclass(frozen=True)
 class Window:
@@ -81,14 +85,6 @@ class Window:
 
 
 WHOLE = Window()
-
-
-def span(windows: Sequence[Window]) -> Window | None:
-    """The one window that reaches from the first to the last of some; None for the whole table."""
-    starts, ends = [each.start for each in windows], [each.end for each in windows]
-    if None in starts or None in ends:
-        return None
-    return Window(min(filter(None, starts)), max(filter(None, ends)))
 
 
 def parse_day(text: str, option: str) -> date:

@@ -1,9 +1,7 @@
 """Look whether everything is in place before the first load: one line each, with the remedy."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +10,6 @@ from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import LoaderError, did_you_mean, printable
 from loader.load.job import Job
-from loader.load.jobs import today_in
 from loader.load.plan import new_load, plan_load
 from loader.source import mysql
 from loader.source.read_plan import cost_of_windows
@@ -45,17 +42,8 @@ def checks(tables: Sequence[Table], warehouse: Warehouse) -> Iterator[Check]:
     place = f"MySQL {settings.mysql.host}:{settings.mysql.port}"
     source = _look(place, lambda: mysql.version(settings.mysql))
     yield source
-    if source.passed:
-        known = {each.database.lower() for each in tables}  # where the server does not tell
-        with suppress(LoaderError), mysql.connect(settings.mysql) as server:
-            known = mysql.databases(server)
-        lost = Counter(each.database for each in tables if each.database.lower() not in known)
-        for database, count in lost.items():
-            fact = f"MySQL shows {settings.mysql.user} none of that name; {count} tables declare it"
-            remedy = f"{did_you_mean(database, known)}Correct `source`, or grant SELECT on it."
-            yield Check(f"database {database}", False, fact, remedy)
-        for table in (each for each in tables if each.database not in lost):
-            yield _look(f"table {table.name}", partial(_table, table, warehouse))
+    for table in tables if source.passed else ():
+        yield _look(f"table {table.name}", partial(_table, table, warehouse))
     yield _look(
         f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
         lambda: check_access(s3.shared(settings.stage), settings.stage),
@@ -78,7 +66,7 @@ def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check
 
 def _table(table: Table, warehouse: Warehouse) -> str:
     """Plan to land a day of a table, and say what should be known of it before."""
-    today = today_in(warehouse.settings)
+    today = warehouse.settings.zone.today()
     window = Window(today, today + DAY) if table.cursor else WHOLE
     job = Job(table=table, window=window, mode="run_date")
     try:
@@ -90,8 +78,6 @@ def _table(table: Table, warehouse: Warehouse) -> str:
         warehouse.release()
     description = read.description
     finding = f"{len(read.columns)} columns, about {description.rows:,} rows"
-    if doubt := warehouse.doubt(read.columns):
-        finding += f"; {doubt}"
     if future:
         finding += f"; {future:,} are dated beyond today by {table.cursor} and wait for their day"
     if cost := cost_of_windows(table, description):

@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date
 from itertools import pairwise
 
-from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.declared.windows import DAY, WHOLE, Window
 from loader.errors import StoppedError
-from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher, now
+from loader.load.job import THREAD_NAME, Job, Outcome, Route, Watcher
 from loader.load.window import load_window
 from loader.warehouse import Warehouse
-from loader.warehouse.idle import connections_kept
-from loader.warehouse.ledger import COMPARE, Load, covered_end, day_in, missing_days
+from loader.warehouse.ledger import COMPARE, Load, covered_end, missing_days
+from loader.warehouse.session import connections_kept
 
 GIVE_UP_SECONDS = 5
 """How long loads that are to stop are waited for."""
@@ -45,7 +43,8 @@ def jobs_for(
     """
     is_asked = requested is None or any(table.is_compared for table in tables)
     loads = warehouse.loads() if is_asked else []
-    zone, today = warehouse.settings.zone, today_in(warehouse.settings)
+    zone = warehouse.settings.zone
+    today = zone.today()
     for table in tables:
         own = [load for load in loads if load.table_name == table.name]
         covered = covered_end(own, zone)
@@ -87,11 +86,6 @@ def is_landed(job: Job, loads: Sequence[Load]) -> bool:
         and (load.window.is_whole or (not days.is_whole and set(days) <= set(load.window)))
         for load in loads
     )
-
-
-def today_in(settings: Settings) -> date:
-    """The current day in the declared time zone."""
-    return day_in(settings.zone, now())
 
 
 @connections_kept()

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -104,57 +104,32 @@ def _check_salt(load: Load, earlier: Sequence[Load]) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """What a job would do.
+def previews(jobs: Sequence[Job], warehouse: Warehouse) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Say of every job what it would do, or what would stop it, for JSON; touch nothing.
 
-    Attributes:
-        source_rows: the rows that the window holds now.
-        files: how many staged files, estimated from the engine's average row.
-        changes: what would change of the raw table's columns.
-        statements: the SQL, in order: MySQL's first, then the warehouse's. What a comparison asks
-            MySQL for depends on what it finds, and is left out.
+    Of what it would do `statements` has the SQL in order: MySQL's first, then the warehouse's. What
+    a comparison asks MySQL for depends on what it finds, and is left out.
     """
-
-    job: Job
-    source_rows: int
-    files: int
-    changes: list[str]
-    statements: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        """What the job would do, its days as ISO text."""
-        own = {name: value for name, value in vars(self).items() if name != "job"}
-        return {**self.job.as_json(), **own}
-
-
-def previews(jobs: Sequence[Job], warehouse: Warehouse) -> Iterator[Preview | Outcome]:
-    """Say of every job what it would do, or what would stop it; touch nothing."""
     for job in jobs:
         try:
-            yield _preview(job, warehouse)
+            yield job, {**job.as_json(), **_preview(job, warehouse)}
         except LoaderError as error:
             warehouse.release()
-            yield Outcome(job=job, load=None, error=error)
+            yield job, Outcome(job=job, load=None, error=error).as_json()
 
 
-def _preview(job: Job, warehouse: Warehouse) -> Preview:
-    table, settings = job.table, warehouse.settings
-    load = new_load(job, "<load_id>")
-    with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
+def _preview(job: Job, warehouse: Warehouse) -> dict[str, Any]:
+    load, settings = new_load(job, "<load_id>"), warehouse.settings.mysql
+    with mysql.connect(settings) as source, mysql.snapshot(source, job.table):
         read, landing = plan_load(job, load, source, warehouse)
-        rows = mysql.count_window(source, table, read)
+        rows = mysql.count_window(source, job.table, read)
     reading = (read.count_without_cursor, read.count, read.rows) if not load.is_of_keys else ()
-    # Most text shrinks to a fifth.
-    compressed = rows * read.description.row_bytes // 5
-    return Preview(
-        job=job,
-        source_rows=rows,
-        files=max(1, -(-compressed // settings.stage.part_bytes)),
-        changes=[sentence for sentence, _ in landing.changes],
-        statements=[
+    return {
+        "source_rows": rows,
+        "changes": [sentence for sentence, _ in landing.changes],
+        "statements": [
             *filter(None, reading),
             *(statement for _, statements in landing.changes for statement in statements),
             *warehouse.landing_statements(landing),
         ],
-    )
+    }

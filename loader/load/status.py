@@ -8,7 +8,6 @@ from typing import Any
 from loader.declared.tables import INCREASING, Table
 from loader.declared.windows import DAY, Window
 from loader.load.job import now
-from loader.load.jobs import today_in
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load, covered_end, missing_days
 
@@ -84,13 +83,14 @@ def table_status(table: Table, loads: Sequence[Load], warehouse: Warehouse) -> T
     last = next((load for load in reversed(own) if load.covers), None)
     since = last.load_id if last else ""
     failed = [load for load in own if load.outcome == "failed" and load.load_id > since]
-    end = covered_end(own, warehouse.settings.zone)
-    late = (today_in(warehouse.settings) - end).days + 1 - table.every_days if end else 0
+    zone = warehouse.settings.zone
+    end = covered_end(own, zone)
+    late = (zone.today() - end).days + 1 - table.every_days if end else 0
     return TableStatus(
         table=table.name, last=last, landed_through=end and end - DAY,
         age=now() - last.ended_at if last and last.ended_at else None,
         days_behind=max(late, 0), failures=len(failed), error=failed[-1].error if failed else None,
-        missing_days=tuple(missing_days(own, warehouse.settings.zone)),
+        missing_days=tuple(missing_days(own, zone)),
         newest_row=newest_row(warehouse, table, own),
         due=end + table.every_days * DAY if end and table.every_days > 1 else None,
     )  # fmt: skip

@@ -121,7 +121,7 @@ def own_command() -> None:
         CONSOLE.print(sentence)
     endpoints = start()
     postgres.empty(endpoints.postgres_port, endpoints.postgres_password, CONSOLE.print)
-    with closing(open_session("local", may_be_empty=True).warehouse()) as warehouse:
+    with closing(open_session("local").warehouse()) as warehouse:
         warehouse.prepare()  # so that `dbt build` passes before anything was landed
     CONSOLE.print(
         "\nThe services go on, for a trial here; make down stops them.\n"

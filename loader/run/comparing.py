@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
-from loader.declared.windows import DAY, Window, span
+from loader.declared.windows import DAY, Window
 from loader.errors import counted
-from loader.load.jobs import today_in
 from loader.verify.compare import compare
-from loader.warehouse.idle import connections_kept
 from loader.warehouse.ledger import COMPARE
-from loader.warehouse.session import is_transient
+from loader.warehouse.session import connections_kept, is_transient
 
 if TYPE_CHECKING:
     from loader.declared.tables import Table
@@ -37,7 +35,8 @@ def _compare_landed(run: "Run", table: "Table") -> None:
     windows = [each.job.window for each in landed if each.load and each.load.mode != COMPARE]
     if not windows:
         return
-    finding = compare(table, run.route.new_warehouse, span(windows))
+    days = Window(windows[0].start, windows[-1].end)  # they land in the order of their days
+    finding = compare(table, run.route.new_warehouse, days)
     run.findings.append(finding)
     if error := finding.error:
         if is_transient(error):
@@ -66,7 +65,8 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
     day lands on which that was done, or a repair if its cursor does not tell; both fail again.
     """
     found = compare(table, run.route.new_warehouse, window, with_values=True)
-    gone, stale, today = found.counts["extra"], found.counts["stale"], today_in(run.route.settings)
+    gone, stale = found.counts["extra"], found.counts["stale"]
+    today = run.route.settings.zone.today()
     select = f"--select {table.name} --start-date"
     repair = f"loader verify --repair --values {select} {window.start} --end-date {window.end}"
     if gone or stale:

@@ -21,10 +21,9 @@ from threading import Thread
 from typing import Any, TypeAlias
 
 from loader.declared.tables import SOURCE
-from loader.errors import RunError, counted
+from loader.errors import RunError, counted, is_transient_text
 from loader.load.job import Watcher
 from loader.warehouse.stop import Stop
-from loader.warehouse.transience import is_transient_text
 
 GRACE_SECONDS = 8
 """How long dbt may take to end its statements."""
@@ -152,14 +151,6 @@ class Dbt:
     def warnings(self) -> list[Node]:
         """The tests that only warn."""
         return [node for node in self.nodes.values() if node["status"] == "warn"]
-
-    def summaries(self) -> set[str]:
-        """Read which gated summaries the project has."""
-        return {
-            node["alias"]
-            for node in self.manifest().get("nodes", {}).values()
-            if node["config"]["materialized"] == "checked_table"
-        }
 
     def readers(self, tables: Sequence[str]) -> list[str]:
         """Read which models and snapshots stand on these tables, directly or not; sorted."""

@@ -88,11 +88,9 @@ def close(run: "Run", folder: Path, *, hangs: bool = False) -> tuple[Report, Pat
     with_warehouse = run.outcome != "refused" and not hangs
     if with_warehouse:
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
-            known = run.dbt.summaries()
             since = sorted(publications(warehouse).items())
-            report["published"] = {name: utc(at) for name, (at, _) in since if name in known}
-            held = held_back(warehouse)
-            report["held_back"] = {name: why for name, why in held.items() if name in known}
+            report["published"] = {name: utc(at) for name, (at, _) in since}
+            report["held_back"] = held_back(warehouse)
     previous = before(folder, report)
     report["failing"] = failing(report, previous)
     try:

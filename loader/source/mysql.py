@@ -7,7 +7,6 @@ to 9.7 and MariaDB 10.6 and newer run them alike.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -141,8 +140,8 @@ def describe(connection: Source, table: Table) -> Description:
     parts = f"select index_name, non_unique, column_name, nullable, {_IS_USED} "
     parts += f"from information_schema.statistics {where} order by index_name, seq_in_index"
     unique_keys, leading = keys_of(fetch(connection, parts, place))
-    sizes = f"select engine, table_rows, avg_row_length from information_schema.tables {where}"
-    engine, rows, row_bytes = next(iter(fetch(connection, sizes, place)), (None, 0, 0))
+    sizes = f"select engine, table_rows from information_schema.tables {where}"
+    engine, rows = next(iter(fetch(connection, sizes, place)), (None, 0))
     if not columns:
         raise _not_there(connection, table)
     return Description(
@@ -151,18 +150,13 @@ def describe(connection: Source, table: Table) -> Description:
         leading=leading,
         engine=engine or "",
         rows=rows or 0,
-        row_bytes=row_bytes or 0,
     )
 
 
-def databases(connection: Source) -> set[str]:
-    """Name what MySQL shows this user, in lower case; unlike SHOW DATABASES it refuses nobody."""
-    names = "select lower(schema_name) from information_schema.schemata"
-    return {str(name) for (name,) in fetch(connection, names)}
-
-
 def _not_there(connection: Source, table: Table) -> SourceError:
-    name, known = table.database, databases(connection)
+    # Unlike SHOW DATABASES this refuses nobody.
+    names = "select lower(schema_name) from information_schema.schemata"
+    name, known = table.database, {str(each) for (each,) in fetch(connection, names)}
     fact = f"MySQL shows this user no database {name}."
     if name.lower() in known:
         names = "select table_name from information_schema.tables where table_schema = %s"
@@ -262,8 +256,8 @@ def count_future(connection: Source, read: ReadPlan) -> int | None:
     """Count the rows dated beyond today; None where no row can be."""
     if (days := read.days) is None or days.is_increasing:
         return None
-    tomorrow = days.zone.day(datetime.now(UTC)) + DAY
-    return int(_scalar(connection, read.select("count(*)", days.within(Window(tomorrow)))))
+    later = days.within(Window(days.zone.today() + DAY))
+    return int(_scalar(connection, read.select("count(*)", later)))
 
 
 def fetch(connection: Source, statement: str, of: Sequence[str] = ()) -> list[tuple[Any, ...]]:

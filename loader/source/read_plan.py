@@ -34,7 +34,6 @@ class Description:
         leading: the columns that an index begins with.
         engine: the storage engine; only InnoDB reads from a snapshot. A view has none.
         rows: the engine's estimate.
-        row_bytes: the engine's estimate of one row.
     """
 
     columns: tuple[Column, ...]
@@ -42,7 +41,6 @@ class Description:
     leading: frozenset[str]
     engine: str
     rows: int
-    row_bytes: int
 
     def column(self, name: str) -> Column | None:
         """Look a column up; MySQL's column names do not differ by case."""

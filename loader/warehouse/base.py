@@ -39,10 +39,6 @@ class Warehouse(RawTables):
         """Say how COPY is to read a load's rows."""
         return Form()
 
-    def doubt(self, columns: Sequence[RawColumn]) -> str:
-        """Say why rows of these columns may not fit; empty if they always do."""
-        return ""
-
     @abstractmethod
     def _copy_statement(self, landing: Landing) -> str:
         """Write the COPY, as `loader plan` shows it and a landing runs it."""

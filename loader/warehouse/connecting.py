@@ -4,8 +4,7 @@ import re
 from typing import Any
 
 from loader.declared.profile import Profile
-from loader.errors import ConfigError, LandingError, did_you_mean
-from loader.warehouse.transience import is_transient_text
+from loader.errors import ConfigError, LandingError, did_you_mean, is_transient_text
 
 CONNECT_SECONDS = 60
 """How long connecting may take, whatever the profile says."""

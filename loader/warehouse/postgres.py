@@ -33,13 +33,7 @@ An older one would read that index whole, so there each column has its own; COPY
 again to fill both. [PostgreSQL: Release 18; Multicolumn Indexes]
 """
 
-_ROW_IS_TOO_LONG = "54000"
-_LEAVE_OUT = "Leave columns out (`exclude: true`) that nobody needs"
-_ROW_BYTES, _HEADER_BYTES, _OUT_OF_LINE_BYTES = 8_160, 24, 24
-"""A row has to fit into a page; a value of any length can be kept elsewhere, but for this rest.
-[PostgreSQL: Database Page Layout; TOAST]
-"""
-_FIXED = ("smallint", "integer", "bigint", "real", "double precision", "date", "timestamp")
+_ROW_IS_TOO_LONG = "54000"  # than a page [PostgreSQL: Database Page Layout]
 
 
 class _Fed:
@@ -88,18 +82,6 @@ class Postgres(Warehouse):
         run_date, *_ = LOADER_COLUMNS
         listed = ", ".join(map(_definition, (*columns, run_date)))
         return [f"create table {self.relation(table.name)} ({listed})"]
-
-    def doubt(self, columns: Sequence[RawColumn]) -> str:
-        """Add up what a row may take; a column of a fixed length takes up to 8 bytes."""
-        every = [*columns, *LOADER_COLUMNS]
-        longest = _HEADER_BYTES + len(every) // 8 + 1
-        longest += sum(8 if each.type in _FIXED else _OUT_OF_LINE_BYTES for each in every)
-        if longest <= _ROW_BYTES:
-            return ""
-        return (
-            f"a row may be longer than the {_ROW_BYTES:,} bytes that PostgreSQL keeps of one, and "
-            f"would be refused: {_LEAVE_OUT.lower()}"
-        )
 
     def _after_copy(self, landing: Landing) -> list[str]:
         """Add the columns that the first rows did not bring; index what rows are looked up by.
@@ -150,7 +132,7 @@ class Postgres(Warehouse):
                 why = f"{diagnosis.message_primary}. {context}" if context else one_line(error)
                 remedy = MEND_THE_ROW if context else MEND_THE_REST
                 if sqlstate(error) == _ROW_IS_TOO_LONG:
-                    remedy = f"{_LEAVE_OUT}; then run again."
+                    remedy = "Leave out columns (`exclude: true`); then run again."
                 raise refused(landing, self.schema, why, remedy) from error
             return int(cursor.rowcount)
 

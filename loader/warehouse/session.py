@@ -1,20 +1,21 @@
 """One connection to the warehouse: statements, transactions, and what a driver's error says."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, ClassVar
 
 from loader import lines
 from loader.declared.profile import Profile
-from loader.errors import LandingError
-from loader.warehouse import idle
+from loader.errors import LandingError, is_transient_text
 from loader.warehouse.connecting import connect
-from loader.warehouse.transience import is_transient_text
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _CLOSE_SECONDS = 2
 _FETCHED = 1_000  # rows at a time: a cluster of one node gives out no more [Redshift: FETCH]
+_IDLE_SECONDS = 30  # a server or a firewall may end what is idle for longer
+_waiting: list[list[tuple[float, Any, int]]] = []
 QUERY_CANCELED = "57014"
 
 
@@ -37,7 +38,7 @@ class Session:
     @property
     def _connection(self) -> Any:
         if self._opened is None:
-            opened = idle.take_on() or connect(self.profile, self.answer_seconds)
+            opened = take_on() or connect(self.profile, self.answer_seconds)
             self._opened, self._process = opened
             lines.keep(self._opened)
         return self._opened
@@ -51,9 +52,9 @@ class Session:
             self.answer_seconds = min(self.answer_seconds, _CLOSE_SECONDS)
             self.release()
         if lines.is_kept(self._opened):
-            idle.keep(self._opened, self._process)
+            keep_idle(self._opened, self._process)
         elif self._opened is not None:
-            idle.give_up(self._opened)
+            give_up(self._opened)
         self._opened = None
 
     def terminate(self) -> None:
@@ -156,6 +157,52 @@ class Session:
                     self._opened.rollback()
             except Exception:
                 lines.forget(self._opened)
+
+
+@contextmanager
+def connections_kept() -> Iterator[None]:
+    """Keep each connection that is closed inside for whoever opens the next; end all at the end.
+
+    A cluster takes longer to connect to than to land a small table. A process has one target only.
+    """
+    _waiting.append([])
+    try:
+        yield
+    finally:
+        _end(*(each for _, each, _ in _waiting.pop()))
+
+
+def keep_idle(connection: Any, process: int) -> None:
+    """Keep a connection that is at rest, or end it where nobody wants another one."""
+    try:
+        _waiting[-1].append((time.monotonic(), connection, process))
+    except IndexError:
+        _end(connection)
+
+
+def take_on() -> tuple[Any, int] | None:
+    """Take on a connection that is still good, with its process at the server."""
+    while _waiting and _waiting[-1]:
+        with suppress(IndexError):  # another thread may have taken the last
+            since, connection, process = _waiting[-1].pop()
+            if time.monotonic() - since < _IDLE_SECONDS and lines.is_kept(connection):
+                return connection, process
+            _end(connection)
+    return None
+
+
+def give_up(connection: Any) -> None:
+    """End a connection that broke, and those at rest: what broke it may have broken them."""
+    _end(connection)
+    if _waiting:
+        ended, _waiting[-1] = _waiting[-1], []
+        _end(*(each for _, each, _ in ended))
+
+
+def _end(*connections: Any) -> None:
+    for each in connections:
+        with suppress(Exception):
+            each.close()
 
 
 def quote(name: str) -> str:

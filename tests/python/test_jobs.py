@@ -12,7 +12,7 @@ from loader.errors import LandingError, StoppedError
 from loader.load import job as load
 from loader.load import jobs
 from loader.run.lease import Lease
-from loader.warehouse import idle, session
+from loader.warehouse import session
 from loader.warehouse.stop import Stop
 
 
@@ -70,17 +70,17 @@ def test_a_connection_is_taken_on_as_it_was_made(pipeline):
         opened = open_session(None)
         with closing(opened.warehouse()) as warehouse:
             before = warehouse.execute(setting)
-        with idle.connections_kept():
+        with session.connections_kept():
             lease = Lease("mine", opened.warehouse, Stop())
             lease.take(print)
             lease.renew()
             with closing(opened.warehouse()) as warehouse:
                 warehouse.prepare()
                 warehouse.lock(opened.tables["t"])
-            taken = [idle.take_on() for _ in range(2)]
+            taken = [session.take_on() for _ in range(2)]
             assert all(taken)
             for connection, process in taken:
-                idle.keep(connection, process)
+                session.keep_idle(connection, process)
             with closing(opened.warehouse()) as one, closing(opened.warehouse()) as other:
                 assert [each.execute(setting) for each in (one, other)] == [before] * 2
 

@@ -89,7 +89,7 @@ def test_every_key_is_tested_and_every_model_has_an_owner(nodes):
 
 
 def test_loader_and_dbt_know_the_same_tables(nodes):
-    _, tables = read_tables(ROOT, may_be_empty=True)
+    _, tables = read_tables(ROOT)
     known = {
         node["name"]
         for node in nodes["sources"].values()

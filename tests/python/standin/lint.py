@@ -87,7 +87,7 @@ def _standin(endpoints: Endpoints) -> Iterator[Standin]:
 def loader_statements() -> Iterator[str]:
     """Write what loads of every declared table may send; also makes the tables, empty."""
     env = environment(ROOT, "redshift")
-    schema, tables = read_tables(ROOT, may_be_empty=True)
+    schema, tables = read_tables(ROOT)
     profile = load_profile(ROOT, "redshift", env)
     warehouse = open_warehouse(profile, schema, load_settings(env, "redshift"))
     warehouse.prepare()
