@@ -37,6 +37,9 @@
             'the var ' ~ name ~ ' is ' ~ var(name) ~ '.', 'Write a whole number, as ' ~ value ~ ' is.'
         ) }}
     {%- endfor -%}
+    {%- for name, value in declared.items() if value is boolean and var(name) is not boolean -%}
+        {{ mysql_to_redshift.wrong_var('the var ' ~ name ~ ' is ' ~ var(name) ~ '.', 'Write true or false.') }}
+    {%- endfor -%}
     {%- set scale = var('minimum_rows_scale', 1) -%}
     {%- if scale is not number or scale <= 0 or scale > 1 -%}
         {{ mysql_to_redshift.wrong_var(

@@ -50,7 +50,8 @@
         {%- if done.displaced -%}
             {%- do log(
                 'What it showed until now is kept as version ' ~ done.displaced
-                ~ ('.' if hold else '. The next build publishes anew, unless this is called with hold: true.'), info=true
+                ~ ('.' if hold else '. The next build publishes anew; to keep what is put back: dbt run-operation'
+                ~ " restore_published --args '{model: " ~ model ~ ", version: " ~ chosen.version ~ ", hold: true}'"), info=true
             ) -%}
         {%- endif -%}
     {%- endif -%}

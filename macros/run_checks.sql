@@ -26,6 +26,7 @@
                 {%- if result[2] and test.config.severity | lower == 'error' -%}
                     {%- do failed.append({
                         'name': test.name,
+                        'kind': test.test_metadata.name,
                         'failures': result[0],
                         'sql': rows_sql,
                         'rows': mysql_to_redshift.failing_rows(test, rows_sql).rows
@@ -110,6 +111,10 @@
                 '  ' ~ check.name ~ ': ' ~ mysql_to_redshift.rows_said(check.failures) ~ '\n'
                 ~ ('    ' ~ check.rows | join('\n    ') ~ '\n' if check.rows else '') ~ '    ' ~ modules.re.sub('\\s+', ' ', check.sql)
                 | replace(candidate | string, rejected | string) ~ ';'
+                ~ (
+                    "\n    If the new number of rows is right: dbt build --vars 'allow_row_change: true' --select "
+                    ~ model.name if check.kind == 'row_change_within' else ''
+                )
             ) -%}
         {%- endfor -%}
         {{ exceptions.raise_compiler_error(

@@ -14,6 +14,7 @@ from jinja2 import Environment
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from loader.run.published import newest
 from report import charts
 from report.reading import ReportError, Summaries
 from report.tiles import DAY, SCORE, is_over, last_day, tiles, whole
@@ -76,7 +77,9 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
         name: dict(summaries[name].itertuples(index=False))
         for name in ("held", "newest", "failing")
     }
-    published = summaries["published"].groupby("model_name")["published_at"].max()
+    published = newest(summaries["published"].itertuples(index=False))
+    built = sorted((model, each.built_at) for model, each in published.items())
+    pairs["published"] = pd.DataFrame(built, columns=["model_name", "published_at"], dtype=object)
     figures = {
         f"{section.name}-{place}": json.loads(figure.to_json())
         for section in found
@@ -85,8 +88,8 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template.filters |= {"cell": cell, "csv": csv}
     return template.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        **{**summaries, **pairs, "published": published.reset_index()},
-        since=dict(published),
+        **{**summaries, **pairs},
+        since=dict(built),
         sections=found,
         tiles=list(tiles(summaries, at)),
         target=target,

@@ -11,7 +11,7 @@ from loader.declared.tables import Table
 from loader.declared.windows import Zone
 from loader.errors import LandingError, LoaderError
 from loader.load.status import newest_row
-from loader.run.published import NOT_THERE, held_back, last_run
+from loader.run.published import NOT_THERE, NOTED, OLDER, held_back, last_run
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load, covered_end
 from loader.warehouse.session import one_line, quote, sqlstate
@@ -53,11 +53,10 @@ QUERIES = {
          "dbt_warnings", "verify_findings", "stale_tables"),
         "pipeline_runs", f"order by 1 desc limit {_RUNS_SHOWN}",
     ),
-    "published": (("model_name", "published_at", "version"), _PUBLICATIONS, "order by 2"),
+    "published": (NOTED, _PUBLICATIONS, "order by 2"),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
 _FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "before", "rows"]
-_OLDER = "42703"  # column
 
 
 class ReportError(LoaderError):
@@ -179,7 +178,7 @@ def _explained(error: LandingError, table: str) -> LandingError | ReportError:
             f"There is no {table} yet; no page was written.",
             "Build the summaries first: `loader run`, or `dbt build` for what is landed.",
         )
-    if code == _OLDER:
+    if code == OLDER:
         return ReportError(
             f"{table} lacks a column that the page shows; no page was written.",
             "It was built by an older version: `dbt build`.",

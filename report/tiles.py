@@ -7,6 +7,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from loader.errors import counted
+from loader.run.published import newest
 from report import charts
 from report.reading import Summaries
 
@@ -24,30 +25,25 @@ def last_day(summaries: Summaries, name: str, at: datetime) -> date:
     """
     reads, published = summaries[name].attrs["reads"], _published_at(summaries, name)
     rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
-    newest = {table: day for table, day in rows.items() if table in reads}
+    last = {table: day for table, day in rows.items() if table in reads}
     landed: dict[str, date] = {}
     for table, landed_at, before, _ in summaries["landed"].itertuples(index=False):
-        if table in newest and landed_at <= (published or landed_at):
+        if table in last and landed_at <= (published or landed_at):
             landed[table] = max(before - DAY, landed.get(table, date.min))
     own = summaries["answered"]["answered_on"].dropna() if name == "nps" else ()
-    return min([*newest.values(), *landed.values(), *own], default=at.date() - DAY)
+    return min([*last.values(), *landed.values(), *own], default=at.date() - DAY)
 
 
 def _published_at(summaries: Summaries, name: str) -> datetime | None:
-    """When the numbers of that name, as readers have them now, were published last by a build.
+    """When a build has published the numbers of that name last, as readers have them now.
 
     Every build that passes is noted as a publication, one without a new row too. So what was
     landed after it is not in the numbers: a check holds it back, no build came, or an earlier
-    version was put back, which is noted as well and brings no row.
+    version was put back.
     """
     mart = summaries[name].attrs["table"].rpartition(".")[2]
-    built, now = dict[str | None, datetime](), None
-    for model, at, version in summaries["published"].itertuples(index=False):
-        if model == mart:
-            if version == now or version not in built:
-                built[version] = at
-            now = version
-    return built.get(now)
+    found = newest(summaries["published"].itertuples(index=False)).get(mart)
+    return found and found.built_at
 
 
 def lacks_rows(summaries: Summaries, name: str) -> bool:

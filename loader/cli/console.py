@@ -174,7 +174,7 @@ def show_summaries(
         at = f" at {run['failed_step']}" if run["failed_step"] else warned
         since = _age((now() - (run["ended_at"] or run["started_at"])).total_seconds())
         when = f"{at}{',' if run['ended_at'] else ''} {since} ({run['run_id']})"
-        when += "" if is_well else ": give its command again"
+        when += "" if is_well else ": mend what it names, then give its command again"
         OUT.print(_styled("last run   ", (run["outcome"], "green" if is_well else "red"), when))
     if ago:
         by_age = sorted(published, key=lambda name: published[name])

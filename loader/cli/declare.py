@@ -100,4 +100,4 @@ def _end(folder: Path, files: dict[Path, str], new: list[Proposal]) -> None:
             "{mask: hash}, drop or none, beside its pii: true (docs/adding-a-table.md)."
         )
     if count:
-        click.echo("Next: loader check; loader run")
+        click.echo(f"Next: {'that, then ' if undecided else ''}loader check; loader run")

@@ -45,7 +45,7 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, warehouse) for table in tables]
         run, held = last_run(warehouse), held_back(warehouse)
-        since = {name: at for name, (at, _) in publications(warehouse).items()}
+        since = {name: each.built_at for name, each in publications(warehouse).items()}
         if as_json:
             found = {"tables": [each.as_json() for each in statuses], "last_run": run}
             found |= {"published": since, "held_back": held}

@@ -120,7 +120,7 @@ def _read(project_dir: Path) -> tuple[str, dict[str, Any]]:
             return name, profiles[name]
     raise ConfigError(
         f"No profiles.yml in {' or '.join(str(folder) for folder in folders)}.",
-        "Run `make demo`, or copy profiles.yml.example to profiles.yml.",
+        "Run `make up`, or copy profiles.yml.example to profiles.yml.",
     )
 
 

@@ -31,7 +31,7 @@ class Check:
 
 
 def checks(tables: Sequence[Table], warehouse: Warehouse) -> Iterator[Check]:
-    """Look at the settings, the source, each table, S3 and the warehouse."""
+    """Look at the settings, the source, S3, the warehouse and each table."""
     settings = warehouse.settings
     finding = f"{len(tables)} tables declared, windows in {settings.zone.name}"
     for name in sorted(os.environ.keys() - SETTINGS.keys()):
@@ -42,18 +42,19 @@ def checks(tables: Sequence[Table], warehouse: Warehouse) -> Iterator[Check]:
     place = f"MySQL {settings.mysql.host}:{settings.mysql.port}"
     source = _look(place, lambda: mysql.version(settings.mysql))
     yield source
-    for table in tables if source.passed else ():
-        yield _look(f"table {table.name}", partial(_table, table, warehouse))
     yield _look(
         f"S3 {settings.stage.bucket}/{settings.stage.prefix}",
         lambda: check_access(s3.shared(settings.stage), settings.stage),
         "written, read and removed a file",
     )
-    yield _look(
+    target = _look(
         f"warehouse {warehouse.profile.place}",
         warehouse.check_rights,
         f"may create in schema {warehouse.schema}",
     )
+    yield target
+    for table in tables if source.passed and target.passed else ():
+        yield _look(f"table {table.name}", partial(_table, table, warehouse))
 
 
 def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check:

@@ -16,8 +16,8 @@ GIVEN = "LOADER_TEST_MYSQLD"  # the path of a server that is used whatever else 
 _DEBIAN_PACKAGES = ("mariadb-server-core", "mariadb-client-core")
 _REMEDY = (
     f"Debian, Ubuntu: apt-get install {' '.join(_DEBIAN_PACKAGES)}. macOS: brew install mariadb. "
-    "With Docker: `docker compose up -d mysql`, then SAMPLE_MYSQL=127.0.0.1:33306 make demo. "
-    f"One that is unpacked somewhere: {GIVEN}=/path/of/mysqld make demo."
+    "With Docker: `docker compose up -d mysql`, then SAMPLE_MYSQL=127.0.0.1:33306 make up. "
+    f"One that is unpacked somewhere: {GIVEN}=/path/of/mysqld make up."
 )
 _NO_TLS = "--loose-auto-generate-certs=0"  # nobody else is on the wire
 _USER = ["--user=root"] if os.geteuid() == 0 else []

@@ -144,7 +144,7 @@ def find_binaries() -> Path:
         if (binaries / "postgres").exists():
             return binaries
     raise ConfigError(
-        "The embedded PostgreSQL is not installed.", "Run `make demo`, which installs it."
+        "The embedded PostgreSQL is not installed.", "Run `make up`, which installs it."
     )
 
 

@@ -250,7 +250,7 @@ def _build_error(failed: Sequence[Node], count: int) -> RunError:
     more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
     return RunError(
         f"{len(failed)} of dbt's {count} nodes failed: {shown}{more}. What reads them was not "
-        "built or published anew: its readers see the last good version.",
+        "built or published anew: its readers go on with what was published before.",
         "Each one's message says what to mend; then run again.",
         transient=any(
             node["status"] == "error"

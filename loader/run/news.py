@@ -70,7 +70,7 @@ class News:
     def _read(self, warehouse: Warehouse) -> None:
         """Read which relations there are, and since when each summary is as it is, by whom."""
         rows = publications(warehouse).items()
-        self._published = {name: (str(at), by) for name, (at, by) in rows}
+        self._published = {name: (str(each.at), each.by) for name, each in rows}
         self._held = held_back(warehouse).keys()
         with warehouse.transaction():
             found = warehouse.execute(_RELATIONS)

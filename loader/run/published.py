@@ -1,8 +1,8 @@
 """What is published since when, and what is held back: from `_publications` and `_held_back`."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from loader.errors import LandingError, counted
 from loader.warehouse import Warehouse
@@ -10,13 +10,44 @@ from loader.warehouse.ledger import LEASES, RUNS
 from loader.warehouse.session import quote, sqlstate
 
 NOT_THERE = {"42P01", "3F000"}  # table, schema
+OLDER = "42703"  # column
+NOTED = "model_name", "published_at", "invocation_id", "version"
+"""The columns of `_publications` that a publication is read from."""
 
 
-def publications(warehouse: Warehouse) -> dict[str, tuple[datetime, str]]:
-    """Read since when each summary is published as it is, in UTC, and by which dbt invocation."""
-    columns = "model_name, published_at, invocation_id"
-    rows = _rows(warehouse, columns, "_publications", "order by 2")
-    return {name: (at, by) for name, at, by in rows}
+class Publication(NamedTuple):
+    """What readers of a summary have.
+
+    Attributes:
+        at: since when, in UTC.
+        by: the dbt invocation that published it.
+        version: its name.
+        built_at: when a build published it last: earlier if somebody has put it back since.
+    """
+
+    at: datetime
+    by: str
+    version: str | None
+    built_at: datetime
+
+
+def publications(warehouse: Warehouse) -> dict[str, Publication]:
+    """Read what readers of each summary have; nothing of a table that an older release has made."""
+    columns, none = ", ".join(NOTED), {*NOT_THERE, OLDER}
+    return newest(_rows(warehouse, columns, "_publications", "order by 2", none))
+
+
+def newest(rows: Iterable[tuple[Any, ...]]) -> dict[str, Publication]:
+    """Find the newest publication of each summary among all that are noted, oldest first.
+
+    A build that changes nothing is noted, too, under the version that is there.
+    """
+    found, built = dict[str, Publication](), dict[tuple[str, str | None], datetime]()
+    for name, at, by, version in rows:
+        if (name, version) not in built or found[name].version == version:
+            built[name, version] = at
+        found[name] = Publication(at, by, version, built[name, version])
+    return found
 
 
 def utc(instant: datetime) -> str:
@@ -25,7 +56,7 @@ def utc(instant: datetime) -> str:
 
 
 def held_back(warehouse: Warehouse) -> dict[str, str]:
-    """Read since when each summary that stays as it was does so, and why, as a person says it."""
+    """Read of each summary that is not what the last build would publish since when, and why."""
     columns = "model_name, check_name, failing_rows, held_since"
     found = dict[str, str]()
     for name, check, rows, since in _rows(warehouse, columns, "_held_back", "order by 1, 4"):
@@ -34,6 +65,10 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
             why = f"by {check}{f' ({counted(rows)})' if rows else ''}"
         before = found.get(name, f"held back since {since:%Y-%m-%d %H:%M} UTC")
         found[name] = f"{before}{', and' if name in found else ''} {why}"
+    for name, each in publications(warehouse).items():
+        if each.built_at < each.at and name not in found:
+            back = f"put back on {each.at:%Y-%m-%d %H:%M} UTC to what a build published on "
+            found[name] = f"{back}{each.built_at:%Y-%m-%d %H:%M}; the next one publishes anew"
     return found
 
 
@@ -51,7 +86,9 @@ def last_run(warehouse: Warehouse) -> dict[str, Any] | None:
     return dict(zip(columns, rows[0], strict=True)) if rows else None
 
 
-def _rows(warehouse: Warehouse, columns: str, table: str, rest: str) -> Iterator[tuple[Any, ...]]:
+def _rows(
+    warehouse: Warehouse, columns: str, table: str, rest: str, none: Container[str] = NOT_THERE
+) -> Iterator[tuple[Any, ...]]:
     """Read a table of records, in the schema that generate_schema_name.sql says; none before."""
     schema = warehouse.profile.output.get("schema")
     marts = schema if schema == "analytics" else f"{schema}_analytics"
@@ -60,5 +97,5 @@ def _rows(warehouse: Warehouse, columns: str, table: str, rest: str) -> Iterator
         with warehouse.transaction():
             yield from warehouse.execute(f"select {columns} from {place}.{table} {rest}")
     except LandingError as error:
-        if sqlstate(error) not in NOT_THERE:
+        if sqlstate(error) not in none:
             raise

@@ -89,7 +89,7 @@ def close(run: "Run", folder: Path, *, hangs: bool = False) -> tuple[Report, Pat
     if with_warehouse:
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
             since = sorted(publications(warehouse).items())
-            report["published"] = {name: utc(at) for name, (at, _) in since}
+            report["published"] = {name: utc(each.built_at) for name, each in since}
             report["held_back"] = held_back(warehouse)
     previous = before(folder, report)
     report["failing"] = failing(report, previous)

@@ -2,7 +2,7 @@
 
 import ssl
 
-from loader.declared.settings import MySQLSettings
+from loader.declared.settings import THIS_MACHINE, MySQLSettings
 from loader.errors import SourceError
 
 _IN_CLEAR = 3159  # under require_secure_transport [MySQL: Server Error Messages]
@@ -49,6 +49,8 @@ def remedy(settings: MySQLSettings, code: int, reason: str) -> str:
             "`identified with AWSAuthenticationPlugin as 'RDS'`."
         )
     checked = "Check LOADER_MYSQL_HOST, _PORT, _USER and _PASSWORD, or _URL; is the server up?"
+    if settings.host in THIS_MACHINE:
+        checked += " `make up` starts the embedded one."
     if code == _DENIED and settings.tls == "off":  # MariaDB says no more of a user who needs TLS
         checked += " If it wants TLS, set LOADER_MYSQL_TLS to verify or verify-ca and its _TLS_CA."
     return checked

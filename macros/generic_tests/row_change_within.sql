@@ -5,14 +5,15 @@
     {#-
         The number of rows differs from that of the publication before by at most so many percent.
         On a candidate that is the newest publication; on the published table, the one before it.
-        Without an earlier publication of any row there is nothing to compare with.
+        Without an earlier publication of any row there is nothing to compare with, and under
+        `--vars 'allow_row_change: true'` whoever builds says that the new number is right.
     -#}
     {%- set publications = mysql_to_redshift.publications_relation() -%}
     {%- if execute and not model.identifier -%}
         {{ exceptions.raise_compiler_error('row_change_within counts whole tables and takes no where.') }}
     {%- endif -%}
     {%- set name, candidate, run = (model.identifier or '').partition('__candidate') -%}
-    {%- if execute and not load_relation(publications) %}
+    {%- if execute and (var('allow_row_change', false) or not load_relation(publications)) %}
 
         select 1 as row_count where 1 = 0
 

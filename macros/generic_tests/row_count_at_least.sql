@@ -6,7 +6,9 @@
         The var is 1 but for a trial on a few rows; --empty is one on none. It counts no further
         than the minimum, whatever the table has.
     -#}
-    {%- set scaled = minimum * (0 if flags.EMPTY else var('minimum_rows_scale', 1)) %}
+    {%- set scale = var('minimum_rows_scale', 1) -%}
+    {#- One that is no number stops the run: check_vars. -#}
+    {%- set scaled = minimum * (0 if flags.EMPTY else scale if scale is number else 1) %}
     select counted.row_count
 
     from (

@@ -174,7 +174,8 @@ def test_dbt_before_anything_was_landed(project):
                 ("run_date: 2026-07-01", "--full-refresh rebuilds from all of raw_data"),
                 ("nps_low_sample: abc", "nps_low_sample is abc"),
                 ("keep_published: -1", "keep_published is -1"),
-                ("minimum_rows_scale: 0", "minimum_rows_scale is 0"),
+                ("minimum_rows_scale: zero", "minimum_rows_scale is zero"),
+                ("allow_row_change: maybe", "allow_row_change is maybe. Write true or false."),
             )
         ),
     ],

@@ -123,12 +123,12 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
         f"insert into landed._runs values ('one', {at}, {at}, 'failed', 'build', 1, 3, 0, 0);"
         "create schema analytics;"
         "create table analytics._publications as select 's' as model_name, "
-        f"{at} as published_at, 'by' as invocation_id;"
+        f"{at} as published_at, 'by' as invocation_id, 'of it' as version;"
         "create table analytics._held_back as select 's' as model_name, 'unique' as check_name, "
         f"2 as failing_rows, {at} as held_since union select 'other', null, null, {at}"
     )
     shown = pipeline.loader("status").stdout
-    assert re.search(r"last run +failed at build, \d+ d ago \(one\): give its command again", shown)
+    assert re.search(r"last run +failed at build, \d+ d ago \(one\): mend what it names", shown)
     assert re.search(r"published +1 summary, the newest \d+ d ago", shown)
     assert "s: held back since 2026-07-02 00:00 UTC by unique (2 rows)" in shown
     by_hand = "by hand, until dbt run-operation lift_hold --args '{model: other}'"
@@ -146,6 +146,15 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
     assert re.search(r"last run +died \d+ s ago \(two\)", pipeline.loader("status").stdout)
     pipeline.query("update landed._runs set run_id = 'two', failed_step = null")
     assert "failed with 3 warnings, " in pipeline.loader("status").stdout
+    pipeline.query(
+        "insert into analytics._publications values "
+        + ", ".join(
+            f"('put', {at} + interval '{day} day', '', '{version}')"
+            for day, version in enumerate("aabba")
+        )
+    )
+    said = "put: put back on 2026-07-06 00:00 UTC to what a build published on 2026-07-03 00:00;"
+    assert said in pipeline.loader("status").stdout
     pipeline.query("alter table analytics._held_back drop column failing_rows")
     assert "failing_rows" in pipeline.loader("status").stderr
 
@@ -244,6 +253,7 @@ def test_check_names_what_is_wrong_and_its_remedy(pipeline, statements, changes,
     wrong = done.stdout[done.stdout.index("wrong") :]
     assert finding in wrong
     assert remedy in wrong
+    assert "wrong table" not in wrong or finding != "Cannot connect to the warehouse"
     assert re.search(r"\n\d checks passed, \d wrong: \w+ .+\.\n$", done.stdout)
     assert "Traceback" not in done.stdout + done.stderr
 

@@ -35,6 +35,7 @@ COMMANDS = (
     "dbt build --full-refresh",
     "dbt build --full-refresh --select nps",
     "dbt build --vars 'minimum_rows_scale: 0.01'",
+    "dbt build --vars 'allow_row_change: true' --select nps_summary",
     "dbt run",
     "dbt run --full-refresh",
     "dbt run --full-refresh --select nps+",

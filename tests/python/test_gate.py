@@ -184,6 +184,12 @@ def test_row_change_is_measured_against_the_publication_before(changed):
     )
     said = changed.build_fails("test", "--select", "row_change_within_nps_summary_20")
     assert "FAIL 1 row_change_within_nps_summary_20" in said
+    is_right = ("--vars", "allow_row_change: true", "--select", "nps_summary")
+    changed.query("update analytics._publications set row_count = 10")
+    said = changed.build_fails("run", "--select", "nps_summary")
+    assert "right: dbt build --vars 'allow_row_change: true' --select nps_summary" in said
+    changed.build("run", *is_right)
+    changed.build("run", "--select", "nps_summary")
 
 
 def test_views_of_others_stay_when_a_view_is_built_again(built):

@@ -9,6 +9,7 @@ import pytest
 
 from loader.run import news
 from loader.run.dbt import Dbt
+from loader.run.published import Publication
 from loader.warehouse.ledger import Load
 from loader.warehouse.stop import Stop
 
@@ -75,7 +76,9 @@ def load(
 def run(tmp_path, monkeypatch):
     """Let a run build; returns what it selects, and notes that it went well."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(news, "publications", lambda warehouse: {"both": warehouse.published})
+    monkeypatch.setattr(
+        news, "publications", lambda of: {"both": Publication(*of.published, "", DAY)}
+    )
     monkeypatch.setattr(news, "held_back", lambda warehouse: dict.fromkeys(warehouse.held))
     (tmp_path / "models" / "logs").mkdir(parents=True)
     (tmp_path / "models" / "logs" / "both.sql").write_text("select 1")

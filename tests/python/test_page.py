@@ -218,7 +218,7 @@ def test_empty_summaries_make_a_page_that_says_so():
     assert "None was published yet." in text
     assert "the published tables" not in text
     assert "<section><p>There is no summary here to draw yet" in text
-    text = page.render(summaries(published=[("other", AT, "")]), "local", AT)
+    text = page.render(summaries(published=[("other", AT, "", "")]), "local", AT)
     assert ">Take this table away as published.csv<" in text
 
 
@@ -323,11 +323,13 @@ def test_a_last_run_that_failed_is_said_at_the_top(outcome, step, said):
 
 def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     why = "held back since 2026-07-02 03:00 UTC by unique_users (2 rows)"
-    published = [("active_users_monthly", datetime(2026, 7, 1, 3), ""), ("other", AT, "")]
+    published = [
+        ("active_users_monthly", datetime(2026, 7, 1, 3), "", ""), ("other", AT, "", ""),
+    ]  # fmt: skip
     whole = {"users": [(date(2026, 6, 1), 5, 1, 7)], "published": published}
     text = page.render(summaries(**whole, held=[("active_users_monthly", why)]), "local", AT)
     banner, rest = text.split('role="alert"')[1].split("</div>", 1)
-    assert "1 of 2 summaries is held back" in banner
+    assert "1 of 2 summaries shows what was published before" in banner
     assert f"<b>active_users_monthly</b>, {why}" in banner
     runs = [(date(2026, 7, 2), "failed", "build", 1, 1, 0, 0, 0, 0)]
     shown = summaries(**whole, held=[("active_users_monthly", why)], runs=runs)
@@ -368,15 +370,20 @@ def test_a_month_is_not_over_by_rows_that_landed_after_what_is_published():
     landed = [("ts", datetime(2026, *day, 3), date(2026, *day), rows) for day, rows in loads]
     shown = summaries(
         users=users, newest=[("ts", date(2026, 8, 31))], landed=landed, reads=["ts"],
-        published=[("active_users_monthly", datetime(2026, 8, 31, 4), "A")],
+        published=[("active_users_monthly", datetime(2026, 8, 31, 4), "", "A")],
     )  # fmt: skip
     assert "<span>August so far, 30 days: 250</span>" in page.render(shown, "local", AT)
     shown["landed"]["rows"] = 9  # of whatever day: one may be landed again
     assert "<span>August so far: 250</span>" in page.render(shown, "local", AT)
     said = "<b>250</b><span>August 2026, +25.0 %"
     for day, version, has_all in (1, "B", True), (2, "A", False), (3, "B", True), (4, "A", False):
-        note = ["active_users_monthly", datetime(2026, 9, day, 4), version]
+        note = ["active_users_monthly", datetime(2026, 9, day, 4), "", version]
         shown["published"].loc[day] = note
         assert (said in page.render(shown, "local", AT)) is has_all
-    shown["published"].loc[5] = [note[0], datetime(2026, 9, 5, 4), "A"]  # by a build that passed
+    shown["published"].loc[5] = [
+        note[0],
+        datetime(2026, 9, 5, 4),
+        "",
+        "A",
+    ]  # by a build that passed
     assert said in page.render(shown, "local", AT)
