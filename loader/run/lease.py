@@ -206,7 +206,7 @@ def _dead_holders(warehouse: Warehouse) -> list[str]:
             raise LeaseHeldError(
                 f"{warehouse.profile.place} has the lease of {who}, until "
                 f"{expires_at:%H:%M:%S} UTC unless it is renewed; nothing was touched.",
-                "Wait for that run to end, or let this one wait: loader run --wait SECONDS.",
+                "Wait for that run to end, or, if it was killed, for that time; loader run --wait SECONDS does.",
             )
         dead.append(who)
     return dead
