@@ -206,7 +206,7 @@ def _dead_holders(warehouse: Warehouse) -> list[str]:
             raise LeaseHeldError(
                 f"{warehouse.profile.place} has the lease of {who}, until "
                 f"{expires_at:%H:%M:%S} UTC unless it is renewed; nothing was touched.",
-                "Wait for that run to end, or for that time if it was killed: loader run --wait 600.",
+                "Wait for that run to end, or until then if it was killed: loader run --wait 600.",
             )
         dead.append(who)
     return dead
