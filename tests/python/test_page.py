@@ -335,7 +335,7 @@ def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     shown = summaries(**whole, held=[("active_users_monthly", why)], runs=runs)
     assert 'at build: <a href="#held">what is held back' in page.render(shown, "local", AT)
     assert '<div class="banner" id="held"' in text
-    assert f"H{why[1:]}</b>: what you see stands there since 2026-07-01 03:00 UTC" in rest
+    assert f"H{why[1:]}</b>: what you see was published on 2026-07-01 03:00 UTC" in rest
     assert 'role="alert"' not in page.render(summaries(**whole), "local", AT)
     assert "The last run died</b>: it began" in page.render(summaries(died=[(AT,)]), "local", AT)
 
