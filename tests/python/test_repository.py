@@ -179,17 +179,6 @@ def test_the_warehouses_columns_are_the_documented_ones(manifest, landed_warehou
     assert described.startswith("Net Promoter Score per day.")
 
 
-def test_columns_of_one_name_say_the_same_everywhere(manifest):
-    nodes, _ = manifest
-    told: dict[str, set[str]] = {}
-    for node in nodes["nodes"].values():
-        if node["resource_type"] in ("model", "seed", "snapshot"):
-            for name, column in node["columns"].items():
-                told.setdefault(name, set()).add(column["description"].strip().split(" Null ")[0])
-    different = {name: said for name, said in told.items() if len(said) > 1}
-    assert set(different) <= {"users"}  # of a month, or of an hour of any day
-
-
 def test_every_mart_is_used_by_an_exposure_and_checked_before_it_is_published(manifest):
     nodes, _ = manifest
     used = {name for each in nodes["exposures"].values() for name in each["depends_on"]["nodes"]}
