@@ -352,7 +352,7 @@ def built(landed_warehouse: Pipeline, endpoints: Endpoints, warehouse_kind: str)
     return replace(landed_warehouse, warehouse=f"{warehouse_kind}_built")
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate of localhost, which signs itself."""
-    return make_certificate(tmp_path)
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of localhost, which signs itself, and its key."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
