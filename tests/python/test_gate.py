@@ -145,27 +145,6 @@ def test_a_new_and_a_changed_column_are_published_in_place(changed):
     assert changed.value(kind + "column_name = 'promoters'") == "numeric"
 
 
-def test_a_column_that_a_view_reads_cannot_vanish_under_it(changed):
-    before = everything(changed)
-    changed.edit(
-        "marts/nps_summary.sql",
-        "select * from scored",
-        "select answered_on, promoters, passives, detractors, excluded_answers, nps, nps_margin, "
-        "is_low_sample from scored",
-    )
-    changed.edit(
-        "marts/_marts__models.yml",
-        """      - name: responses
-        description: '{{ doc("responses") }}'
-""",
-        "",
-    )
-    changed.edit("marts/_marts__models.yml", "[responses, promoters", "[promoters")
-    said = changed.build_fails("run", "--select", "nps_summary")
-    assert "because other objects depend on it" in said
-    assert everything(changed) == before
-
-
 def test_without_an_earlier_table_nothing_appears_when_a_check_fails(changed):
     changed.query("drop view public.report")
     changed.query(f"drop table {MART}")
