@@ -25,10 +25,6 @@ def test_null_and_the_empty_string_stay_different():
     assert convert((b"1", NULL), (b"2", b""), form=CSV)[0] == b'"1",NULL 1\n"2",""\n'
 
 
-def test_no_value_is_mistaken_for_the_null_marker():
-    assert convert((b"1", b"\\N"))[0] == b"1\t\\\\N\n"
-
-
 def test_what_means_something_to_copy_is_escaped_by_itself():
     # A letter after the backslash (\t, \n) would arrive as that letter on Redshift.
     text = convert((b"1", b"a\tb\nc\rd\\e"))[0]
