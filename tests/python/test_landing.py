@@ -286,18 +286,6 @@ def test_a_second_load_goes_on_when_the_first_one_ends(pipeline):
     assert second["load_id"] > newest
 
 
-def test_ids_grow_even_if_the_clock_goes_back(pipeline, monkeypatch):
-    first = pipeline.load("--run-date", DAY_1)["t"]["load_id"]
-
-    class Yesterday(datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return datetime.now(zone) - DAY
-
-    monkeypatch.setattr(window, "datetime", Yesterday)
-    assert pipeline.load("--run-date", DAY_1)["t"]["load_id"] > first
-
-
 # -- catch-up --------------------------------------------------------------------------------------
 
 
