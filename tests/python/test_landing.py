@@ -296,22 +296,3 @@ def test_the_first_catch_up_lands_the_whole_table_and_the_next_the_look_back(pip
     assert second["mode"] == "catch_up"
     assert second["window_end"] == str(today)
     assert (today - date.fromisoformat(second["window_start"])).days == 1
-
-
-@pytest.mark.parametrize("begin", ["whole", "day"])
-def test_no_day_between_two_landings_is_lost(pipeline, begin):
-    today = pipeline.value("select current_date")
-    days = [today - n * DAY for n in (6, 5, 4, 1)]
-    pipeline.mysql("delete from t", f"insert into t values (1, 1, '{days[0]}')")
-    pipeline.load(*(["--full-refresh"] if begin == "whole" else ["--run-date", str(days[0])]))
-    pipeline.query(
-        "update raw_data._loads set started_at = started_at - interval '5 days', "
-        "ended_at = ended_at - interval '5 days'"
-    )
-    pipeline.mysql(
-        *(f"insert into t values ({n}, 1, '{day}')" for n, day in enumerate(days[1:], 2))
-    )
-    pipeline.load("--run-date", str(days[-1]))
-    assert pipeline.raw("t", "id") == [(1,), (4,)]
-    pipeline.load()
-    assert pipeline.raw("t", "id") == [(1,), (2,), (3,), (4,)]
