@@ -33,13 +33,6 @@ def july(project):
     return project
 
 
-def core_answers(pipeline):
-    return pipeline.query(
-        "select response_id, user_id, score, cast(is_deleted as integer), answered_at, updated_at "
-        "from analytics.nps order by 1"
-    )
-
-
 def change_some_rows(pipeline):
     """Versions in other windows: some rows move on, some back in time, some are withdrawn."""
     pipeline.mysql(
@@ -98,7 +91,6 @@ def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     july.loader("verify", "--select", "nps", "--repair")
     july.build(*CORE)
     assert_core_equals_source(july)
-    before = core_answers(july)
     raw_rows = july.value("select count(*) from raw_data.nps")
 
     said = july.build("run-operation", "prune_raw_data", "--args", "{days: 0}")
@@ -110,7 +102,7 @@ def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     assert archived > 0
     assert july.value("select count(*) from raw_data.nps") == raw_rows - archived
     july.build(*CORE, "--full-refresh")
-    assert core_answers(july) == before
+    assert_core_equals_source(july)
     july.build("test", "--select", "source:raw_data.nps")
 
     july.mysql(
