@@ -239,6 +239,10 @@ class Pipeline:
         finally:
             connection.close()
 
+    def artifact(self, name: str) -> dict[str, Any]:
+        """What dbt has written of itself: its manifest, catalog or a run's results."""
+        return json.loads((self.target_folder / "target" / f"{name}.json").read_text())
+
     def start_anew(self) -> None:
         """Leave nothing in the warehouse, and the sample's tables empty in MySQL."""
         self.query("drop schema if exists raw_data, analytics, archive, adhoc cascade")

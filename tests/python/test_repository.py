@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import json
 import re
 import shlex
 import subprocess
@@ -130,18 +129,14 @@ def test_every_dbt_command_that_is_told_of_is_typed_by_a_test():
 def manifest(landed_warehouse):
     """What dbt knows of the project."""
     landed_warehouse.build("docs", "generate", "--static")
-    target = landed_warehouse.target_folder / "target"
-    return json.loads((target / "manifest.json").read_text()), json.loads(
-        (target / "catalog.json").read_text()
-    )
+    return landed_warehouse.artifact("manifest")
 
 
 def test_every_node_and_column_is_described(manifest):
-    nodes, _ = manifest
     ours = [
         node
         for kind in ("nodes", "sources", "exposures", "groups", *SEMANTIC)
-        for node in nodes[kind].values()
+        for node in manifest[kind].values()
         if node["package_name"] == "mysql_to_redshift"
         and node["resource_type"] not in ("operation", "sql_operation")
         and not node.get("test_metadata")  # what a generic test claims is described once
@@ -166,25 +161,24 @@ def has_own_words(node):
 
 
 def test_the_warehouses_columns_are_the_documented_ones(manifest, landed_warehouse):
-    nodes, catalog = manifest
+    catalog = landed_warehouse.artifact("catalog")
     found = {**catalog["nodes"], **catalog["sources"]}
     assert len(found) > 20
     for unique_id, entry in found.items():
-        node = {**nodes["nodes"], **nodes["sources"]}[unique_id]
+        node = {**manifest["nodes"], **manifest["sources"]}[unique_id]
         documented, there = set(node["columns"]), set(entry["columns"])
         assert documented <= there, unique_id
         assert documented | OF_THE_LOADER >= there or not has_own_words(node), unique_id
-    blocks = {doc["name"] for doc in nodes["docs"].values()}
+    blocks = {doc["name"] for doc in manifest["docs"].values()}
     assert {name.removeprefix("_") for name in OF_THE_LOADER} <= blocks
     described = landed_warehouse.value("select obj_description('analytics.nps_summary'::regclass)")
     assert described.startswith("Net Promoter Score per day.")
 
 
 def test_every_mart_is_used_by_an_exposure_and_checked_before_it_is_published(manifest):
-    nodes, _ = manifest
-    used = {name for each in nodes["exposures"].values() for name in each["depends_on"]["nodes"]}
+    used = {name for each in manifest["exposures"].values() for name in each["depends_on"]["nodes"]}
     marts = [
-        node for node in nodes["nodes"].values()
+        node for node in manifest["nodes"].values()
         if node["resource_type"] == "model" and node["fqn"][1] == "marts"
     ]  # fmt: skip
     assert len(marts) == 8
@@ -225,9 +219,8 @@ def test_the_static_page_opens_and_shows_landing_page_pictures_and_lineage(
 
 
 def test_every_mart_gives_a_query_to_paste_and_says_what_to_mind(manifest, landed_warehouse):
-    nodes, _ = manifest
     for name in MARTS:
-        description = nodes["nodes"][f"model.mysql_to_redshift.{name}"]["description"]
+        description = manifest["nodes"][f"model.mysql_to_redshift.{name}"]["description"]
         (query,) = re.findall(r"(?s)```sql\n(.*?)```", description)
         assert f"from analytics.{name}\n" in query
         rows = landed_warehouse.through_driver(query)
@@ -236,7 +229,6 @@ def test_every_mart_gives_a_query_to_paste_and_says_what_to_mind(manifest, lande
 
 
 def test_the_pictures_are_those_of_the_declarations(manifest):
-    nodes, _ = manifest
     spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
     pictures = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pictures)
@@ -244,7 +236,7 @@ def test_the_pictures_are_those_of_the_declarations(manifest):
     assert pictures.with_pictures(page) == page, "run: python docs/pictures.py"
     tested = {
         (attached.split(".")[-1], test["column_name"], *_referred(test))
-        for test in nodes["nodes"].values()
+        for test in manifest["nodes"].values()
         if (test.get("test_metadata") or {}).get("name") == "relationships"
         for attached in (test["attached_node"],)
     }

@@ -278,7 +278,7 @@ def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(
     assert "0000-00-00" in land["error"]
     assert land["remedy"]
     assert "Left as they were, because of a: a_summary" in report["said"]
-    ran = json.loads((built.target_folder / "target/loader_run/run_results.json").read_text())
+    ran = built.artifact("loader_run/run_results")
     count = sum(not it["unique_id"].startswith("operation.") for it in ran["results"])
     assert count < len(ran["results"])  # a hook is no node
     assert f"1 of dbt's {count} nodes failed: b_summary" in build["error"]
