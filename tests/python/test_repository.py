@@ -234,16 +234,11 @@ def test_the_pictures_are_those_of_the_declarations(manifest):
     spec.loader.exec_module(pictures)
     page = (ROOT / "models" / "overview.md").read_text()
     assert pictures.with_pictures(page) == page, "run: python docs/pictures.py"
-    tested = {
-        (attached.split(".")[-1], test["column_name"], *_referred(test))
-        for test in manifest["nodes"].values()
-        if (test.get("test_metadata") or {}).get("name") == "relationships"
-        for attached in (test["attached_node"],)
-    }
+    tested = set()
+    for test in manifest["nodes"].values():
+        if (test.get("test_metadata") or {}).get("name") == "relationships":
+            arguments, table = test["test_metadata"]["kwargs"], test["attached_node"].split(".")[-1]
+            (referred,) = re.findall(r"'(\w+)'", arguments["to"])
+            tested.add((table, test["column_name"], referred, arguments["field"]))
     _, relations = pictures.declared()
     assert set(relations) == tested
-
-
-def _referred(test):
-    arguments = test["test_metadata"]["kwargs"]
-    return re.findall(r"'(\w+)'", arguments["to"])[0], arguments["field"]
