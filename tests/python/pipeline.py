@@ -454,13 +454,8 @@ def write_sources(folder: Path, database: str, tables: Sequence[dict[str, Any]])
     for table in tables:
         loader = {key: value for key, value in table.items() if key not in ("name", "columns")}
         loader.setdefault("source", f"{database}.{table['name']}")
-        declared.append(
-            {
-                "name": table["name"],
-                "config": {"meta": {"loader": loader}},
-                "columns": table.get("columns", []),
-            }
-        )
+        config, columns = {"meta": {"loader": loader}}, table.get("columns", [])
+        declared.append({"name": table["name"], "config": config, "columns": columns})
     folder.joinpath("models").mkdir(exist_ok=True)
     folder.joinpath("models", "sources.yml").write_text(
         json.dumps({"sources": [{"name": "raw_data", "tables": declared}]})
