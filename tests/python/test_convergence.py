@@ -33,15 +33,6 @@ def july(project):
     return project
 
 
-def change_some_rows(pipeline):
-    """Versions in other windows: some rows move on, some back in time, some are withdrawn."""
-    pipeline.mysql(
-        "update nps set score = 10, updated_at = '2026-07-31 20:00:00' where id % 7 = 0",
-        "update nps set score = 0, updated_at = '2026-07-02 20:00:00' where id % 11 = 0",
-        "update nps set is_deleted = 1, updated_at = '2026-07-20 20:00:00' where id % 13 = 0",
-    )
-
-
 @AN_ORDER
 def test_hard_deletes_arrive_with_a_whole_landing_and_not_with_a_window(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
@@ -85,7 +76,11 @@ def test_a_source_that_became_empty_empties_the_core_table(july):
 @pytest.mark.deep(because="nobody archives every day")
 def test_superseded_rows_may_be_archived_without_a_trace_in_the_core(july):
     july.load("--start-date", "2026-07-01", "--end-date", "2026-08-01")
-    change_some_rows(july)
+    july.mysql(  # some rows move on, some back in time, some are withdrawn
+        "update nps set score = 10, updated_at = '2026-07-31 20:00:00' where id % 7 = 0",
+        "update nps set score = 0, updated_at = '2026-07-02 20:00:00' where id % 11 = 0",
+        "update nps set is_deleted = 1, updated_at = '2026-07-20 20:00:00' where id % 13 = 0",
+    )
     july.load("--start-date", "2026-07-20", "--end-date", "2026-08-01")
     july.mysql("delete from nps where id in (3, 30)")
     july.loader("verify", "--select", "nps", "--repair")
