@@ -144,8 +144,6 @@ def test_every_node_and_column_is_described(manifest):
     assert len(ours) > 40
     for node in ours:
         assert node["description"].strip(), node["unique_id"]
-        if node["resource_type"] in ("model", "seed", "snapshot", "source"):
-            assert "One row per " in node["description"], node["unique_id"]
         for column in node.get("columns", {}).values() if has_own_words(node) else ():
             assert column["description"].strip(), f"{node['unique_id']}.{column['name']}"
 
@@ -208,24 +206,19 @@ def test_the_static_page_opens_and_shows_landing_page_pictures_and_lineage(
     page = tmp_path / "static_index.html"
     page.write_text(site.replace("<head>", f"<head>{DRAWN}", 1))
     shown = opened(page, tmp_path, at=LINEAGE, known="getIcon|ERR_FILE_NOT_FOUND|%7B%7B")
-    for heading in (
-        "Which table answers which question", "The way of a row", "What the words mean",
-        "When rows arrive", "A test failed: what now",
-    ):  # fmt: skip
-        assert f">{heading}</h2>" in shown
+    assert ">Which table answers which question</h2>" in shown
     assert len(re.findall(r'<img src="data:image/svg\+xml;base64,[^"]+" alt=', shown)) == 2
     drawn = set(re.search('data-drawn="(.*?)"', shown)[1].split("|"))
     assert {*MARTS, "raw_data.nps", "stg_prod__nps", "nps", "The report"} <= drawn
 
 
-def test_every_mart_gives_a_query_to_paste_and_says_what_to_mind(manifest, landed_warehouse):
+def test_every_mart_gives_a_query_to_paste(manifest, landed_warehouse):
     for name in MARTS:
         description = manifest["nodes"][f"model.mysql_to_redshift.{name}"]["description"]
         (query,) = re.findall(r"(?s)```sql\n(.*?)```", description)
         assert f"from analytics.{name}\n" in query
         rows = landed_warehouse.through_driver(query)
         assert rows or name == "pipeline_runs", name
-        assert "**Mind.** " in description, name
 
 
 def test_the_pictures_are_those_of_the_declarations(manifest):
