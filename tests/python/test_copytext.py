@@ -10,8 +10,6 @@ from loader.source.copytext import CHANGED, NULL, REFUSED, SEPARATOR, Form, to_c
 
 TEXT = Form()
 COLUMNS = ("id", "name")
-
-
 CSV = Form(null="NULL 1")
 
 
