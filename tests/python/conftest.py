@@ -201,13 +201,8 @@ def server(warehouse_kind: str, request: pytest.FixtureRequest) -> Server:
     return request.getfixturevalue("standin") if warehouse_kind == "redshift" else None
 
 
-@pytest.fixture(scope="session")
-def target_folder(endpoints: Endpoints, warehouse_kind: str) -> Path:
-    """Where dbt keeps what it has parsed of the repository, and where profiles.yml is."""
-    return _dbt_folder(endpoints.folder / f"dbt-{warehouse_kind}")
-
-
 def _dbt_folder(folder: Path) -> Path:
+    """Make a folder for what dbt has parsed, with a profiles.yml."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
     return folder
@@ -317,11 +312,10 @@ def sample_source(endpoints: Endpoints) -> sample.Address:
 
 
 @pytest.fixture(scope="session")
-def landed_warehouse(  # noqa: PLR0917 - fixtures
+def landed_warehouse(
     endpoints: Endpoints,
     server: Server,
     warehouse_kind: str,
-    target_folder: Path,
     sample_source: object,
     kept: dict[tuple[str, str], Pipeline],
 ) -> Pipeline:
@@ -332,7 +326,7 @@ def landed_warehouse(  # noqa: PLR0917 - fixtures
         folder=ROOT,
         database="prod",
         warehouse=_new_warehouse(endpoints, server, f"{warehouse_kind}_built"),
-        target_folder=target_folder,
+        target_folder=_dbt_folder(endpoints.folder / f"dbt-{warehouse_kind}"),
         endpoints=endpoints,
         standin=server,
     )
@@ -352,7 +346,7 @@ def built(landed_warehouse: Pipeline, endpoints: Endpoints, warehouse_kind: str)
     return replace(landed_warehouse, warehouse=f"{warehouse_kind}_built")
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate of localhost, which signs itself."""
-    return make_certificate(tmp_path)
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of localhost, which signs itself, and its key."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))

@@ -26,12 +26,6 @@ from loader.warehouse.ledger import Load
 FIRST = date(2026, 7, 1)
 DAYS = 6
 CHANNELS = ("Google", "Organic", "Direct", "Naver")
-CURSORS = {
-    "nps": "updated_at",
-    "user_session_channel": "created_at",
-    "session_timestamp": "ts",
-    "session_transaction": "updated_at",
-}
 CORE = {
     # core table: its columns, the source's in the same order
     "nps": (

@@ -239,6 +239,10 @@ class Pipeline:
         finally:
             connection.close()
 
+    def artifact(self, name: str) -> dict[str, Any]:
+        """What dbt has written of itself: its manifest, catalog or a run's results."""
+        return json.loads((self.target_folder / "target" / f"{name}.json").read_text())
+
     def start_anew(self) -> None:
         """Leave nothing in the warehouse, and the sample's tables empty in MySQL."""
         self.query("drop schema if exists raw_data, analytics, archive, adhoc cascade")
@@ -450,13 +454,8 @@ def write_sources(folder: Path, database: str, tables: Sequence[dict[str, Any]])
     for table in tables:
         loader = {key: value for key, value in table.items() if key not in ("name", "columns")}
         loader.setdefault("source", f"{database}.{table['name']}")
-        declared.append(
-            {
-                "name": table["name"],
-                "config": {"meta": {"loader": loader}},
-                "columns": table.get("columns", []),
-            }
-        )
+        config, columns = {"meta": {"loader": loader}}, table.get("columns", [])
+        declared.append({"name": table["name"], "config": config, "columns": columns})
     folder.joinpath("models").mkdir(exist_ok=True)
     folder.joinpath("models", "sources.yml").write_text(
         json.dumps({"sources": [{"name": "raw_data", "tables": declared}]})

@@ -179,9 +179,9 @@ def arrives(trip: Trip, column: Sequence[Any]) -> bool:
     return missing > 0 and seen == values + [None] * missing
 
 
-def kinds_of(version: str, warehouse: str, policy: str, *, as_key: bool) -> list[str]:
+def kinds_of(is_mariadb: bool, warehouse: str, policy: str, *, as_key: bool) -> list[str]:
     """List the types that a server has and that may land so."""
-    left_out = {"vector(2)"} if "MariaDB" in version else {"uuid", "inet6"}
+    left_out = {"vector(2)"} if is_mariadb else {"uuid", "inet6"}
     if policy != "text":
         left_out |= {*_ONLY_AS_TEXT, *(("decimal(65,30)",) if warehouse == "redshift" else ())}
     if as_key:

@@ -182,32 +182,23 @@ def encrypted(redshift, certificate):
     server.close()
 
 
-def by_iam(iam, encrypted, **changes):
-    return {
-        "REDSHIFT_METHOD": "iam", "REDSHIFT_HOST": "localhost",
-        "REDSHIFT_PORT": str(encrypted.port), "REDSHIFT_CLUSTER_ID": "prod",
-        "REDSHIFT_USER": "warehouse", "REDSHIFT_PASSWORD": None, "REDSHIFT_REGION": "us-east-1",
-        "REDSHIFT_SSLMODE": "verify-full",
-        "AWS_ENDPOINT_URL_REDSHIFT": f"http://127.0.0.1:{iam.server_port}",
-        **changes,
-    }  # fmt: skip
-
-
 @pytest.mark.only("redshift", because="IAM is Redshift's")
 def test_iam_gives_temporary_credentials_over_verified_tls(
     new_pipeline, iam, encrypted, certificate
 ):
     pipeline = new_pipeline([TABLE])
     pipeline.mysql("create table t (id int primary key)", "insert into t values (1), (2)")
-    keys = {
+    credentials = certificate[0].with_name("credentials")
+    credentials.write_text("[iam]\naws_access_key_id = AKIDTEST\naws_secret_access_key = secret\n")
+    changes = {
+        "REDSHIFT_METHOD": "iam", "REDSHIFT_HOST": "localhost",
+        "REDSHIFT_PORT": str(encrypted.port), "REDSHIFT_CLUSTER_ID": "prod",
+        "REDSHIFT_USER": "warehouse", "REDSHIFT_PASSWORD": None, "REDSHIFT_REGION": "us-east-1",
+        "REDSHIFT_SSLMODE": "verify-full", "REDSHIFT_IAM_PROFILE": "iam",
+        "AWS_ENDPOINT_URL_REDSHIFT": f"http://127.0.0.1:{iam.server_port}",
         "AWS_ACCESS_KEY_ID": pipeline.endpoints.env["AWS_ACCESS_KEY_ID"],
-        "REDSHIFT_IAM_PROFILE": "iam",
-        "AWS_SHARED_CREDENTIALS_FILE": str(certificate[0].with_name("credentials")),
-    }
-    certificate[0].with_name("credentials").write_text(
-        "[iam]\naws_access_key_id = AKIDTEST\naws_secret_access_key = secret\n"
-    )
-    changes = by_iam(iam, encrypted, SSL_CERT_FILE=str(certificate[0]), **keys)
+        "AWS_SHARED_CREDENTIALS_FILE": str(credentials), "SSL_CERT_FILE": str(certificate[0]),
+    }  # fmt: skip
     done = pipeline.loader("load", "--json", **changes, status=0)
     assert pipeline.raw("t", "id") == [(1,), (2,)]
     last = [each for each in iam.asked if "ClusterIdentifier" in each][-1]

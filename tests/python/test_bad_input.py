@@ -37,11 +37,8 @@ def refused(pipeline):
         fact, _, remedy = done.stderr.strip().partition("\n\n")
         assert fact.count("\n") == 0
         assert remedy
-        for secret in (
-            pipeline.endpoints.env["LOADER_MYSQL_PASSWORD"],
-            pipeline.endpoints.env["AWS_SECRET_ACCESS_KEY"],
-        ):
-            assert secret not in done.stdout + done.stderr
+        for secret in ("LOADER_MYSQL_PASSWORD", "AWS_SECRET_ACCESS_KEY"):
+            assert pipeline.endpoints.env[secret] not in done.stdout + done.stderr
         assert pipeline.raw("t") == before
 
     return run

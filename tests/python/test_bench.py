@@ -91,9 +91,7 @@ def test_rows_of_ten_megabytes_take_no_more_memory_than_is_promised(place):
 
 def test_a_day_at_two_sizes_is_told_by_step_and_by_node():
     def days(rows, seconds):
-        cost = Cost(
-            seconds=seconds, cpu=1, mysql_cpu=1, peak_bytes=1, examined=1, output=""
-        )  # fmt: skip
+        cost = Cost(seconds=seconds, cpu=1, mysql_cpu=1, peak_bytes=1, examined=1, output="")
         nodes = {f"model `m{number}`": [seconds * number] for number in range(12)}
         return day.Days(
             rows=rows, changed=10, runs=[cost], steps={name: [seconds] for name in day.STEPS},

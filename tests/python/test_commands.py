@@ -9,7 +9,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import psycopg2
 import pytest
 from ending import ends_servers
 from pipeline import BIN, COMPILED, DBT_FILES, ROOT, mysql_administrator
@@ -91,27 +90,18 @@ def test_the_demo_ends_on_its_screen(demo):
         assert command in screen
 
 
-def _forget_a_table(folder):
-    """Leave a table in the ledger that is neither declared nor in MySQL any more."""
-    said = type_in(folder, "python", "-m", "loader.local", "up").stdout
-    connection = psycopg2.connect(
-        host="127.0.0.1", port=re.search(r"PostgreSQL on (\d+)", said)[1], user="warehouse",
-        password="local", dbname="warehouse",
-    )  # fmt: skip
-    with connection, connection.cursor() as cursor:
-        cursor.execute(
-            "insert into raw_data._loads (load_id, table_name, mode, started_at, ended_at, "
-            "outcome, source_rows, staged_rows, copied_rows, landed_rows) values "
-            "('1', 'of_old', 'catch_up', '2026-07-01', '2026-07-01', 'landed', 0, 0, 0, 0)"
-        )
-    connection.close()
-
-
 @DEMO
 def test_a_second_demo_reuses_everything(demo):
     """And stays on this machine, whatever warehouse the caller's environment points at."""
     folder, _ = demo
-    _forget_a_table(folder)
+    # Of a table that is neither declared nor in MySQL any more.
+    load = "'1', 'of_old', 'catch_up', '2026-07-01', '2026-07-01', 'landed', 0, 0, 0, 0"
+    written = (
+        "insert into raw_data._loads (load_id, table_name, mode, started_at, ended_at, outcome, "
+        f"source_rows, staged_rows, copied_rows, landed_rows) values ({load})"
+    )
+    done = type_in(folder, "python", "-m", "loader.local", "postgres", written)
+    assert done.returncode == 0, done.stderr
     began = time.monotonic()
     elsewhere = {"DBT_TARGET": "postgres", "PGHOST": "127.0.0.1", "PGPORT": "1"}
     done = type_in(folder, "python", "-m", "loader.local", "demo", **elsewhere)

@@ -10,8 +10,6 @@ from loader.source.copytext import CHANGED, NULL, REFUSED, SEPARATOR, Form, to_c
 
 TEXT = Form()
 COLUMNS = ("id", "name")
-
-
 CSV = Form(null="NULL 1")
 
 
@@ -23,10 +21,6 @@ def convert(*rows, suffix=b"\n", form=TEXT):
 def test_null_and_the_empty_string_stay_different():
     assert convert((b"1", NULL), (b"2", b""))[0] == b"1\t\\N\n2\t\n"
     assert convert((b"1", NULL), (b"2", b""), form=CSV)[0] == b'"1",NULL 1\n"2",""\n'
-
-
-def test_no_value_is_mistaken_for_the_null_marker():
-    assert convert((b"1", b"\\N"))[0] == b"1\t\\\\N\n"
 
 
 def test_what_means_something_to_copy_is_escaped_by_itself():

@@ -42,7 +42,7 @@ def passed(new_project):
 
 def narrowed(pipeline):
     """The tests that look at new rows alone, by name, with the relation that each is of."""
-    manifest = json.loads((pipeline.target_folder / "target" / "manifest.json").read_text())
+    manifest = pipeline.artifact("manifest")
     nodes = {**manifest["nodes"], **manifest["sources"]}
     found = {}
     for test in manifest["nodes"].values():

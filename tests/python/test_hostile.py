@@ -23,8 +23,6 @@ NAMES = (
 )  # fmt: skip
 COLUMN = "x`y\"z' %s); drop table a; --"
 VALUE = "'; drop table a; -- \\ \" %s ${x} {{ 1 }} [/b] é"
-
-
 SCHEMA = "raw '\";%s data"
 PREFIX = "pre fix/'\";%s é"
 ESCAPES = "\x1b[31m[/b]red\x07\n\u202eError: ok"

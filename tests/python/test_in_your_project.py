@@ -77,7 +77,7 @@ def relations(pipeline):
 
 def manifest(pipeline):
     pipeline.build("parse")
-    return json.loads((pipeline.target_folder / "target" / "manifest.json").read_text())
+    return pipeline.artifact("manifest")
 
 
 def test_the_documented_lines_bring_the_macros_and_leave_what_was_there(theirs):

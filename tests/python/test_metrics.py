@@ -56,16 +56,11 @@ def numbers(rows, labels):
 @pytest.mark.deep(because="MetricFlow takes four seconds to start, and starts twice")
 @pytest.mark.only("postgres", because="MetricFlow speaks to PostgreSQL for both")
 def test_metrics_are_what_the_summaries_say(landed_warehouse, answered):
-    by_month, by_channel = commands()
+    told = re.findall(r"^mf query (.*)$", (ROOT / "models/overview.md").read_text(), re.M)
+    by_month, by_channel = (command.split() for command in told)
     rows = [[row[0][:10], *row[1:]] for row in answered(*by_month) if row[0]]
     assert numbers(rows, 1) == numbers(landed_warehouse.query(MONTHLY), 1)
     assert len(rows) == 24
     july = answered(*by_channel, "--start-time", "2026-07-01", "--end-time", "2026-07-31")
     rows = [row for row in july if Decimal(row[2] or 0)]
     assert numbers(rows, 2) == numbers(landed_warehouse.query(PER_CHANNEL), 2)
-
-
-def commands():
-    """What the docs site tells people to type."""
-    told = re.findall(r"^mf query (.*)$", (ROOT / "models/overview.md").read_text(), re.M)
-    return [command.split() for command in told]

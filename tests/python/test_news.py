@@ -217,8 +217,7 @@ def test_what_a_run_leaves_out_would_be_as_it_is(new_project):
     def built(*options, ends_well=True):
         """Which summaries a run builds."""
         project.run("loader", "run", *options, status=0 if ends_well else 1)
-        file = project.target_folder / "target" / "loader_run" / "run_results.json"
-        nodes = json.loads(file.read_text())["results"]
+        nodes = project.artifact("loader_run/run_results")["results"]
         return SUMMARIES & {each["unique_id"].split(".")[2] for each in nodes}
 
     def contents():

@@ -40,17 +40,6 @@ def test_the_service_is_run_each_day_and_looks_at_every_row_on_sundays():
     assert "SuccessExitStatus" not in TEXT  # a day that was not landed is no success
 
 
-def test_a_setting_in_quotes_is_the_same_to_the_shell(tmp_path):
-    address = "mailtos://USER:PASSWORD@SMTP_HOST:587?from=SENDER&to=RECIPIENT,RECIPIENT"
-    assert address in (ROOT / "docs" / "your-own.md").read_text()
-    assert "`NAME='value'`" in TEXT
-    value = f"{address} jsons://HOST/PATH"
-    (tmp_path / "settings.env").write_text(f"LOADER_NOTIFY='{value}'\n")
-    typed = f"set -a && . {tmp_path}/settings.env && printenv LOADER_NOTIFY"
-    done = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == (f"{value}\n", "")
-
-
 def test_the_cron_line_has_its_parts():
     (lines,) = blocks("cron")
     jobs = {"1-6": ".venv/bin/loader run --wait 3600"}

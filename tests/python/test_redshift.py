@@ -1,6 +1,5 @@
 """The Redshift path, statement by statement, and what becomes of it when something goes wrong."""
 
-import json
 import re
 
 import pytest
@@ -124,10 +123,7 @@ def test_an_input_check_runs_before_each_summary_or_once_before_all(
 def test_dist_and_sort_keys_arrive_as_declared_and_the_docs_tell_them(few, redshift):
     few.build("docs", "generate")
     assert not [each for each in redshift.log if each.error]
-    manifest, catalog = (
-        json.loads((few.target_folder / "target" / f"{name}.json").read_text())
-        for name in ("manifest", "catalog")
-    )
+    manifest, catalog = few.artifact("manifest"), few.artifact("catalog")
     designs = dict(
         few.query(
             "select \"schema\" || '.' || \"table\", diststyle || ' ' || sortkey1 "

@@ -65,15 +65,10 @@ def write_project(pipeline):
     for table in TABLES:
         name = f"{table['name']}_summary"
         (models / f"{name}.sql").write_text(SUMMARY.format(table=table["name"]))
-        positive = {"between": {"arguments": {"minimum": 0, "maximum": 999}}}
-        small = {
-            "between": {
-                "name": f"{name}_is_small",
-                "arguments": {"minimum": 0, "maximum": 99},
-                "config": {"severity": "warn"},
-            }
-        }
-        column = {"name": "total", "description": "A sum.", "data_tests": [positive, small]}
+        below = {"arguments": {"minimum": 0, "maximum": 999}}
+        small = {"name": f"{name}_is_small", "arguments": {"minimum": 0, "maximum": 99}}
+        tests = [{"between": below}, {"between": small | {"config": {"severity": "warn"}}}]
+        column = {"name": "total", "description": "A sum.", "data_tests": tests}
         declared.append({"name": name, "description": "One row per day.", "columns": [column]})
     (models / "models.yml").write_text(json.dumps({"models": declared}))
 
@@ -242,10 +237,8 @@ def test_the_second_attempt_of_a_publish_checks_its_inputs_again(built, tmp_path
     staging = folder / "models" / "staging"
     staging.mkdir()
     staging.joinpath("stg_a.sql").write_text("select * from {{ source('raw_data', 'a') }}")
-    small = {
-        "between": {"arguments": {"minimum": 0, "maximum": 99}, "config": {"tags": ["input_check"]}}
-    }
-    column = {"name": "v", "description": "A number.", "data_tests": [small]}
+    small = {"arguments": {"minimum": 0, "maximum": 99}, "config": {"tags": ["input_check"]}}
+    column = {"name": "v", "description": "A number.", "data_tests": [{"between": small}]}
     declared = [{"name": "stg_a", "description": "Rows of a.", "columns": [column]}]
     staging.joinpath("models.yml").write_text(json.dumps({"models": declared}))
     changed = replace(built, folder=folder)
@@ -278,7 +271,7 @@ def test_what_a_person_must_mend_is_not_tried_again_and_keeps_nothing_else_back(
     assert "0000-00-00" in land["error"]
     assert land["remedy"]
     assert "Left as they were, because of a: a_summary" in report["said"]
-    ran = json.loads((built.target_folder / "target/loader_run/run_results.json").read_text())
+    ran = built.artifact("loader_run/run_results")
     count = sum(not it["unique_id"].startswith("operation.") for it in ran["results"])
     assert count < len(ran["results"])  # a hook is no node
     assert f"1 of dbt's {count} nodes failed: b_summary" in build["error"]

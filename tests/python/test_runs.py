@@ -22,11 +22,8 @@ def test_runs_are_counted_per_day(built):
     assert built.query(STATEMENT) == []
     with built.inside(), closing(open_session(None).warehouse()) as warehouse:
         record_run(warehouse, failed())
-        late = {
-            "started_at": "2026-11-22T01:00:00+00:00",
-            "ended_at": "2026-11-22T01:10:00.5+00:00",
-        }
-        record_run(warehouse, report(run_id="2", **late))
+        began, ended = "2026-11-22T01:00:00+00:00", "2026-11-22T01:10:00.5+00:00"
+        record_run(warehouse, report(run_id="2", started_at=began, ended_at=ended))
     assert built.query(STATEMENT) == [
         ("2026-11-21", "failed", "build", 1, 1, 2, 1, 1204, 1, "2026-11-21 03:10:00"),
         ("2026-11-22", "succeeded", None, 1, 0, 0, 0, 0, 0, "2026-11-22 01:10:00.5"),

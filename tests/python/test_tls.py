@@ -20,12 +20,6 @@ ONLY_MYSQL = pytest.mark.only("postgres", because="it ends before the warehouse"
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate that no authority has signed, and its key."""
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
-@pytest.fixture(scope="module")
 def encrypted_mysql(certificate, tmp_path_factory):
     """The port of a MySQL or MariaDB that speaks nothing but TLS."""
     own = [f"--ssl-cert={certificate[0]}", f"--ssl-key={certificate[1]}"]

@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 from pipeline import ROOT
 
+from loader.cli.landing import route_of
 from loader.cli.session import open_session
 from loader.load import repair
 from loader.load import window as loading
-from loader.load.job import Route, unwatched
+from loader.load.job import unwatched
 from loader.load.jobs import run_jobs
 from loader.source import mysql, types
-from loader.stage import s3
 from loader.verify import differences
 from loader.verify.compare import compare, repair_jobs
-from loader.verify.compare import differing as differing_rows
 from loader.warehouse import postgres, redshift, session
 
 TABLE = {"name": "t", "primary_key": ["id"], "cursor": "updated_at", "lookback_days": 1}
@@ -411,14 +410,8 @@ def test_a_repair_lands_what_the_source_says_then_not_what_was_found_before(pipe
             "update t set updated_at = '2026-07-06' where id = 4",  # moved on
         )
         (job,) = repair_jobs([found], session.settings, confirmed=False)
-        route = Route(
-            settings=session.settings,
-            stage=s3.shared(session.settings.stage),
-            new_warehouse=session.warehouse,
-            differing=differing_rows,
-        )
         with unwatched() as watcher:
-            (outcome,) = run_jobs([job], route, 1, watcher)
+            (outcome,) = run_jobs([job], route_of(session), 1, watcher)
     assert outcome.load.landed_rows == 3
     assert agrees(pipeline)
     assert pipeline.value("select _deleted_at is not null from raw_data.t where id = 103")

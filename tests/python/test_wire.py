@@ -35,15 +35,6 @@ def source_of(pipeline):
         yield source
 
 
-def read_of(pipeline, source, name="t", dialect=POSTGRES):
-    with pipeline.inside():
-        session = open_session(None)
-    table = session.tables[name]
-    description = mysql.describe(source, table)
-    days = days_of(table, description, session.settings.zone)
-    return plan_read(table, description, WHOLE, days, dialect)
-
-
 def test_a_session_reads_as_long_as_it_takes_and_counts_what_is_there_now(pipeline):
     """Whatever the server ends others' statements after, and remembers of a table."""
     limit = "set global /*!50708 max_execution_time = {0} */ /*M! max_statement_time = {0} / 1e3 */"
@@ -113,8 +104,13 @@ def arriving(request, monkeypatch):
 @pytest.mark.parametrize("dialect", [POSTGRES, REDSHIFT], ids=lambda dialect: dialect.name)
 def test_every_type_is_read_alike_in_both_ways(pipeline, both_ways, arriving, dialect):
     pipeline.mysql("drop table if exists kinds", *table_statements("kinds", ROUND_TRIPS))
+    with pipeline.inside():
+        session = open_session(None)
+    table = session.tables["kinds"]
     with source_of(pipeline) as source:
-        batches = both_ways(source, read_of(pipeline, source, "kinds", dialect).rows)
+        description = mysql.describe(source, table)
+        days = days_of(table, description, session.settings.zone)
+        batches = both_ways(source, plan_read(table, description, WHOLE, days, dialect).rows)
     assert len([row for batch in batches for row in batch]) > 4
 
 
