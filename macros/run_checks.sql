@@ -113,7 +113,7 @@
                 | replace(candidate | string, rejected | string) ~ ';'
                 ~ (
                     "\n    If the new number of rows is right: dbt build --vars 'allow_row_change: true' --select "
-                    ~ model.name if check.kind == 'row_change_within' else ''
+                    ~ model.name ~ ' (and all others that say so, in one command)' if check.kind == 'row_change_within' else ''
                 )
             ) -%}
         {%- endfor -%}

@@ -14,7 +14,7 @@ from jinja2 import Environment
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from loader.run.published import newest
+from loader.run.published import last_publications
 from report import charts
 from report.reading import ReportError, Summaries
 from report.tiles import DAY, SCORE, is_over, last_day, tiles, whole
@@ -77,7 +77,7 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
         name: dict(summaries[name].itertuples(index=False))
         for name in ("held", "newest", "failing")
     }
-    published = newest(summaries["published"].itertuples(index=False))
+    published = last_publications(summaries["published"].itertuples(index=False))
     built = sorted((model, each.built_at) for model, each in published.items())
     pairs["published"] = pd.DataFrame(built, columns=["model_name", "published_at"], dtype=object)
     figures = {
@@ -115,7 +115,8 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
             answer=_score_said(whole(nps, over)),
             reading="The band, a bar at a month alone, is the 95 % interval: two months where it "
             "overlaps widely may well be alike. A hollow point has few answers; a pale one stands "
-            "apart, because its month is not over, and the axis does not follow it. Below, how "
+            "apart, because its month is not over, and may end at the axis, which does not follow "
+            "it. Below, how "
             "many answers each month has and of which kind: promoters gave 9 or 10, detractors 0 "
             "to 6.",
             figures=(charts.nps_by_month(nps, over), charts.answers_by_month(nps, over)),

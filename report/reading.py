@@ -11,9 +11,9 @@ from loader.declared.tables import Table
 from loader.declared.windows import Zone
 from loader.errors import LandingError, LoaderError
 from loader.load.status import newest_row
-from loader.run.published import NOT_THERE, NOTED, OLDER, held_back, last_run
+from loader.run.published import NOT_THERE, NOTED, OLDER, last_run, shows_earlier
 from loader.warehouse import Warehouse
-from loader.warehouse.ledger import Load, covered_end
+from loader.warehouse.ledger import Load, changing, covered_end
 from loader.warehouse.session import one_line, quote, sqlstate
 
 Summaries = Mapping[str, pd.DataFrame]
@@ -56,7 +56,7 @@ QUERIES = {
     "published": (NOTED, _PUBLICATIONS, "order by 2"),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
-_FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "before", "rows"]
+_FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "before"]
 
 
 class ReportError(LoaderError):
@@ -86,19 +86,19 @@ def read_summaries(
     schemas = _schemas(manifest)
     loads = warehouse.loads()
     landed = [
-        (each.table_name, each.ended_at, covered_end([each], zone), each.landed_rows)
-        for each in loads
-        if each.covers
+        (each.table_name, each.ended_at, covered_end([each], zone)) for each in loads if each.covers
     ]
+    changed = [(each.table_name, each.ended_at) for each in changing(loads)]
     run = last_run(warehouse)
     died = [run["started_at"]] if run and run["outcome"] == "died" else []
     newest = [(name, newest_row(warehouse, each, loads)) for name, each in tables.items()]
     found = {
-        "held": pd.DataFrame(held_back(warehouse).items(), columns=_HELD, dtype=object),
+        "held": pd.DataFrame(shows_earlier(warehouse).items(), columns=_HELD, dtype=object),
         "newest": pd.DataFrame(newest, columns=_NEWEST, dtype=object),
         "died": pd.DataFrame(died, columns=["since"], dtype=object),
         "failing": pd.DataFrame(failing(loads).items(), columns=_FAILING, dtype=object),
         "landed": pd.DataFrame(landed, columns=_LANDED, dtype=object),
+        "changed": pd.DataFrame(changed, columns=_LANDED[:2], dtype=object),
     }
     with warehouse.snapshot():
         for name, (columns, table, rest) in QUERIES.items():

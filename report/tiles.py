@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from loader.errors import counted
-from loader.run.published import newest
+from loader.run.published import last_publications
 from report import charts
 from report.reading import Summaries
 
@@ -27,7 +27,7 @@ def last_day(summaries: Summaries, name: str, at: datetime) -> date:
     rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
     last = {table: day for table, day in rows.items() if table in reads}
     landed: dict[str, date] = {}
-    for table, landed_at, before, _ in summaries["landed"].itertuples(index=False):
+    for table, landed_at, before in summaries["landed"].itertuples(index=False):
         if table in last and landed_at <= (published or landed_at):
             landed[table] = max(before - DAY, landed.get(table, date.min))
     own = summaries["answered"]["answered_on"].dropna() if name == "nps" else ()
@@ -42,7 +42,7 @@ def _published_at(summaries: Summaries, name: str) -> datetime | None:
     version was put back.
     """
     mart = summaries[name].attrs["table"].rpartition(".")[2]
-    found = newest(summaries["published"].itertuples(index=False)).get(mart)
+    found = last_publications(summaries["published"].itertuples(index=False)).get(mart)
     return found and found.built_at
 
 
@@ -50,8 +50,8 @@ def lacks_rows(summaries: Summaries, name: str) -> bool:
     """Whether rows have landed that the numbers of that name do not have yet, of any day."""
     reads, published = summaries[name].attrs["reads"], _published_at(summaries, name)
     return any(
-        table in reads and rows and landed_at > (published or landed_at)
-        for table, landed_at, _, rows in summaries["landed"].itertuples(index=False)
+        table in reads and landed_at > (published or landed_at)
+        for table, landed_at in summaries["changed"].itertuples(index=False)
     )
 
 
@@ -74,11 +74,8 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         change = [f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]]
         when = f"{month.answered_month:%B %Y}{''.join(change)}"
         later = scored[scored["answered_month"] > month.answered_month].itertuples()
-        running = [
-            f"{so_far(now.answered_month, None if lacks_rows(summaries, 'nps') else through)}: "
-            f"{SCORE.format(now)}, {now.responses:,} answers"
-            for now in later
-        ]
+        known = None if lacks_rows(summaries, "nps") else through
+        running = [f"{so_far(now.answered_month, known)}: {_score_so_far(now)}" for now in later]
         yield "Net Promoter Score", SCORE.format(month), when, *running
     users = summaries["users"][["session_month", "active_users"]]
     through, lacks = last_day(summaries, "users", at), lacks_rows(summaries, "users")
@@ -92,6 +89,16 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         when = f"{ago:,} day{'' if ago == 1 else 's'} ago"
         lags = [f"{name}'s is of {oldest:%-d %b %Y}"] if oldest < newest - DAY else []
         yield "Newest row of any table", f"{newest:%-d %b %Y}", when, *lags
+
+
+def _score_so_far(month: Any) -> str:
+    """Say a month's score and of how many answers it is; of few, its margin is no interval."""
+    answers = counted(month.responses, "answer")
+    return (
+        f"{answers}, too few for a score"
+        if month.is_low_sample
+        else (f"{SCORE.format(month)}, {answers}")
+    )
 
 
 def so_far(month: date, through: date | None) -> str:

@@ -239,7 +239,7 @@ def show_differences(findings: Sequence[Finding], is_repaired: bool) -> None:
         headings = "table", "day", "source rows", "warehouse rows", "missing", "extra", "stale"
         _show_table(headings, rows)
         if not is_repaired:
-            OUT.print("\nThe same command with --repair lands exactly what differs.")
+            OUT.print("\nThe same command with --repair (and --yes, of much) lands what differs.")
 
 
 def show_check(check: Check, said: set[str]) -> None:

@@ -97,7 +97,8 @@ def _end(folder: Path, files: dict[Path, str], new: list[Proposal]) -> None:
     if undecided:
         click.echo(
             f"Tables with personal columns: {undecided}. Say how each column lands, with loader: "
-            "{mask: hash}, drop or none, beside its pii: true (docs/adding-a-table.md)."
+            "{mask: hash} (which asks for LOADER_MASK_SALT), drop or none, beside its pii: true "
+            "(docs/adding-a-table.md)."
         )
     if count:
         click.echo(f"Next: {'that, then ' if undecided else ''}loader check; loader run")

@@ -17,7 +17,7 @@ from loader.errors import counted, printable
 from loader.load.check import Check, checks
 from loader.load.job import now
 from loader.load.status import table_status
-from loader.run.published import held_back, last_run, publications, utc
+from loader.run.published import last_run, publications, shows_earlier, utc
 
 _SETTINGS = [
     f"{name:24} {setting.meaning}{f' [{setting.default}]' if setting.default else ''}"
@@ -44,7 +44,7 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, warehouse) for table in tables]
-        run, held = last_run(warehouse), held_back(warehouse)
+        run, held = last_run(warehouse), shows_earlier(warehouse)
         since = {name: each.built_at for name, each in publications(warehouse).items()}
         if as_json:
             found = {"tables": [each.as_json() for each in statuses], "last_run": run}

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from loader.errors import LandingError
 from loader.run.dbt import Dbt
 from loader.run.published import held_back, publications
 from loader.warehouse import Warehouse
-from loader.warehouse.ledger import COMPARE, Load
+from loader.warehouse.ledger import changing
 
 _SUFFIXES = (".sql", ".yml", ".yaml", ".csv", ".md")
 _VARIABLE = re.compile(rb"env_var\(\s*['\"](\w+)")
@@ -61,7 +61,7 @@ class News:
             else:  # what was built from other files since may still be there when these are back
                 self._file.unlink()
         with closing(new_warehouse()) as warehouse:
-            self._loads = _newest(warehouse.loads())
+            self._loads = {it.table_name: it.load_id for it in changing(warehouse.loads())}
             self._read(warehouse)
         self._held_before, self._published_before = self._held, self._published
         manifest = dbt.manifest()
@@ -157,22 +157,6 @@ def _macros_that_ask(macros: Mapping[str, Any]) -> set[str]:
     while callers := {name for name in calls if calls[name] & found} - found:
         found |= callers
     return found
-
-
-def _newest(loads: Iterable[Load]) -> dict[str, str]:
-    """The last load of each table that may have changed it: a whole copy mostly is as before."""
-    found = dict[str, Load]()
-    for load in filter(_brings, loads):
-        before = found.get(load.table_name)
-        if not (before and load.content_hash and load.content_hash == before.content_hash):
-            found[load.table_name] = load
-    return {name: load.load_id for name, load in found.items()}
-
-
-def _brings(load: Load) -> bool:
-    """Whether a load has landed anything, or a copy that may lack something."""
-    is_copy = load.window.is_whole and load.mode != COMPARE
-    return load.outcome == "landed" and (is_copy or bool(load.landed_rows))
 
 
 def _is_relation(node: Mapping[str, Any]) -> bool:

@@ -34,10 +34,10 @@ class Publication(NamedTuple):
 def publications(warehouse: Warehouse) -> dict[str, Publication]:
     """Read what readers of each summary have; nothing of a table that an older release has made."""
     columns, none = ", ".join(NOTED), {*NOT_THERE, OLDER}
-    return newest(_rows(warehouse, columns, "_publications", "order by 2", none))
+    return last_publications(_rows(warehouse, columns, "_publications", "order by 2", none))
 
 
-def newest(rows: Iterable[tuple[Any, ...]]) -> dict[str, Publication]:
+def last_publications(rows: Iterable[tuple[Any, ...]]) -> dict[str, Publication]:
     """Find the newest publication of each summary among all that are noted, oldest first.
 
     A build that changes nothing is noted, too, under the version that is there.
@@ -56,7 +56,7 @@ def utc(instant: datetime) -> str:
 
 
 def held_back(warehouse: Warehouse) -> dict[str, str]:
-    """Read of each summary that is not what the last build would publish since when, and why."""
+    """Read since when each summary that stays as it was does so, and why, as a person says it."""
     columns = "model_name, check_name, failing_rows, held_since"
     found = dict[str, str]()
     for name, check, rows, since in _rows(warehouse, columns, "_held_back", "order by 1, 4"):
@@ -65,10 +65,17 @@ def held_back(warehouse: Warehouse) -> dict[str, str]:
             why = f"by {check}{f' ({counted(rows)})' if rows else ''}"
         before = found.get(name, f"held back since {since:%Y-%m-%d %H:%M} UTC")
         found[name] = f"{before}{', and' if name in found else ''} {why}"
+    return found
+
+
+def shows_earlier(warehouse: Warehouse) -> dict[str, str]:
+    """Read why readers of a summary have what was published before: held back, or put back."""
+    found = held_back(warehouse)
     for name, each in publications(warehouse).items():
-        if each.built_at < each.at and name not in found:
+        if each.built_at < each.at:
             back = f"put back on {each.at:%Y-%m-%d %H:%M} UTC to what a build published on "
-            found[name] = f"{back}{each.built_at:%Y-%m-%d %H:%M}; the next one publishes anew"
+            why = found.get(name, "the next one publishes anew")
+            found[name] = f"{back}{each.built_at:%Y-%m-%d %H:%M}; {why}"
     return found
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import ConfigError, LandingError, LoaderError
 from loader.load.job import now
 from loader.run.notify import differing, failed_loads, failed_steps, failing, nodes, notify
-from loader.run.published import held_back, publications, utc
+from loader.run.published import publications, shows_earlier, utc
 from loader.verify.finding import KINDS
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import RUNS
@@ -90,7 +90,7 @@ def close(run: "Run", folder: Path, *, hangs: bool = False) -> tuple[Report, Pat
         with suppress(LandingError), closing(run.route.new_warehouse()) as warehouse:
             since = sorted(publications(warehouse).items())
             report["published"] = {name: utc(each.built_at) for name, each in since}
-            report["held_back"] = held_back(warehouse)
+            report["held_back"] = shows_earlier(warehouse)
     previous = before(folder, report)
     report["failing"] = failing(report, previous)
     try:

@@ -130,7 +130,9 @@ class RawTables(Session, ABC):
         for column in (*columns, *LOADER_COLUMNS):
             where, was = f"{table.name}: column {column.name}", raw.get(column.name)
             if was is None:
+                filled = f" until loader load --full-refresh --select {table.name}"
                 sentence = f"{where} ({column.type}) is new; rows landed earlier hold NULL"
+                sentence += filled if column in columns else ""
                 added = f"add column {quote(column.name)} {column.type}"
                 changes.append((sentence, [f"alter table {self.relation(table.name)} {added}"]))
             elif not widens(column.type, was):

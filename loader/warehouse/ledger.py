@@ -1,7 +1,7 @@
 """The ledgers: `raw_data._loads`, a row per load, and `raw_data._runs`, a row per run."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, get_type_hints
@@ -137,6 +137,21 @@ def covered_end(loads: Sequence[Load], zone: Zone) -> date | None:
         if load.covers
     ]
     return max(ends, default=None)
+
+
+def changing(loads: Iterable[Load]) -> Iterator[Load]:
+    """Pick the loads that may have changed their table, of loads oldest first.
+
+    A copy of the whole table may lack a row, and mostly is as the one before.
+    """
+    found = dict[str, Load]()
+    for load in loads:
+        is_copy = load.window.is_whole and load.mode != COMPARE
+        before = found.get(load.table_name)
+        is_same = before and load.content_hash and load.content_hash == before.content_hash
+        if load.outcome == "landed" and (is_copy or load.landed_rows) and not is_same:
+            found[load.table_name] = load
+            yield load
 
 
 def missing_days(loads: Sequence[Load], zone: Zone) -> list[date]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -174,3 +175,19 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     project.loader(*mend.split()[1:], status=0)
     project.build("run", "--select", "session_transaction")
     assert project.query(query) == []
+
+
+def test_a_failing_row_of_a_day_that_is_not_over_goes_as_its_message_says(project):
+    project.one_session(DAY)
+    today = str(datetime.now(UTC).date())
+    of_visit = "from user_session_channel"
+    project.mysql(f"insert into session_transaction select 'odd', 0, -5, '{today}' {of_visit}")
+    only = ("--select", "session_transaction")
+    project.loader("load", *only, "--run-date", today, status=0)
+    project.mysql("delete from session_transaction where sessionid = 'odd'")
+    done = project.loader("run", *only, "--run-date", DAY)
+    assert f"rows of {today}, and a day that is not over is not compared." in done.stdout
+    (mend,) = re.findall(r"what is gone there by (loader [^;]*);", done.stdout)
+    project.loader(*mend.split()[1:], status=0)
+    project.build("run", *only)
+    assert project.query("select 1 from analytics.session_transaction where amount < 0") == []
