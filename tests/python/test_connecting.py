@@ -1,5 +1,7 @@
 """MySQL is reached as people reach theirs: by URL, by IAM, with a secret of AWS's, in a tunnel."""
 
+import hashlib
+import hmac
 import http.server
 import json
 import os
@@ -12,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 import pymysql
 import pytest
@@ -141,10 +143,10 @@ class Rds(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
 
-    def __init__(self, certificate, backend, key):
+    def __init__(self, certificate, backend, secret):
         super().__init__(("127.0.0.1", 0), None)
         self.context, self.port = server_context(certificate), self.server_address[1]
-        self.backend, self.key, self.tokens = backend, key, []
+        self.backend, self.secret, self.tokens = backend, secret, []
 
     def finish_request(self, client, _):
         with client, suppress(OSError):
@@ -164,13 +166,20 @@ class Rds(socketserver.ThreadingTCPServer):
                 self.pass_on(encrypted, server)
 
     def is_good(self, token, user):
-        """Whether it is for here, of that user and key; that it is signed rightly is boto3's."""
+        """Whether AWS would have signed it so. [AWS: Signature Version 4, query string]."""
         place, query = token.split("/?")
         asked = dict(parse_qsl(query))
-        key, _, *scope = asked["X-Amz-Credential"].split("/")
-        told = (place, asked["Action"], asked["DBUser"], key, scope)
-        of = ["us-east-1", "rds-db", "aws4_request"]
-        return told == (f"localhost:{self.port}", "connect", user, self.key, of)
+        signature, day = asked.pop("X-Amz-Signature"), asked["X-Amz-Date"][:8]
+        scope = f"{day}/us-east-1/rds-db/aws4_request"
+        listed = urlencode(sorted(asked.items()), quote_via=quote, safe="-_.~")
+        empty = hashlib.sha256(b"").hexdigest()
+        request = f"GET\n/\n{listed}\nhost:{place}\n\nhost\n{empty}"
+        digest = hashlib.sha256(request.encode()).hexdigest()
+        key = f"AWS4{self.secret}".encode()
+        signed = f"AWS4-HMAC-SHA256\n{asked['X-Amz-Date']}\n{scope}\n{digest}"
+        for part in (*scope.split("/"), signed):
+            key = hmac.new(key, part.encode(), "sha256").digest()
+        return (key.hex(), asked["Action"], asked["DBUser"]) == (signature, "connect", user)
 
     @staticmethod
     def pass_on(reader, writer):
@@ -206,7 +215,7 @@ def test_iam_makes_a_token_for_each_connection_and_sends_none_in_clear(
         backends.append(pymysql.connect(**place, user="loader", password=secret))
         return backends[-1]
 
-    rds = Rds(certificate, backend, endpoints.env["AWS_ACCESS_KEY_ID"])
+    rds = Rds(certificate, backend, endpoints.env["AWS_SECRET_ACCESS_KEY"])
     iam = {
         "LOADER_MYSQL_AUTH": "iam", "LOADER_MYSQL_PASSWORD": None, "LOADER_MYSQL_HOST": "localhost",
         "LOADER_MYSQL_PORT": str(rds.port), "LOADER_MYSQL_TLS": "verify", "AWS_REGION": "us-east-1",
@@ -217,7 +226,7 @@ def test_iam_makes_a_token_for_each_connection_and_sends_none_in_clear(
             assert pipeline.load(**iam)["t"]["landed_rows"] == 1
             time.sleep(1.1)  # a token is signed for its second
         assert len(set(rds.tokens)) >= 2
-        rds.key = "another"
+        rds.secret = "another"
         said = pipeline.fails(**iam)
         assert "rds-db:connect" in said
         assert not [token for token in rds.tokens if token.partition("Signature=")[2] in said]
