@@ -116,9 +116,8 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
             reading="The band, a bar at a month alone, is the 95 % interval: two months where it "
             "overlaps widely may well be alike. A hollow point has few answers; a pale one stands "
             "apart, because its month is not over, and may end at the axis, which does not follow "
-            "it. Below, how "
-            "many answers each month has and of which kind: promoters gave 9 or 10, detractors 0 "
-            "to 6.",
+            "it. Below, how many answers each month has and of which kind: promoters gave 9 or 10, "
+            "detractors 0 to 6.",
             figures=(charts.nps_by_month(nps, over), charts.answers_by_month(nps, over)),
             numbers=nps,
         )

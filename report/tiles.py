@@ -94,11 +94,9 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
 def _score_so_far(month: Any) -> str:
     """Say a month's score and of how many answers it is; of few, its margin is no interval."""
     answers = counted(month.responses, "answer")
-    return (
-        f"{answers}, too few for a score"
-        if month.is_low_sample
-        else (f"{SCORE.format(month)}, {answers}")
-    )
+    if month.is_low_sample:
+        return f"{answers}, too few for a score"
+    return f"{SCORE.format(month)}, {answers}"
 
 
 def so_far(month: date, through: date | None) -> str:
