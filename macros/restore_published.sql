@@ -46,7 +46,8 @@
         {%- do mysql_to_redshift.create_lock(mysql_to_redshift.publications_relation()) -%}
         {%- set done = mysql_to_redshift.publish(published, rows, restored=chosen.version, hold=hold) -%}
         {%- do adapter.commit() -%}
-        {%- do log(model ~ ' is back at version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
+        {%- set way = 'forward again, as it was before it was put back,' if chosen.version > versions[0].version else 'back' -%}
+        {%- do log(model ~ ' is ' ~ way ~ ' at version ' ~ mysql_to_redshift.describe_version(chosen) ~ '.', info=true) -%}
         {%- if done.displaced -%}
             {%- do log(
                 'What it showed until now is kept as version ' ~ done.displaced
