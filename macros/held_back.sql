@@ -215,7 +215,7 @@
     {%- set published = mysql_to_redshift.checked_tables(model)[model] -%}
     {%- if mysql_to_redshift.held_since(published.identifier) -%}
         {%- do mysql_to_redshift.write_held_back(mysql_to_redshift.replace_held_back([published.identifier], [], 'check_name is null')) -%}
-        {%- do log(model ~ ' is held no more. The next build publishes anew.', info=true) -%}
+        {%- do log(model ~ ' is held no more. The next build publishes anew, if its checks pass.', info=true) -%}
     {%- else -%}
         {%- do log(model ~ ' is not held. Nothing was changed.', info=true) -%}
     {%- endif -%}

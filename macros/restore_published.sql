@@ -51,7 +51,7 @@
         {%- if done.displaced -%}
             {%- do log(
                 'What it showed until now is kept as version ' ~ done.displaced
-                ~ ('.' if hold else '. The next build publishes anew; to keep what is put back: dbt run-operation'
+                ~ ('.' if hold else '. The next build publishes anew, if its checks pass; to keep what is put back: dbt run-operation'
                 ~ " restore_published --args '{model: " ~ model ~ ", version: " ~ chosen.version ~ ", hold: true}'"), info=true
             ) -%}
         {%- endif -%}

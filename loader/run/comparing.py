@@ -77,7 +77,9 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
         said += "are landed. If those that checks failed on are among them, this lands them: "
         said += f"loader load {select} {found.repair.landed_before} --end-date {today + DAY}"
     elif window.end and not (found.repair and window.end <= found.repair.landed_before):
-        said = f"checks failed on rows of {window}, and a day that is not over is not compared. "
+        said = (
+            f"checks failed on rows of {window}, and a day that is not over is not compared here. "
+        )
         said += f"What is mended there lands by loader load --select {table.name} --run-date "
         said += f"{today}, what is gone there by loader verify --repair --select {table.name}"
     else:

@@ -22,13 +22,15 @@ class Publication(NamedTuple):
         at: since when, in UTC.
         by: the dbt invocation that published it.
         version: its name.
-        built_at: when a build published it last: earlier if somebody has put it back since.
+        built_at: when a build published it last.
+        is_put_back: whether a build has published a version since that readers have no more.
     """
 
     at: datetime
     by: str
     version: str | None
     built_at: datetime
+    is_put_back: bool
 
 
 def publications(warehouse: Warehouse) -> dict[str, Publication]:
@@ -43,10 +45,12 @@ def last_publications(rows: Iterable[tuple[Any, ...]]) -> dict[str, Publication]
     A build that changes nothing is noted, too, under the version that is there.
     """
     found, built = dict[str, Publication](), dict[tuple[str, str | None], datetime]()
+    last = dict[str, datetime]()
     for name, at, by, version in rows:
         if (name, version) not in built or found[name].version == version:
-            built[name, version] = at
-        found[name] = Publication(at, by, version, built[name, version])
+            built[name, version] = last[name] = at
+        built_at = built[name, version]
+        found[name] = Publication(at, by, version, built_at, built_at < last[name])
     return found
 
 
@@ -72,9 +76,9 @@ def shows_earlier(warehouse: Warehouse) -> dict[str, str]:
     """Read why readers of a summary have what was published before: held back, or put back."""
     found = held_back(warehouse)
     for name, each in publications(warehouse).items():
-        if each.built_at < each.at:
+        if each.is_put_back:
             back = f"put back on {each.at:%Y-%m-%d %H:%M} UTC to what a build published on "
-            why = found.get(name, "the next one publishes anew")
+            why = found.get(name, "the next one publishes anew, if its checks pass")
             found[name] = f"{back}{each.built_at:%Y-%m-%d %H:%M}; {why}"
     return found
 

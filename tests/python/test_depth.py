@@ -186,7 +186,7 @@ def test_a_failing_row_of_a_day_that_is_not_over_goes_as_its_message_says(projec
     project.loader("load", *only, "--run-date", today, status=0)
     project.mysql("delete from session_transaction where sessionid = 'odd'")
     done = project.loader("run", *only, "--run-date", DAY)
-    assert f"rows of {today}, and a day that is not over is not compared." in done.stdout
+    assert f"rows of {today}, and a day that is not over is not compared here." in done.stdout
     (mend,) = re.findall(r"what is gone there by (loader [^;]*);", done.stdout)
     project.loader(*mend.split()[1:], status=0)
     project.build("run", *only)

@@ -77,7 +77,7 @@ def run(tmp_path, monkeypatch):
     """Let a run build; returns what it selects, and notes that it went well."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        news, "publications", lambda of: {"both": Publication(*of.published, "", DAY)}
+        news, "publications", lambda of: {"both": Publication(*of.published, "", DAY, False)}
     )
     monkeypatch.setattr(news, "held_back", lambda warehouse: dict.fromkeys(warehouse.held))
     (tmp_path / "models" / "logs").mkdir(parents=True)
