@@ -77,11 +77,10 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
         said += "are landed. If those that checks failed on are among them, this lands them: "
         said += f"loader load {select} {found.repair.landed_before} --end-date {today + DAY}"
     elif window.end and not (found.repair and window.end <= found.repair.landed_before):
-        said = (
-            f"checks failed on rows of {window}, and a day that is not over is not compared here. "
-        )
-        said += f"What is mended there lands by loader load --select {table.name} --run-date "
-        said += f"{today}, what is gone there by loader verify --repair --select {table.name}"
+        said = f"checks failed on rows of {window}, and a day that is not over is not compared "
+        said += f"here. What is mended there lands by loader load --select {table.name} "
+        said += f"--run-date {today}, what is gone there by loader verify --repair --select "
+        said += table.name
     else:
         but = f", but for {', '.join(found.left_out)}, not compared" if found.left_out else ""
         said = f"the rows of {window} are the same in MySQL{but}. Mend there what checks failed "
