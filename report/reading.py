@@ -56,7 +56,7 @@ QUERIES = {
     "published": (NOTED, _PUBLICATIONS, "order by 2"),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
-_FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "before"]
+_FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "start", "before"]
 
 
 class ReportError(LoaderError):
@@ -86,7 +86,9 @@ def read_summaries(
     schemas = _schemas(manifest)
     loads = warehouse.loads()
     landed = [
-        (each.table_name, each.ended_at, covered_end([each], zone)) for each in loads if each.covers
+        (each.table_name, each.ended_at, each.window_start, covered_end([each], zone))
+        for each in loads
+        if each.covers
     ]
     changed = [(each.table_name, each.ended_at) for each in changing(loads)]
     run = last_run(warehouse)

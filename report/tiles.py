@@ -1,6 +1,6 @@
 """The tiles at the top of the page: the last whole month at a glance, and the one that goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -17,21 +17,40 @@ Tile: TypeAlias = tuple[str, ...]
 
 
 def last_day(summaries: Summaries, name: str, at: datetime) -> date:
-    """The last day of which the numbers of that name may have rows.
+    """The last day that is whole in the numbers of that name, as each day before it is.
 
     They have come as far as each table with days that the numbers are read from: to its newest
-    row, and no further than it had been landed when the numbers were last published. Of answers it
-    is the last that is published: an old one that is changed makes a newer row, and no newer day.
+    row, and no further than it had been landed, without a day missing, when the numbers were last
+    published. Of answers it is the last that is published: an old one that is changed makes a
+    newer row, and no newer day.
     """
-    reads, published = summaries[name].attrs["reads"], _published_at(summaries, name)
-    rows = {table: day for table, day in summaries["newest"].itertuples(index=False) if day}
-    last = {table: day for table, day in rows.items() if table in reads}
-    landed: dict[str, date] = {}
-    for table, landed_at, before in summaries["landed"].itertuples(index=False):
+    published, last = _published_at(summaries, name), _newest_rows(summaries, name)
+    landed: dict[str, list[tuple[date, date]]] = {}
+    for table, landed_at, start, before in summaries["landed"].itertuples(index=False):
         if table in last and landed_at <= (published or landed_at):
-            landed[table] = max(before - DAY, landed.get(table, date.min))
-    own = summaries["answered"]["answered_on"].dropna() if name == "nps" else ()
-    return min([*last.values(), *landed.values(), *own], default=at.date() - DAY)
+            landed.setdefault(table, []).append((start or date.min, before))
+    ends = [_end_without_gap(sorted(windows)) - DAY for windows in landed.values()]
+    return min([*last.values(), *ends], default=at.date() - DAY)
+
+
+def _newest_rows(summaries: Summaries, name: str) -> dict[str, date]:
+    """The day of the newest row of each table that the numbers are read from, and of answers."""
+    reads = summaries[name].attrs["reads"]
+    rows = [*summaries["newest"].itertuples(index=False)]
+    days = {table: day for table, day in rows if day and table in reads}
+    for day in summaries["answered"]["answered_on"].dropna() if name == "nps" else ():
+        days["answers"] = day
+    return days
+
+
+def _end_without_gap(windows: list[tuple[date, date]]) -> date:
+    """The day after the last one before which none is missing, of windows by their start."""
+    end = windows[0][1]
+    for start, before in windows:
+        if start > end:
+            break
+        end = max(end, before)
+    return end
 
 
 def _published_at(summaries: Summaries, name: str) -> datetime | None:
@@ -57,7 +76,12 @@ def lacks_rows(summaries: Summaries, name: str) -> bool:
 
 def is_over(through: date) -> charts.Over:
     """Make what tells of a month, by its first day, whether all its days may have rows."""
-    return lambda month: (month.replace(day=1) + timedelta(days=32)).replace(day=1) - DAY <= through
+    return lambda month: _next(month) - DAY <= through
+
+
+def _next(month: date) -> date:
+    """The first day of the month after."""
+    return (month.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 def whole(numbers: pd.DataFrame, over: charts.Over) -> pd.DataFrame:
@@ -74,15 +98,17 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         change = [f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]]
         when = f"{month.answered_month:%B %Y}{''.join(change)}"
         later = scored[scored["answered_month"] > month.answered_month].itertuples()
-        known = None if lacks_rows(summaries, "nps") else through
-        running = [f"{so_far(now.answered_month, known)}: {_score_so_far(now)}" for now in later]
+        so_far = _named_so_far(summaries, "nps", through)
+        running = [f"{so_far(now.answered_month)}: {_score_so_far(now)}" for now in later]
         yield "Net Promoter Score", SCORE.format(month), when, *running
     users = summaries["users"][["session_month", "active_users"]]
-    through, lacks = last_day(summaries, "users", at), lacks_rows(summaries, "users")
-    yield from _months("Active users", users, through, lacks, "{:,}")
+    through = last_day(summaries, "users", at)
+    so_far = _named_so_far(summaries, "users", through)
+    yield from _months("Active users", users, through, so_far, "{:,}")
     revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
-    through, lacks = last_day(summaries, "revenue", at), lacks_rows(summaries, "revenue")
-    yield from _months("Net revenue", revenue, through, lacks, "${:,.0f}")
+    through = last_day(summaries, "revenue", at)
+    so_far = _named_so_far(summaries, "revenue", through)
+    yield from _months("Net revenue", revenue, through, so_far, "${:,.0f}")
     if days := [(day, name) for name, day in summaries["newest"].itertuples(index=False) if day]:
         (newest, _), (oldest, name) = max(days), min(days)
         ago = (at.date() - newest).days
@@ -99,14 +125,25 @@ def _score_so_far(month: Any) -> str:
     return f"{SCORE.format(month)}, {answers}"
 
 
-def so_far(month: date, through: date | None) -> str:
-    """Name a month that is not over, by its first day, and how much of it there is, if known."""
-    days = f", {counted(through.day, 'day')}" if through and through >= month else ""
-    return f"{month:%B} so far{days}"
+def _named_so_far(summaries: Summaries, name: str, through: date) -> Callable[[date], str]:
+    """Make what names a month that is not over, by its first day, with its days as far as known.
+
+    Args:
+        through: the last day that is whole in the numbers of that name.
+    """
+    newest = min(_newest_rows(summaries, name).values(), default=through)
+    is_known = not lacks_rows(summaries, name)
+
+    def so_far(month: date) -> str:
+        days = f", {counted(through.day, 'day')}" if is_known and through >= month else ""
+        more = " and later rows" if days and through < newest < _next(month) else ""
+        return f"{month:%B} so far{days}{more}"
+
+    return so_far
 
 
 def _months(
-    what: str, numbers: pd.DataFrame, through: date, lacks_rows: bool, form: str
+    what: str, numbers: pd.DataFrame, through: date, so_far: Callable[[date], str], form: str
 ) -> Iterator[Tile]:
     """The last whole month of a number per month, and the one after it, which is not over."""
     months = list(numbers.itertuples(index=False, name=None))
@@ -115,8 +152,5 @@ def _months(
         changes = [(value, before) for _, before in closed[-2:-1] if before]
         change = "".join(f", {100 * (now - was) / was:+.1f} %" for now, was in changes)
         than = " on the month before" if change else ""
-        running = [
-            f"{so_far(day, None if lacks_rows else through)}: {form.format(now)}"
-            for day, now in months[len(closed) :]
-        ]
+        running = [f"{so_far(day)}: {form.format(now)}" for day, now in months[len(closed) :]]
         yield what, form.format(value), f"{month:%B %Y}{change}{than}", *running
