@@ -21,7 +21,7 @@
 {% macro describe_version(version) %}
 
     {{ return(
-        version.version ~ ', published ' ~ version.published_at.strftime('%Y-%m-%d %H:%M:%S')
+        version.version ~ ', last published ' ~ version.published_at.strftime('%Y-%m-%d %H:%M:%S')
         ~ ', {:,} rows'.format(version.row_count) ~ (', current' if version.is_current else '')
     ) }}
 

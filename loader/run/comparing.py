@@ -65,27 +65,34 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
     day lands on which that was done, or a repair if its cursor does not tell; both fail again.
     """
     found = compare(table, run.route.new_warehouse, window, with_values=True)
+    if found.error:
+        return
     gone, stale = found.counts["extra"], found.counts["stale"]
-    today = run.route.settings.zone.today()
-    select = f"--select {table.name} --start-date"
-    repair = f"loader verify --repair --values {select} {window.start} --end-date {window.end}"
+    landed_before = found.repair.landed_before if found.repair else None
+    tomorrow = run.route.settings.zone.today() + DAY
+    load, repair = (f"loader {how} --select {table.name}" for how in ("load", "verify --repair"))
+    of_days = f"{repair} --values --start-date {window.start} --end-date {window.end}"
+    today = f"{load} --run-date {tomorrow - DAY}"
     if gone or stale:
         said = f"checks failed on rows of {window}. Of these gone from MySQL: {counted(gone)}, "
-        said += f"different there by now: {counted(stale)}. To land that: {repair}"
-    elif found.pending_here and found.repair:
+        said += f"different there by now: {counted(stale)}."
+        mends = {"To land that": of_days}
+    elif found.pending_here:
         said = f"in MySQL {counted(found.pending_here)} of {window} changed after the days that "
-        said += "are landed. If those that checks failed on are among them, this lands them: "
-        said += f"loader load {select} {found.repair.landed_before} --end-date {today + DAY}"
-    elif window.end and not (found.repair and window.end <= found.repair.landed_before):
-        said = f"checks failed on rows of {window}, and a day that is not over is not compared "
-        said += f"here. What is mended there lands by loader load --select {table.name} "
-        said += f"--run-date {today}, what is gone there by loader verify --repair --select "
-        said += table.name
+        said += "are landed, perhaps those that checks failed on."
+        mends = {"To land them": f"{load} --start-date {landed_before} --end-date {tomorrow}"}
+    elif window.end and not (landed_before and window.end <= landed_before):
+        said = f"checks failed on rows of {window}; a day that is not over is not compared here."
+        mends = {"What is mended in MySQL lands by": today, "What is gone there, by": repair}
     else:
         but = f", but for {', '.join(found.left_out)}, not compared" if found.left_out else ""
         said = f"the rows of {window} are the same in MySQL{but}. Mend there what checks failed "
-        said += "on, or change the rule (if a row of another table is missing, loader verify "
-        said += "--repair lands it). What is mended lands, if its cursor tells today, by loader "
-        said += f"load --select {table.name} --run-date {today}; if it does not, by {repair}"
-    if not found.error:
-        run.say(f"{table.name}: {said}; then loader run.")
+        said += "on, or change the rule."
+        mends = {
+            "What is mended lands, if its cursor tells today, by": today,
+            "If its cursor does not, by": of_days,
+            "If a row of another table is missing here": "loader verify --repair",
+        }
+    run.say(f"{table.name}: {said}")
+    for when, command in {**mends, "Then": "loader run"}.items():
+        run.say(f"  {when}: {command}")

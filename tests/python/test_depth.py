@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 DAY = "2026-07-01"
-MEND = "loader verify --repair --values --select"
+MEND = "loader verify --repair --select"
 ALL = ("build", "--exclude", "source:raw_data._runs", "pipeline_runs", "--exclude-resource-type")
 BUILD = (*ALL, "unit_test")
 NEW = {"LOADER_CHECKS": "new"}
@@ -154,9 +154,9 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     set_amount, gone = "update session_transaction set amount =", "delete from session_transaction"
     told = {
         f"{set_amount} -5": "the rows of 2026-07-01 are the same in MySQL",
-        f"{set_amount} 6": f"by now: 1 row. To land that: {MEND} session_transaction --start-date",
+        f"{set_amount} 6": f"by now: 1 row.\n  To land that: {MEND} session_transaction --values",
         f"{set_amount} 5, updated_at = '2026-07-06 12:00'": "1 row of 2026-07-01 changed after",
-        gone: "checks failed on rows of 2026-07-01. Of these gone from MySQL: 1 row, ",
+        gone: "checks failed on rows of 2026-07-01. Of these gone from MySQL: 1 row, different",
     }
     for change in told:
         project.mysql(change, f"insert into channel values ('{len(change)}')")  # of no day
@@ -171,7 +171,7 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     messages = [node["message"] for node in json.loads(report.read_text())["dbt"]["failures"]]
     (query,) = [said.splitlines()[1] for said in messages if row in said]
     assert len(project.query(query)) == 1
-    mend = re.search(rf"{MEND} [^;]*", done.stdout)[0]
+    mend = re.search(rf"{MEND} .*", done.stdout)[0]
     project.loader(*mend.split()[1:], status=0)
     project.build("run", "--select", "session_transaction")
     assert project.query(query) == []
@@ -186,8 +186,8 @@ def test_a_failing_row_of_a_day_that_is_not_over_goes_as_its_message_says(projec
     project.loader("load", *only, "--run-date", today, status=0)
     project.mysql("delete from session_transaction where sessionid = 'odd'")
     done = project.loader("run", *only, "--run-date", DAY)
-    assert f"rows of {today}, and a day that is not over is not compared here." in done.stdout
-    (mend,) = re.findall(r"what is gone there by (loader [^;]*);", done.stdout)
+    assert f"rows of {today}; a day that is not over is not compared here." in done.stdout
+    (mend,) = re.findall(r"What is gone there, by: (loader .*)", done.stdout)
     project.loader(*mend.split()[1:], status=0)
     project.build("run", *only)
     assert project.query("select 1 from analytics.session_transaction where amount < 0") == []

@@ -98,7 +98,7 @@ def test_a_wrong_publish_is_put_back_byte_for_byte_and_so_is_the_restore(changed
     assert kept(changed) == [first]
     said = changed.build(*as_the_readme_says("list_published"))
     versions = said.split(f"{NAME}\n")[1].split("_monthly")[0]
-    assert f"{second}, published {second[:4]}" in versions
+    assert f"{second}, last published {second[:4]}" in versions
     found = re.findall(r"(\d{14}), .* 730 rows(, current)?", versions)
     assert found == [(second, ", current"), (first, "")]
     before = everything(changed)
