@@ -13,7 +13,7 @@ from loader.errors import LandingError, LoaderError
 from loader.load.status import newest_row
 from loader.run.published import NOT_THERE, NOTED, OLDER, last_run, shows_earlier
 from loader.warehouse import Warehouse
-from loader.warehouse.ledger import Load, changing, covered_end
+from loader.warehouse.ledger import Load, changing, covered
 from loader.warehouse.session import one_line, quote, sqlstate
 
 Summaries = Mapping[str, pd.DataFrame]
@@ -86,9 +86,9 @@ def read_summaries(
     schemas = _schemas(manifest)
     loads = warehouse.loads()
     landed = [
-        (each.table_name, each.ended_at, each.window_start, covered_end([each], zone))
+        (each.table_name, each.ended_at, *window)
         for each in loads
-        if each.covers
+        for window in covered([each], zone)
     ]
     changed = [(each.table_name, each.ended_at) for each in changing(loads)]
     run = last_run(warehouse)

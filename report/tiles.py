@@ -28,7 +28,7 @@ def last_day(summaries: Summaries, name: str, at: datetime) -> date:
     landed: dict[str, list[tuple[date, date]]] = {}
     for table, landed_at, start, before in summaries["landed"].itertuples(index=False):
         if table in last and landed_at <= (published or landed_at):
-            landed.setdefault(table, []).append((start or date.min, before))
+            landed.setdefault(table, []).append((start, before))
     ends = [_end_without_gap(sorted(windows)) - DAY for windows in landed.values()]
     return min([*last.values(), *ends], default=at.date() - DAY)
 
@@ -112,7 +112,7 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
     if days := [(day, name) for name, day in summaries["newest"].itertuples(index=False) if day]:
         (newest, _), (oldest, name) = max(days), min(days)
         ago = (at.date() - newest).days
-        when = f"{ago:,} day{'' if ago == 1 else 's'} ago"
+        when = f"{counted(ago, 'day')} ago" if ago else "today"
         lags = [f"{name}'s is of {oldest:%-d %b %Y}"] if oldest < newest - DAY else []
         yield "Newest row of any table", f"{newest:%-d %b %Y}", when, *lags
 

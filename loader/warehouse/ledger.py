@@ -126,17 +126,24 @@ def next_load_id(newest: str | None, now: datetime, owner: str) -> str:
     return f"{now.strftime(form)}-{owner}"
 
 
-def covered_end(loads: Sequence[Load], zone: Zone) -> date | None:
-    """The day after the last whole day that landed loads cover, or None.
+def covered(loads: Iterable[Load], zone: Zone) -> list[tuple[date, date]]:
+    """List the days that landed loads cover: of each the first and the one after the last.
 
-    A load covers no day that was not over, in the declared time zone, when it began.
+    A load covers no day that was not over, in the declared time zone, when it began; one of the
+    whole table covers all before, from `date.min`.
     """
-    ends = [
-        min(load.window_end or date.max, day_in(zone, load.started_at))
+    windows = (
+        (load.window_start or date.min,
+         min(load.window_end or date.max, day_in(zone, load.started_at)))
         for load in loads
         if load.covers
-    ]
-    return max(ends, default=None)
+    )  # fmt: skip
+    return [(start, end) for start, end in windows if start < end]
+
+
+def covered_end(loads: Iterable[Load], zone: Zone) -> date | None:
+    """The day after the last whole day that landed loads cover, or None."""
+    return max((end for _, end in covered(loads, zone)), default=None)
 
 
 def changing(loads: Iterable[Load]) -> Iterator[Load]:
@@ -159,14 +166,11 @@ def missing_days(loads: Sequence[Load], zone: Zone) -> list[date]:
 
     None before a landing of the whole table.
     """
-    covering = [load for load in loads if load.covers]
-    covered = {
-        day for load in covering for day in load.window if day < day_in(zone, load.started_at)
-    }
-    wholes = [day_in(zone, load.started_at) for load in covering if load.window.is_whole]
-    starts = [load.window_start for load in covering if load.window_start]
-    start = max(wholes, default=None) or min(starts, default=None)
-    return [day for day in Window(start, covered_end(loads, zone)) if day not in covered]
+    windows = covered(loads, zone)
+    wholes = [end for start, end in windows if start == date.min]
+    first = max(wholes, default=None) or min(windows, default=(None,))[0]
+    days = {day for start, end in windows if start > date.min for day in Window(start, end)}
+    return [day for day in Window(first, covered_end(loads, zone)) if day not in days]
 
 
 def day_in(zone: Zone, instant: datetime) -> date:

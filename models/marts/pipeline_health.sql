@@ -15,7 +15,7 @@ loads as (
 
 -- A load covers no day that was not over when it began; one of the whole table, all before it;
 -- a repair of single rows, none.
-covered as (
+windows as (
 
     select
         table_name,
@@ -29,6 +29,14 @@ covered as (
     from loads
 
     where outcome = 'landed' and mode <> 'repair'
+
+),
+
+covered as (
+
+    select * from windows
+
+    where first_day < day_after
 
 ),
 

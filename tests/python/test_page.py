@@ -357,13 +357,13 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     opacity = figures(text)["users-0"]["data"][0]["marker"]["opacity"]
     assert opacity[0] == opacity[1] > opacity[2]
     shown["newest"]["newest_row"] = date(2026, 8, 31)
-    shown["landed"].loc[1] = ["nps", AT, None, date(2026, 8, 29)]
+    shown["landed"].loc[1] = ["nps", AT, date.min, date(2026, 8, 29)]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
     shown["answered"].loc[0] = [date(2026, 8, 2)]  # and old ones were changed since
     assert "<span>August so far, 2 days: 80.0" in page.render(shown, "local", AT)
     shown["nps"].loc[1, ["responses", "is_low_sample"]] = 1, True
     assert "2 days: 1 answer, too few for a score<" in page.render(shown, "local", AT)
-    shown["landed"].loc[0] = ["visits", AT, None, date(2026, 8, 29)]
+    shown["landed"].loc[0] = ["visits", AT, date.min, date(2026, 8, 29)]
     assert "<span>August so far, 28 days and later rows: 9</span>" in page.render(
         shown, "local", AT
     )
@@ -372,8 +372,8 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
 def test_a_month_is_whole_to_the_first_day_that_is_missing():
     """A later day that is landed by itself, like today by hand, makes none before it whole."""
     users = [(date(2026, month, 1), count, 1, 1) for month, count in ((7, 200), (8, 9), (11, 1))]
-    windows = [(None, date(2026, 8, 3)), (date(2026, 8, 3), date(2026, 8, 4)),
-               (date(2026, 11, 30), date(2026, 11, 30))]  # fmt: skip
+    windows = [(date.min, date(2026, 8, 3)), (date(2026, 8, 3), date(2026, 8, 4)),
+               (date(2026, 11, 28), date(2026, 11, 30))]  # fmt: skip
     landed = [("ts", AT, *window) for window in windows]
     newest = [("ts", date(2026, 11, 30))]
     shown = summaries(users=users, newest=newest, landed=landed, reads=["ts"])
@@ -391,7 +391,7 @@ def test_a_month_is_not_over_by_rows_that_landed_after_what_is_published():
     """Whether a check holds them back, no build has come, or an earlier version was put back."""
     users = [(date(2026, month, 1), count, 1, 1) for month, count in ((7, 200), (8, 250))]
     days = ((8, 31), (9, 1))
-    landed = [("ts", datetime(2026, *day, 3), None, date(2026, *day)) for day in days]
+    landed = [("ts", datetime(2026, *day, 3), date.min, date(2026, *day)) for day in days]
     shown = summaries(
         users=users, newest=[("ts", date(2026, 8, 31))], landed=landed, reads=["ts"],
         published=[("active_users_monthly", datetime(2026, 8, 31, 4), "", "A")],
