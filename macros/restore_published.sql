@@ -55,6 +55,10 @@
                 ~ " restore_published --args '{model: " ~ model ~ ", version: " ~ chosen.version ~ ", hold: true}'"), info=true
             ) -%}
         {%- endif -%}
+        {%- set others = mysql_to_redshift.summaries_beside(model) -%}
+        {%- if others -%}
+            {%- do log('Not put back, and made of the same rows: ' ~ others | join(', ') ~ '.', info=true) -%}
+        {%- endif -%}
     {%- endif -%}
     {%- if hold and not dry_run -%}
         {%- do log(
@@ -62,6 +66,22 @@
             ~ " dbt run-operation lift_hold --args '{model: " ~ model ~ "}'", info=true
         ) -%}
     {%- endif -%}
+
+{% endmacro %}
+
+
+{% macro summaries_beside(model) %}
+
+    {#- The other summaries that read a model which this one reads. -#}
+    {%- set reads = {} -%}
+    {%- for node in graph.nodes.values() if node.config.materialized == 'checked_table' -%}
+        {%- do reads.update({node.name ~ ('.v' ~ node.version if node.version else ''): node.depends_on.nodes}) -%}
+    {%- endfor -%}
+    {%- set own, others = reads.pop(model), [] -%}
+    {%- for name, nodes in reads.items() if nodes | select('in', own) | list -%}
+        {%- do others.append(name) -%}
+    {%- endfor -%}
+    {{ return(others | sort) }}
 
 {% endmacro %}
 

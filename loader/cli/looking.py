@@ -18,6 +18,7 @@ from loader.load.check import Check, checks
 from loader.load.job import now
 from loader.load.status import table_status
 from loader.run.published import last_run, publications, shows_earlier, utc
+from loader.run.report import last_known
 
 _SETTINGS = [
     f"{name:24} {setting.meaning}{f' [{setting.default}]' if setting.default else ''}"
@@ -45,6 +46,7 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, warehouse) for table in tables]
         run, held = last_run(warehouse), shows_earlier(warehouse)
+        run = last_known(run, session.settings.run.reports, session.profile.target)
         since = {name: each.built_at for name, each in publications(warehouse).items()}
         if as_json:
             found = {"tables": [each.as_json() for each in statuses], "last_run": run}

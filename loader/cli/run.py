@@ -66,7 +66,6 @@ def run(
 
     tables, requested = asked_for(session, names, dates)
     folder = session.settings.run.reports
-    report.prepare(folder)
     run_id = report.new_run_id(now())
     this = Run(
         run_id=run_id,

@@ -99,7 +99,8 @@ def parse_day(text: str, option: str) -> date:
         if str(day) == text and date.min < day < date.max:
             return day
     raise CommandLineError(
-        f"{option} {text!r} is not a day of the calendar.", "Write it as YYYY-MM-DD."
+        f"{option} {text!r} is not a day of the calendar, written YYYY-MM-DD.",
+        "Write one such as 2026-07-01.",
     )
 
 

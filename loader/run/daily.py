@@ -19,6 +19,7 @@ from loader.run.comparing import rows_failed_on, say_what_changed, verify
 from loader.run.dbt import Dbt, build_arguments, reading
 from loader.run.lease import Lease
 from loader.run.news import News
+from loader.run.report import prepare
 from loader.verify.finding import Finding
 from loader.warehouse import Warehouse
 from loader.warehouse.session import is_transient
@@ -91,7 +92,9 @@ class Run:
         backfill = self.requested if self.dates.start_date else None
         lease = Lease(self.run_id, self.route.new_warehouse, self.stop, backfill)
         try:
-            if self._step("lease", lambda: self._take(lease)):
+            # Who is notified of a run is told, too, that it cannot be reported.
+            can_report = self._step("report", lambda: prepare(self.route.settings.run.reports))
+            if can_report and self._step("lease", lambda: self._take(lease)):
                 lease.keep()
                 if self._land_build_verify(lease):
                     self.outcome, self.exit_status = "succeeded", 0
@@ -262,7 +265,7 @@ class Run:
             raise
         finally:
             timer.cancel()
-            if error or name != "lease":
+            if error or name not in ("report", "lease"):
                 self.steps.append({
                     "name": name, "ok": not error, "attempts": attempts,
                     "seconds": round(time.monotonic() - began, 3),

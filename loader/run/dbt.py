@@ -34,7 +34,9 @@ _NAMED = 5
 _OF_THE_GATE = "config.materialized:checked_table+1,test_type:generic,config.severity:error"
 """The tests of a summary: they have passed on its new rows before these were published."""
 _LOGGED_BY_A_MACRO = "JinjaLogInfo"
-_SAYS_NOTHING = "NoNodesForSelectionCriteria"  # a project may have no summary
+# A project may have no summary; and what is traced is dbt's own code.
+_SAYS_NOTHING = ("NoNodesForSelectionCriteria", "MainStackTrace")
+_WHY = "\0"  # precedes what ended dbt, after all that its libraries may have written
 _SAID_BY_A_MACRO = re.compile(r"\s*(Got \d+ results?, configured to|(Failure|Warning) in test )")
 _NO_NODE_ENDED = ("LogStartLine", "LogHookStartLine", "LogHookEndLine")
 # Each other event that says `total` is of a node that is through. [dbt-core 1.11: events/types.py]
@@ -118,7 +120,7 @@ class Dbt:
         follow = None if verbose or self._log else partial(_follow, watcher, self._stop)
         status, said = self._run(command, follow)
         if status not in (0, 1):
-            why = said.strip() or f"its process ended with status {status}"
+            why = said.rpartition(_WHY)[2].strip() or f"its process ended with status {status}"
             raise RunError(
                 f"dbt: {why}",
                 "Mend it, then run again; what is published is as it was.",
@@ -234,7 +236,7 @@ def _follow(watcher: Watcher, stop: Stop, lines: Iterable[bytes]) -> None:
             continue
         # A refusal of the gate or of a macro is no compilation, and its text says what is wrong.
         name, message = info["name"], info["msg"].replace("Compilation Error in ", "")
-        is_said = info["level"] in ("warn", "error") and name != _SAYS_NOTHING
+        is_said = info["level"] in ("warn", "error") and name not in _SAYS_NOTHING
         is_said = is_said and not (stop.because or _SAID_BY_A_MACRO.match(message))
         if is_said or name == _LOGGED_BY_A_MACRO:
             for said in message.splitlines():
@@ -273,7 +275,7 @@ def main() -> None:
 
     ended = dbtRunner().invoke(sys.argv[1:])
     if ended.exception:
-        print(ended.exception, file=sys.stderr)
+        print(_WHY, ended.exception, file=sys.stderr)
         sys.exit(_NOT_RUN)
     sys.exit(0 if ended.success else 1)
 

@@ -93,11 +93,13 @@ def _findings(report: Report) -> set[tuple[str, str]]:
     return {
         *(("dbt", node["node"]) for node in nodes(report, "warnings")),
         *(("verify", table["table"]) for table in differing(report)),
+        *(("held back", model) for model in report.get("held_back", {})),
     }
 
 
 def _parts(report: Report) -> Iterator[str]:
     """Write every part that has something to say: a heading and as many lines as there is room."""
+    said = [step["remedy"] for step in failed_steps(report)]
     parts = {
         "Failed": [
             f"{step['name']}{f' after {count} attempts' if count > 1 else ''}: {step['error']}\n"
@@ -106,7 +108,10 @@ def _parts(report: Report) -> Iterator[str]:
             for count in [step["attempts"]]
         ],
         "Loads": [
-            f"{load['table_name']}, {_days(load)}: {load['error']}" for load in failed_loads(report)
+            f"{load['table_name']}, {_days(load)}: {load['error']}\n"
+            f"{'' if remedy in said else remedy}"
+            for load in failed_loads(report)
+            for remedy in [load.get("remedy") or ""]
         ],
         "Checks": [_node(node) for node in nodes(report, "failures")],
         "Warnings": [_node(node) for node in nodes(report, "warnings")],

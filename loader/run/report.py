@@ -111,7 +111,25 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
     Raises:
         LandingError: the warehouse could not be reached, or refused.
     """
-    row = {
+    warehouse.prepare()
+    with warehouse.transaction():
+        warehouse.insert(RUNS, _row(report))
+
+
+def last_known(run: Report | None, folder: Path, target: str) -> Report | None:
+    """Tell the last run: the warehouse's own, or one since then that it has no record of.
+
+    Args:
+        run: the last one that the warehouse knows.
+    """
+    reported = before(folder, {"run_id": "~", "target": target})
+    is_later = reported and (not run or reported["run_id"] > run["run_id"])
+    return _row(reported) if reported and is_later else run
+
+
+def _row(report: Report) -> Report:
+    """What the ledger has of a run."""
+    return {
         "run_id": report["run_id"],
         "started_at": datetime.fromisoformat(report["started_at"]).replace(tzinfo=None),
         "ended_at": datetime.fromisoformat(report["ended_at"]).replace(tzinfo=None),
@@ -122,9 +140,6 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
         "verify_findings": sum(table[kind] for table in differing(report) for kind in KINDS),
         "stale_tables": len({load["table_name"] for load in failed_loads(report)}),
     }
-    warehouse.prepare()
-    with warehouse.transaction():
-        warehouse.insert(RUNS, row)
 
 
 def _of_run(run: "Run") -> Report:

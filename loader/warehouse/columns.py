@@ -131,8 +131,8 @@ class RawTables(Session, ABC):
             where, was = f"{table.name}: column {column.name}", raw.get(column.name)
             if was is None:
                 filled = f" until loader load --full-refresh --select {table.name}"
-                sentence = f"{where} ({column.type}) is new; rows landed earlier hold NULL"
-                sentence += filled if column in columns else ""
+                hold = f"; rows landed earlier hold NULL{filled if column in columns else ''}"
+                sentence = f"{where} ({column.type}) is new{'' if is_whole else hold}"
                 added = f"add column {quote(column.name)} {column.type}"
                 changes.append((sentence, [f"alter table {self.relation(table.name)} {added}"]))
             elif not widens(column.type, was):
@@ -154,9 +154,10 @@ class RawTables(Session, ABC):
         known = {column.name for column in (*columns, *LOADER_COLUMNS)}
         gone = [name for name in raw if name not in known and not table.policy(name).is_left_out]
         if gone:
+            new = ", ".join(each.name for each in columns if each.name not in raw)
             raise LandingError(
-                f"{table.name}: MySQL has no column {', '.join(gone)} any more. "
-                f"{self.schema}.{table.name} is unchanged.",
+                f"{table.name}: MySQL has no column {', '.join(gone)} any more"
+                f"{f', and {new} is new' if new else ''}. {self.schema}.{table.name} is unchanged.",
                 "It was dropped, or renamed to one that is new. Mend the models that read it; "
                 f"dbt ls --select {shlex.quote(f'source:{SOURCE}.{table.name}+')} "
                 "--resource-type model lists those of the table. Then declare `exclude: true` for "

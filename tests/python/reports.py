@@ -54,6 +54,7 @@ def failed(**changes: Any) -> dict[str, Any]:
             {
                 "table_name": "nps", "window_start": "2026-11-20", "window_end": "2026-11-21",
                 "outcome": "failed", "error": "the counts differ",
+                "remedy": "Run the load again.",
             },
             {"table_name": "channel", "outcome": "landed", "error": None},
         ],

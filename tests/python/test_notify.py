@@ -68,6 +68,7 @@ def test_a_failure_is_told_with_all_that_helps(webhook):
         "build after 3 attempts: dbt: 1 of 62 failed.",
         "Look at the rows.",
         "nps, 2026-11-20 to 2026-11-21: the counts differ",
+        "Run the load again.",
         "nps: column note is new",
         f"{NOT_NULL}: fail, 3 rows",
         "  Got 3 results, configured to fail if != 0",
@@ -127,6 +128,9 @@ def test_the_recovery_is_told_once_and_a_run_that_works_is_not(webhook):
     assert "succeeded again, after a failed run since" in told(webhook, report(), failed())
     assert told(webhook, report(), report()) == ""
     assert told(webhook, report(), None) == ""
+    held = report(held_back={"nps_summary": "by hand"})
+    assert "succeeded, with something new to look at" in told(webhook, held, report())
+    assert told(webhook, held, held) == ""
     assert failing(report(), failed()) is None
 
 

@@ -300,7 +300,9 @@ def test_the_state_of_each_table_is_in_words():
     ):  # fmt: skip
         assert words in text
     assert text.count("up to date</span>") == 1
-    assert "Loads of 1 table fail</b>: <a" in text.split('<div class="tiles">')[0]
+    above = text.split('<div class="tiles">')[0]
+    assert "Loads of 1 table fail</b>: <a" in above
+    assert "2 of 6 tables lack days</b> between those that have landed: <a" in above
     assert re.findall(r'<i class="(\w*)" title="(\S+): \w+">(.)<', text) == [
         ("", "2026-07-01", "✓"), ("mended", "2026-07-02", "↺"), ("failed", "2026-07-03", "✕"),
     ]  # fmt: skip

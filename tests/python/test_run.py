@@ -1,6 +1,7 @@
 """The daily job: what it lands, builds and reports; what it tries again; how it ends early."""
 
 import json
+import re
 import shutil
 import signal
 import threading
@@ -399,8 +400,24 @@ def test_reports_are_found_by_target_and_age(tmp_path):
     for folder in (file / "below", Path("/proc/self")):
         with pytest.raises(ConfigError, match=r"LOADER_REPORTS .* cannot be written to"):
             written.prepare(folder)
+    row = {"run_id": ids[3]}
+    assert written.last_known(row, tmp_path, "mine") == row
     with pytest.raises(ConfigError, match=r"The run succeeded, and its report .* could not be"):
         written.write(tmp_path / "gone", reports[0])
+
+
+def test_a_run_that_cannot_be_reported_or_dbt_cannot_write_is_told_of(built):
+    """Whatever the disk is full of: to who is notified, and by status; with its cause."""
+    with serving(Webhook()) as webhook:
+        changes = {"LOADER_NOTIFY": webhook.url, "DBT_TARGET_PATH": "/proc/self/below"}
+        done = built.loader("run", "--run-date", DAY, **changes)
+        assert "build  failed: dbt: [Errno 2] No such file or directory" in done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        done = built.loader("run", "--run-date", DAY, **{**changes, "LOADER_REPORTS": "/proc/self"})
+        assert "its report /proc/self/" in done.stderr
+        subjects = [each["title"] for each in webhook.told]
+    assert [re.search(r"failed at (\w+)", each)[1] for each in subjects] == ["build", "report"]
+    assert "failed at report" in built.loader("status").stdout
 
 
 # -- backfills -----------------------------------------------------------------------------------
