@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -78,13 +79,11 @@ def _check_tls(endpoint: str, tls: str) -> None:
 
 def shared(settings: StageSettings) -> NewClient:
     """Make a client when a thread first asks for one, and give it to all that ask later."""
-    made, lock = list["S3Client"](), Lock()
+    once, lock = cache(partial(connect, settings)), Lock()
 
     def client() -> "S3Client":
         with lock:
-            if not made:
-                made.append(connect(settings))
-        return made[0]
+            return once()
 
     return client
 
@@ -138,14 +137,12 @@ def explained(bucket: str) -> Iterator[None]:
         yield
     except (exceptions.ClientError, exceptions.BotoCoreError, OSError) as error:
         away = exceptions.ConnectionError | exceptions.HTTPClientError | OSError
-        is_away = isinstance(error, away)
-        code = ""
+        code, status = "", 0
         if isinstance(error, exceptions.ClientError):
             code = error.response["Error"]["Code"]
-            answered: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            is_away = answered >= _SERVER_ERROR or code == "SlowDown"
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         raise StageError(
             f"S3 bucket {bucket}: {_PATH.sub('', str(error)).rstrip('.')}.",
             _REMEDIES.get(code, "Check the AWS settings and that S3 is reachable; then run again."),
-            transient=is_away,
+            transient=isinstance(error, away) or status >= _SERVER_ERROR or code == "SlowDown",
         ) from None

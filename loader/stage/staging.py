@@ -3,7 +3,6 @@
 import json
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import zstandard
@@ -51,9 +50,7 @@ class Staging(AbstractContextManager["Staging"]):
         self._written: list[str] = []
         self._open_part()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self.feed:
             with suppress(OSError):
                 self.feed.close()
