@@ -110,26 +110,26 @@ def previews(jobs: Sequence[Job], warehouse: Warehouse) -> Iterator[tuple[Job, d
     Of what it would do `statements` has the SQL in order: MySQL's first, then the warehouse's. What
     a comparison asks MySQL for depends on what it finds, and is left out.
     """
+    settings = warehouse.settings.mysql
     for job in jobs:
+        load = new_load(job, "<load_id>")
         try:
-            yield job, {**job.as_json(), **_preview(job, warehouse)}
+            with mysql.connect(settings) as source, mysql.snapshot(source, job.table):
+                read, landing = plan_load(job, load, source, warehouse)
+                rows = mysql.count_window(source, job.table, read)
         except LoaderError as error:
             warehouse.release()
             yield job, Outcome(job=job, load=None, error=error).as_json()
-
-
-def _preview(job: Job, warehouse: Warehouse) -> dict[str, Any]:
-    load, settings = new_load(job, "<load_id>"), warehouse.settings.mysql
-    with mysql.connect(settings) as source, mysql.snapshot(source, job.table):
-        read, landing = plan_load(job, load, source, warehouse)
-        rows = mysql.count_window(source, job.table, read)
-    reading = (read.count_without_cursor, read.count, read.rows) if not load.is_of_keys else ()
-    return {
-        "source_rows": rows,
-        "changes": [sentence for sentence, _ in landing.changes],
-        "statements": [
-            *filter(None, reading),
-            *(statement for _, statements in landing.changes for statement in statements),
-            *warehouse.landing_statements(landing),
-        ],
-    }
+            continue
+        reading = (read.count_without_cursor, read.count, read.rows) if not load.is_of_keys else ()
+        changes = [statement for _, statements in landing.changes for statement in statements]
+        writing = warehouse.landing_statements(landing)
+        yield (
+            job,
+            {
+                **job.as_json(),
+                "source_rows": rows,
+                "changes": [sentence for sentence, _ in landing.changes],
+                "statements": [*filter(None, reading), *changes, *writing],
+            },
+        )

@@ -53,19 +53,13 @@ def load_window(job: Job, route: Route, watcher: Watcher) -> Outcome:
                 if load.load_id == begun[-1].load_id:  # committed, but not answered for
                     return Outcome(job=job, load=load)
             failed = replace(begun[-1], outcome="failed", error=error.fact[:2000])
-            warehouse.record(replace(failed, ended_at=now()))
+            with warehouse.transaction():
+                warehouse.record(replace(failed, ended_at=now()))
     return Outcome(job=job, load=None, error=error)
 
 
 def _attempt(job: Job, route: Route, watcher: Watcher, note: Callable[[Load], None]) -> Load:
-    """Load a window once.
-
-    The table is locked from before it is read until its rows are committed, so the ids of its loads
-    tell the order in which the source was observed.
-
-    Args:
-        note: called with the ledger's row as soon as the table is locked.
-    """
+    """Load a window once; the ledger's row is noted as soon as the table is locked."""
     with closing(route.new_warehouse()) as warehouse:
         route.stop.landing.add(warehouse)
         try:
@@ -86,8 +80,9 @@ def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Wat
     table, settings = job.table, route.settings
     staging = Staging(route.stage, settings.stage, table.name, load.load_id)
     copied: Future[int] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land") as lander, staging:
-        try:
+    lander = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-land")
+    try:
+        with lander, staging:
             with mysql.connect(settings.mysql) as source, mysql.snapshot(source, table):
                 read, landing = plan_load(job, load, source, warehouse)
                 if not job.window.is_whole and (cost := cost_of_windows(table, read.description)):
@@ -105,14 +100,12 @@ def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Wat
                     copied = lander.submit(_copy_of(staging, landing, warehouse, watcher))
                 batches = masking(table, read, settings.mask_salt)(_paced(route, batches))
                 load = _stage(landing, read, batches, staging, watcher)
-        except BrokenPipeError:
-            if copied and staging.feed:
-                with suppress(OSError):
-                    staging.feed.close()
-                copied.result()  # says why COPY has ended before the rows did
-            raise
-        count = copied.result() if copied else warehouse.begin_landing(landing, watcher.say)
-        return warehouse.commit_landing(landing, load, count)
+            count = copied.result() if copied else warehouse.begin_landing(landing, watcher.say)
+            return warehouse.commit_landing(landing, load, count)
+    except BrokenPipeError:
+        if copied:
+            copied.result()  # says why COPY has ended before the rows did
+        raise
 
 
 def _copy_of(

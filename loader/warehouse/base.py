@@ -45,11 +45,7 @@ class Warehouse(RawTables):
 
     @abstractmethod
     def _copy(self, statement: str, landing: Landing) -> int:
-        """Run the COPY and return how many rows it reports.
-
-        Raises:
-            LandingError: the warehouse refused a row, or a staged file is not there.
-        """
+        """Run the COPY and return how many rows it reports."""
 
     def _after_copy(self, landing: Landing) -> list[str]:
         """Write the statements that make the new rows whole, and old ones quick to find."""
@@ -123,11 +119,7 @@ class Warehouse(RawTables):
         return [Load(**dict(zip(names, row, strict=True))) for row in rows]
 
     def record(self, load: Load) -> None:
-        """Write a load into the ledger, in a transaction of its own."""
-        with self.transaction():
-            self._insert(load)
-
-    def _insert(self, load: Load) -> None:
+        """Write a load into the ledger, within the caller's transaction."""
         self.insert(LEDGER, {name: getattr(load, name) for name in LEDGER_COLUMNS})
 
     def insert(self, ledger: str, row: Mapping[str, object]) -> None:
@@ -246,7 +238,7 @@ class Warehouse(RawTables):
                 ended_at=datetime.now(UTC).replace(tzinfo=None),
             )
             compare_counts(load)
-            self._insert(load)
+            self.record(load)
             if self._holder:
                 self._holder.execute("select 1")  # the lock is still held
             if self.run_id:

@@ -60,11 +60,7 @@ class RawTables(Session, ABC):
 
     @abstractmethod
     def _widen(self, table: Table, column: RawColumn) -> list[str]:
-        """Write the statements that give a column a wider type and keep its values.
-
-        Raises:
-            LandingError: the warehouse cannot.
-        """
+        """Write the statements that give a column a wider type and keep its values."""
 
     @abstractmethod
     def create_statements(self, table: Table, columns: Sequence[RawColumn]) -> list[str]:
@@ -92,7 +88,10 @@ class RawTables(Session, ABC):
             "order by attnum",
             (self.schema, table),
         )
-        return {name: type_name(kind) for name, kind in rows}
+        types = ((name, *formatted.partition("(")) for name, formatted in rows)
+        return {
+            name: f"{_SHORT_NAMES.get(kind, kind)}{mark}{rest}" for name, kind, mark, rest in types
+        }
 
     def marks(self, table: Table) -> list[tuple[date, int]]:
         """Read the largest value of an increasing cursor that each day holds, in order.
@@ -212,12 +211,6 @@ def land_anew(relation: str, table: Table) -> str:
         f"Drop it (drop table {relation} cascade), land it whole (loader load "
         f"--full-refresh --select {shlex.quote(table.name)}) and build (dbt build --full-refresh)."
     )
-
-
-def type_name(formatted: str) -> str:
-    """Write a type of the catalog as the loader does."""
-    name, bracket, sizes = formatted.partition("(")
-    return _SHORT_NAMES.get(name, name) + bracket + sizes
 
 
 def widens(old: str, new: str) -> bool:

@@ -102,9 +102,6 @@ class Redshift(Warehouse):
 
         ALTER COLUMN TYPE widens VARCHAR only, and not inside a transaction; a dist key cannot be
         dropped. [Redshift: ALTER TABLE]
-
-        Raises:
-            LandingError: the column is the dist key.
         """
         if column.name == _dist_key(table):
             raise LandingError(
