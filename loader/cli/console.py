@@ -75,11 +75,11 @@ def progress(jobs: Sequence[Job]) -> Iterator[Watcher]:
                 out = OUT if ERR.is_terminal and OUT.is_terminal else None
                 _failed(f"{outcome.job.table.name:{width}}", outcome.error, said, out)
 
-        yield Watcher(rows=rows, say=lambda line: OUT.print(printable(line)), done=done)
+        yield Watcher(rows=rows, say=tell, done=done)
 
 
 def tell(sentence: str) -> None:
-    """Print a run's sentence or command."""
+    """Print a sentence, or a command as a person would type it."""
     OUT.print(printable(sentence))
     sys.stdout.flush()  # dbt writes to the same place
 

@@ -91,11 +91,7 @@ def _sort(column: Column) -> int:
 def _with_kind(
     source: mysql.Source, table: Table, columns: list[Column]
 ) -> tuple[Cursor, list[str]]:
-    """Tell by the least and the largest value what integers count.
-
-    Raises:
-        SourceError: they are no times, or there are no values.
-    """
+    """Tell by the least and the largest value what integers count."""
     cursor = Cursor(columns=tuple(column.name for column in columns))
     if _sort(columns[0]) != 3:  # noqa: PLR2004 - integers
         return cursor, []

@@ -171,11 +171,7 @@ class Run:
         return [job for job in jobs if not is_landed(job, loads)]
 
     def _land(self, lease: Lease) -> None:
-        """Land what is due, or what is left of it; a table stops at its first window that fails.
-
-        Raises:
-            RunError: tables could not be landed; transient if another attempt may help.
-        """
+        """Land what is due, or what is left of it; a table stops at its first window that fails."""
         if self.jobs is None:
             self.jobs = self._due(lease)
         for key, outcome in list(self.outcomes.items()):
@@ -189,17 +185,13 @@ class Run:
         ]
         with self.show(left) as watcher:
 
-            def say(sentence: str) -> None:
-                self.said.append(sentence)
-                watcher.say(sentence)
-
             def done(outcome: Outcome) -> None:
                 self.outcomes[outcome.job.table.name, outcome.job.window] = outcome
                 watcher.done(outcome)
                 if isinstance(outcome.error, StoppedError):
                     self.stop.ask(outcome.error)
 
-            run_jobs(left, self.route, self.threads, replace(watcher, say=say, done=done))
+            run_jobs(left, self.route, self.threads, replace(watcher, say=self.say, done=done))
         self.stop.check()
         if errors := [each.error for each in self.outcomes.values() if each.error]:
             raise RunError(
@@ -232,13 +224,8 @@ class Run:
     def _step(self, name: str, attempt: Callable[[], None]) -> bool:
         """Go through one step, again after a while if it failed for a reason that may pass.
 
-        One that takes too long asks the run to end, whatever it waits for.
-
-        Returns:
-            Whether it succeeded.
-
-        Raises:
-            LeaseHeldError, StoppedError: the run is not to go on.
+        One that takes too long asks the run to end, whatever it waits for. Returns whether it
+        succeeded.
         """
         settings, began, attempts = self.route.settings.run, time.monotonic(), 0
         too_long = StoppedError(

@@ -185,8 +185,9 @@ class Dbt:
         """
         colours = [] if sys.stdout.isatty() and not self._log else ["--no-use-colors"]
         form = ["--log-format", "json", "--no-use-colors"] if follow else colours
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        output = os.open(self._log, flags, 0o600) if self._log else None
+        if self._log:
+            self._log.touch(0o600)
+        output = self._log.open("ab") if self._log else None
         with TemporaryFile("w+") as errors:
             process = subprocess.Popen(  # noqa: S603 - nothing of anybody's is in it
                 [sys.executable, "-P", "-m", "loader.run.dbt", *form, "--write-json", *command],
@@ -198,7 +199,7 @@ class Dbt:
                 start_new_session=True,  # a terminal's Ctrl-C is the loader's to pass on
             )
             if output is not None:
-                os.close(output)
+                output.close()
             reader = Thread(target=follow, args=(process.stdout,), daemon=True)
             if follow:
                 reader.start()

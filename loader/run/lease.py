@@ -156,24 +156,15 @@ class Lease:
         self._ended.set()
         if not self._renewed_at:
             return
-        with (
-            suppress(Exception),
-            closing(self._new_warehouse()) as warehouse,
-            warehouse.transaction(),
-        ):
-            ended = f"ended_at = {warehouse.clock}, outcome = %s"
-            warehouse.execute(
-                f"update {warehouse.relation(LEASES)} set {ended} {_OURS}",
-                (outcome, self._run_id),
-            )
+        with suppress(Exception), closing(self._new_warehouse()) as warehouse:
+            ended = f"set ended_at = {warehouse.clock}, outcome = %s"
+            update = f"update {warehouse.relation(LEASES)} {ended} {_OURS}"
+            with warehouse.transaction():
+                warehouse.execute(update, (outcome, self._run_id))
 
 
 def _keep_others_out(warehouse: Warehouse) -> None:
-    """Wait until nobody else takes the lease, and no transaction relies on one that it looked at.
-
-    Raises:
-        LeaseHeldError: one goes on for long.
-    """
+    """Wait until nobody else takes the lease and no transaction relies on one that it looked at."""
     warehouse.execute(f"set local statement_timeout to {BEAT_SECONDS * 1000}")
     try:
         for table in (LOCK + LEASES, LEASES):
@@ -190,11 +181,7 @@ def _keep_others_out(warehouse: Warehouse) -> None:
 
 
 def _dead_holders(warehouse: Warehouse) -> list[str]:
-    """Describe the runs that have died: their leases have expired and were not given back.
-
-    Raises:
-        LeaseHeldError: one is alive.
-    """
+    """Describe the runs that have died: their leases have expired and were not given back."""
     runs = warehouse.execute(
         f"select run_id, host, process, taken_at, expires_at, expires_at > {warehouse.clock} "
         f"from {warehouse.relation(LEASES)} where ended_at is null order by taken_at"

@@ -173,11 +173,7 @@ def _relation(node: Mapping[str, Any]) -> str:
 
 
 def _fingerprint(project: Path, target: str, apart: Path) -> str:
-    """Hash all files of a project that dbt reads, the variables that they ask for, and the target.
-
-    Args:
-        apart: the folder that dbt writes into.
-    """
+    """Hash what dbt reads of a project, the variables that its files ask for, and the target."""
     found, seen = hashlib.sha256(f"{version('mysql_to_redshift')} {target}".encode()), set[str]()
     for folder, folders, names in os.walk(project, followlinks=True):
         here, real = Path(folder), os.path.realpath(folder)

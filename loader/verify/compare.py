@@ -137,12 +137,7 @@ def _values(
 def _check_identifying(
     table: Table, read: ReadPlan, warehouse: Warehouse, held: Collection[str]
 ) -> None:
-    """Refuse a column that tells rows or versions apart if it cannot be compared.
-
-    Raises:
-        LandingError: the raw table does not have one yet.
-        SourceError: the values of one are not the same on both sides.
-    """
+    """Refuse a column that tells rows or versions apart if it cannot be compared."""
     for column in (each for each in read.columns if each.name in table.identifying):
         if column.name not in held:
             raise LandingError(
