@@ -166,12 +166,10 @@ def _is_utf8(text: bytes) -> bool:
     """Whether bytes are UTF-8; decoded in pieces, because a decoded character takes four bytes."""
     if text.isascii():
         return True
-    view, position = memoryview(text), 0
+    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(text)
     try:
-        while position < len(text):
-            after = position + _PIECE
-            piece = view[position:after]
-            position += codecs.utf_8_decode(piece, "strict", after >= len(text))[1]
+        for at in range(0, len(text), _PIECE):
+            decoder.decode(view[at : at + _PIECE], final=at + _PIECE >= len(text))
     except UnicodeDecodeError:
         return False
     return True
@@ -188,7 +186,8 @@ def _refusal(
     for values in rows:
         fields = dict(zip(columns, values, strict=False))
         for column, value in fields.items():
-            if mark in value if mark else not _is_text(value):
+            held = value.removeprefix(CHANGED)
+            if mark in value if mark else not (held == NULL or _is_utf8(held)):
                 return SourceError(
                     f"{_named(fields, key)}: column {column} {why}: {_shown(value)[:80]!r}.",
                     _KEY_REMEDY if column in key else _REMEDY,
@@ -203,8 +202,3 @@ def _named(fields: Mapping[str, bytes], key: Sequence[str]) -> str:
 
 def _shown(value: bytes) -> str:
     return value.removeprefix(REFUSED).decode(errors="replace")
-
-
-def _is_text(value: bytes) -> bool:
-    text = value.removeprefix(CHANGED)
-    return _is_utf8(text) or text == NULL
