@@ -122,11 +122,7 @@ def _due(table: Table, window: Window | None, landed_before: date | None) -> Win
 def _values(
     table: Table, read: ReadPlan, held: Collection[str]
 ) -> tuple[tuple[RawColumn, ...], tuple[str, ...]]:
-    """Tell the columns whose values can be compared from those whose cannot.
-
-    Args:
-        held: the columns that the raw table has.
-    """
+    """Tell the columns whose values can be compared, as the raw table holds them, from others."""
     others = [column for column in read.columns if column.name not in table.identifying]
     # The salt of a hash is not MySQL's to know.
     plain = [each for each in others if table.policy(each.name).mask != "hash"]

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from loader.declared.windows import DAY
 from loader.errors import SourceError
 from loader.load.repair import Version, Versions
 from loader.source import mysql, wire
 from loader.source.copytext import SEPARATOR
-from loader.source.keys import Key, days_of_keys, key_of
+from loader.source.keys import days_of_keys, key_of
 from loader.verify.finding import EXTRA, KINDS, MISSING, STALE, Day
 from loader.verify.sides import Sides
 
@@ -35,14 +35,8 @@ _FIRST_DAY, _DAY_MICROS = date(1970, 1, 1), 86_400_000_000
 
 Totals: TypeAlias = dict[int, tuple[int, int]]
 """The number of rows and the sum of their hashes, by bucket."""
-
-
-class Row(NamedTuple):
-    """A row as either side lists it."""
-
-    row_hash: int
-    number: int
-    key: Key
+Row: TypeAlias = tuple[int, Version]
+"""A row as either side lists it: its hash and its version."""
 
 
 def differences(sides: Sides, has_pending: bool) -> tuple[int, tuple[Day, ...], Versions]:
@@ -178,16 +172,16 @@ def _listed(
 
 def _row(sides: Sides, fields: Sequence[Any]) -> Row:
     row_hash, number, *texts = fields[1:]
-    return Row(int(row_hash), int(number), key_of(sides.read, texts))
+    return int(row_hash), Version(key_of(sides.read, texts), int(number))
 
 
 def _tell_apart(listed: Iterable[tuple[list[Row], list[Row]]]) -> Iterator[tuple[str, Version]]:
     """Say of each row that only one side has what kind of difference it is."""
     for ours, theirs in listed:
         here, there = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
-        of_ours, of_theirs = ({row.key for row in rows} for rows in (here, there))
-        for row in here.elements():
-            yield STALE if row.key in of_theirs else MISSING, Version(row.key, row.number)
-        for row in there.elements():
-            if row.key not in of_ours:
-                yield EXTRA, Version(row.key, row.number)
+        of_ours, of_theirs = ({version.key for _, version in rows} for rows in (here, there))
+        for _, version in here.elements():
+            yield STALE if version.key in of_theirs else MISSING, version
+        for _, version in there.elements():
+            if version.key not in of_ours:
+                yield EXTRA, version

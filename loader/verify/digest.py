@@ -40,7 +40,7 @@ def _landed_value(column: RawColumn) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How a server writes what a digest is made of; in a template, `{}` is the value.
+    """How a server writes what a digest is made of; a template is formatted with the value.
 
     Attributes:
         value: writes a column's value.
@@ -93,8 +93,8 @@ POSTGRES = Dialect(
     bytes_of="cast({} as bytea)",
     decoded="convert_from({}, 'UTF8')",
     # By day and time: EXTRACT(EPOCH) costs twice as much.
-    micros="(cast({} as date) - date '1970-01-01') * 86400000000 "
-    "+ cast(date_part('epoch', cast(cast({} as timestamp) as time)) * 1000000 as bigint)",
+    micros="(cast({0} as date) - date '1970-01-01') * 86400000000 "
+    "+ cast(date_part('epoch', cast(cast({0} as timestamp) as time)) * 1000000 as bigint)",
     # PostgreSQL sends the most significant byte first.
     bits="upper(regexp_replace(reverse(encode(float8send("
     "cast({} as double precision) + 0), 'hex')), '(.)(.)', '\\2\\1', 'g'))",
@@ -127,11 +127,11 @@ def digested(
         version: the expression of the row's version; empty without a cursor.
     """
     texts = [_compared(dialect, column) for column in key]
-    versions = [fill(dialect.shown, version)] if version else []
+    versions = [dialect.shown.format(version)] if version else []
     row = _hashed(dialect, [*texts, *versions, *(_nullable(dialect, each) for each in values)])
     number = _hashed(dialect, texts) if key else row
     if key and all(kind_of(column) == "whole" for column in key):
-        wholes = [fill(dialect.whole, f"mod({dialect.value(each)}, {PRIME})") for each in key]
+        wholes = [dialect.whole.format(f"mod({dialect.value(each)}, {PRIME})") for each in key]
         number, both = _folded(wholes), _folded([*wholes, version or "0"])
         row = row if values else f"{both} * {both}"
     named = {"key_hash": number, "row_hash": row, "version": version or "0"}
@@ -149,11 +149,11 @@ def landed_version(dialect: Dialect, days: Days, columns: Sequence[RawColumn]) -
     def version(column: RawColumn) -> str:
         value, kind = dialect.value(column), kind_of(column)
         if days.unit:
-            return f"{fill(dialect.whole, value)} * {days.unit}"
+            return f"{dialect.whole.format(value)} * {days.unit}"
         if days.is_digits:
-            value = fill(dialect.decoded if kind == "bytes" else dialect.shown, value)
-            value = fill(_INSTANT, value)
-        return fill(dialect.micros, value)
+            text = dialect.decoded if kind == "bytes" else dialect.shown
+            value = _INSTANT.format(text.format(value))
+        return dialect.micros.format(value)
 
     versions = ", ".join(map(version, columns))
     return f"coalesce({versions})" if len(columns) > 1 else versions
@@ -168,23 +168,18 @@ def kind_of(column: RawColumn) -> Kind:
     return "whole" if name == "numeric" and ",0)" in sizes else _KINDS.get(name, "text")
 
 
-def fill(template: str, value: str) -> str:
-    """Write a template with its value."""
-    return template.replace("{}", value)
-
-
 def _text(dialect: Dialect, column: RawColumn) -> str:
     """Write a value's text as it is staged, but for the closing zeros of an instant."""
-    return fill(dialect.texts.get(kind_of(column), dialect.shown), dialect.value(column))
+    return dialect.texts.get(kind_of(column), dialect.shown).format(dialect.value(column))
 
 
 def _compared(dialect: Dialect, column: RawColumn) -> str:
     """Write a text that is the same on both sides: of an instant the microseconds."""
     match kind_of(column):
         case "date" | "timestamp":
-            return fill(dialect.shown, fill(dialect.micros, dialect.value(column)))
+            return dialect.shown.format(dialect.micros.format(dialect.value(column)))
         case "float":
-            return fill(dialect.bits, dialect.value(column))
+            return dialect.bits.format(dialect.value(column))
     return _text(dialect, column)
 
 
@@ -192,13 +187,13 @@ def _nullable(dialect: Dialect, column: RawColumn) -> str:
     """Write a text for a value that may be NULL, or longer than a text of several may be."""
     text = _compared(dialect, column)
     if kind_of(column) in ("text", "bytes"):
-        text = fill(dialect.sha256, text)
+        text = dialect.sha256.format(text)
     return f"coalesce({text}, {dialect.null})"
 
 
 def _hashed(dialect: Dialect, texts: Sequence[str]) -> str:
     """Write the number of the first twelve digits of the SHA-256 of some texts."""
-    return fill(dialect.number, f"left({fill(dialect.sha256, dialect.joined(texts))}, 12)")
+    return dialect.number.format(f"left({dialect.sha256.format(dialect.joined(texts))}, 12)")
 
 
 def _folded(numbers: Sequence[str]) -> str:

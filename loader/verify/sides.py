@@ -11,7 +11,7 @@ from loader.source.days import where
 from loader.source.keys import Key, key_of, key_text
 from loader.source.read_plan import DELETED_AT, LOAD_ID, RUN_DATE, ReadPlan
 from loader.source.types import RawColumn
-from loader.verify.digest import DIALECTS, MYSQL, Dialect, digested, fill, kind_of, landed_version
+from loader.verify.digest import DIALECTS, MYSQL, Dialect, digested, kind_of, landed_version
 from loader.warehouse import Warehouse
 from loader.warehouse.session import quote
 
@@ -149,7 +149,7 @@ class Sides:
     def _literals(self, key: Key) -> str:
         unhexed = self.dialect.bytes_of
         values = [
-            fill(unhexed if kind_of(column) == "bytes" else f"cast({{}} as {column.type})", text)
+            unhexed.format(text) if kind_of(column) == "bytes" else f"cast({text} as {column.type})"
             for column, text in zip(self.read.key, map(self.warehouse.literal, key), strict=True)
         ]
         return f"({', '.join(values)})"
