@@ -8,7 +8,7 @@ from loader.declared.windows import Window, Zone
 from loader.errors import SourceError
 from loader.source.copytext import NULL, REFUSED, SEPARATOR
 from loader.source.days import Days, where
-from loader.source.texts import Column, as_bytes, hash_text, marker, quote_mysql
+from loader.source.texts import Column, as_bytes, choice, hash_text, marker, quote_mysql
 from loader.source.types import REDSHIFT, Dialect, RawColumn, raw_column
 
 LOADER_NAMES = ("_run_date", "_load_id", "_loaded_at", "_deleted_at")
@@ -199,17 +199,12 @@ def _raw_column(table: Table, column: Column, dialect: Dialect, days: Days | Non
         lands = raw_column(column, dialect, policy.on_unrepresentable)
     except SourceError as error:
         raise SourceError(f"{table.place}: {error.fact}", error.remedy) from None
-    if days and (refused := days.refused(column)):
-        return replace(lands, text=f"if({refused}, {_refusal(lands)}, {lands.text})")
+    refused = [days.refused(column)] if days else []
     is_key = lands.name in {name.lower() for name in table.primary_key}
     if is_key and dialect == REDSHIFT and lands.type.startswith("varchar"):
         # Another key may differ by blanks at its end alone, and Redshift would take the two for
         # one. In MySQL a binary text has no such blanks. [Redshift: "Significance of trailing
         # blanks"; MySQL: The CHAR and VARCHAR Types]
-        text = as_bytes(lands.text)
-        return replace(lands, text=f"if(right({text}, 1) = 0x20, {_refusal(lands)}, {lands.text})")
-    return lands
-
-
-def _refusal(lands: RawColumn) -> str:
-    return f"concat({marker(REFUSED)}, {lands.text})"
+        refused.append(f"right({as_bytes(lands.text)}, 1) = 0x20")
+    refusal = f"concat({marker(REFUSED)}, {lands.text})"
+    return replace(lands, text=choice(refused, refusal, lands.text))

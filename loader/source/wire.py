@@ -93,10 +93,8 @@ def _cut(driver: Any, room: int, batch: list[bytes]) -> int:
     """Take short rows out of the buffer, until they have filled the room or no other is whole.
 
     Every row goes through this loop. It goes by the string's length; the packet's, which says the
-    same, and its number are looked at by the driver, at least once a buffer.
-
-    Returns:
-        How many bytes they took.
+    same, and its number are looked at by the driver, at least once a buffer. Returns how many bytes
+    they took.
     """
     buffer = b""
     with suppress(OSError):  # the driver says better why
