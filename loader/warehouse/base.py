@@ -36,8 +36,13 @@ class Warehouse(RawTables):
     _holder: Session | None = None
 
     def form(self, columns: Sequence[RawColumn], load_id: str) -> Form:
-        """Say how COPY is to read a load's rows."""
-        return Form()
+        """Say how COPY is to read a load's rows: VARBYTE as CSV, whose NULL is the load's own id.
+
+        [Redshift: COPY, "Loading a column of the VARBYTE data type"]
+        """
+        has_bytes = any(column.type.startswith("varbyte") for column in columns)
+        null = f"NULL {load_id}" if has_bytes else ""
+        return Form(row_bytes=self.dialect.row_bytes, null=null)
 
     @abstractmethod
     def _copy_statement(self, landing: Landing) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import SimpleNamespace
+from typing import Any
 
 from loader.declared.tables import Table
 from loader.errors import LandingError
@@ -34,18 +35,6 @@ again to fill both. [PostgreSQL: Release 18; Multicolumn Indexes]
 """
 
 _ROW_IS_TOO_LONG = "54000"  # than a page [PostgreSQL: Database Page Layout]
-
-
-class _Fed:
-    """The rows for COPY. The server's deadline is paused while they are waited for."""
-
-    def __init__(self, rows: BinaryIO, deadline: Deadline) -> None:
-        self._rows = rows
-        self._deadline = deadline
-
-    def read(self, size: int) -> bytes:
-        with self._deadline.paused():
-            return self._rows.read(size)
 
 
 class Postgres(Warehouse):
@@ -120,10 +109,14 @@ class Postgres(Warehouse):
         for name, value in ((LOAD_ID, load.load_id), (LOADED_AT, f"{load.started_at}")):
             self.execute("select set_config(%s, %s, true)", (f"loader.{name}", value))
         deadline = Deadline(self._connection, self.answer_seconds)
+
+        def read(size: int) -> bytes:
+            with deadline.paused():  # the rows are waited for, not the server
+                return landing.rows.read(size) if landing.rows else b""
+
         with deadline, closing(self._connection.cursor()) as cursor:
             try:
-                rows = landing.rows and _Fed(landing.rows, deadline)
-                cursor.copy_expert(statement, rows, size=1 << 18)
+                cursor.copy_expert(statement, SimpleNamespace(read=read), size=1 << 18)
             except Exception as error:
                 if deadline.has_passed:
                     raise self._unanswered() from error

@@ -7,7 +7,6 @@ from loader.declared.profile import Profile
 from loader.declared.settings import Settings
 from loader.declared.tables import Table
 from loader.errors import ConfigError, LandingError
-from loader.source.copytext import Form
 from loader.source.read_plan import WIDER
 from loader.source.types import REDSHIFT, RawColumn
 from loader.warehouse.base import Warehouse
@@ -39,14 +38,6 @@ class Redshift(Warehouse):
         key = _dist_key(table)
         spread = f"diststyle key distkey ({quote(key)})" if key else "diststyle even"
         return [f"create table {self.relation(table.name)} ({listed}) {spread} sortkey (_run_date)"]
-
-    def form(self, columns: Sequence[RawColumn], load_id: str) -> Form:
-        """Take CSV for VARBYTE, with a NULL that no value is: the load has only just got its id.
-
-        [Redshift: COPY, "Loading a column of the VARBYTE data type"]
-        """
-        has_bytes = any(column.type.startswith("varbyte") for column in columns)
-        return Form(row_bytes=REDSHIFT.row_bytes, null=f"NULL {load_id}" if has_bytes else "")
 
     def _copy_statement(self, landing: Landing) -> str:
         """Write the COPY.
