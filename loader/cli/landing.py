@@ -14,13 +14,13 @@ from loader.cli.options import Names
 from loader.cli.session import Session, open_session
 from loader.declared.tables import Table, select_tables
 from loader.declared.windows import Dates, Window, requested_window
-from loader.load.job import Job, Outcome, RateLimit, Route, unwatched
+from loader.load.job import Job, RateLimit, Route, unwatched
 from loader.load.jobs import jobs_for, run_jobs
 from loader.load.plan import previews
 from loader.stage import s3
 from loader.verify.compare import compare, differing, repair_jobs
 from loader.warehouse import Warehouse
-from loader.warehouse.stop import Stop, ends_in_time
+from loader.warehouse.stop import Stop, result_in_time
 
 
 @click.command(
@@ -159,8 +159,8 @@ def land_all(jobs: Sequence[Job], route: Route, threads: int, as_json: bool) -> 
 
         shown = console.progress(jobs)
     with shown as watcher:
-        outcomes = list[Outcome]()
-        ends_in_time(route.stop, lambda: outcomes.extend(run_jobs(jobs, route, threads, watcher)))
+        work = partial(run_jobs, jobs, route, threads, watcher)
+        outcomes = result_in_time(route.stop, work) or []
     if route.stop.because:
         raise route.stop.because
     report: dict[str, Any] = {

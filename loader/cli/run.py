@@ -18,7 +18,7 @@ from loader.load.job import now, unwatched
 from loader.run import report
 from loader.run.daily import Run
 from loader.run.notify import send
-from loader.warehouse.stop import ends_in_time
+from loader.warehouse.stop import result_in_time
 
 
 @click.command(
@@ -122,14 +122,14 @@ def _to_its_end(this: Run, folder: Path) -> tuple[dict[str, Any], Path]:
 
     If something hangs that nothing could end in time, it ends with the process.
     """
-    reported = list[tuple[dict[str, Any], Path]]()
 
-    def work() -> None:
+    def work() -> tuple[dict[str, Any], Path]:
         this.do()
-        reported.append(report.close(this, folder))
+        return report.close(this, folder)
 
-    if not ends_in_time(this.stop, work) and this.stop.because:
+    if ended := result_in_time(this.stop, work):
+        return ended
+    if this.stop.because:
         this.give_up(this.stop.because)
-        report.close(this, folder, hangs=True)
-        os._exit(this.exit_status)
-    return reported[0]
+    report.close(this, folder, hangs=True)
+    os._exit(this.exit_status)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 from loader.declared.tables import Table
@@ -138,17 +139,11 @@ def _land_table(
     jobs: Sequence[Job], route: Route, watcher: Watcher, outcomes: list[Outcome]
 ) -> None:
     """Land one table's windows one after the other; a sentence that recurs is said once."""
-    said = set[str]()
-
-    def say(sentence: str) -> None:
-        if sentence not in said:
-            said.add(sentence)
-            watcher.say(sentence)
-
+    saying_once = replace(watcher, say=cache(watcher.say))
     for job in jobs:
         if route.stop.because:
             return
-        outcome = load_window(job, route, replace(watcher, say=say))
+        outcome = load_window(job, route, saying_once)
         outcomes.append(outcome)
         watcher.done(outcome)
         if outcome.error:

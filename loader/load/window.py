@@ -62,17 +62,14 @@ def _attempt(job: Job, route: Route, watcher: Watcher, note: Callable[[Load], No
     """Load a window once; the ledger's row is noted as soon as the table is locked."""
     with closing(route.new_warehouse()) as warehouse:
         route.stop.landing.add(warehouse)
-        try:
-            newest = warehouse.lock(job.table)
-            load = new_load(job, next_load_id(newest, datetime.now(UTC), warehouse.owner))
-            note(load)
-            if job.mode == COMPARE and not job.repair:
-                found = route.differing(job.table, route.new_warehouse)
-                job = replace(job, repair=found, mode=COMPARE if found else "full_refresh")
-                load = replace(load, mode=job.mode)
-            return _load(job, load, route, warehouse, watcher)
-        finally:
-            route.stop.landing.discard(warehouse)
+        newest = warehouse.lock(job.table)
+        load = new_load(job, next_load_id(newest, datetime.now(UTC), warehouse.owner))
+        note(load)
+        if job.mode == COMPARE and not job.repair:
+            found = route.differing(job.table, route.new_warehouse)
+            job = replace(job, repair=found, mode=COMPARE if found else "full_refresh")
+            load = replace(load, mode=job.mode)
+        return _load(job, load, route, warehouse, watcher)
 
 
 def _load(job: Job, load: Load, route: Route, warehouse: Warehouse, watcher: Watcher) -> Load:

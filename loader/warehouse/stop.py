@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from math import inf
 from threading import Event, Thread
 from types import FrameType
+from typing import TypeVar
+from weakref import WeakSet
 
 from loader import lines
 from loader.errors import StoppedError
 from loader.warehouse.session import Session
 
+T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 10
 """How long a run may take to end when a signal has asked it to."""
@@ -35,7 +38,7 @@ class Stop:
     def __init__(self) -> None:
         self.event = Event()
         self.because: StoppedError | None = None
-        self.landing = set[Session]()
+        self.landing = WeakSet[Session]()
         self._asked_at = inf
 
     def ask(self, because: StoppedError) -> None:
@@ -97,11 +100,11 @@ def lease_lost(why: str) -> StoppedError:
     )
 
 
-def ends_in_time(stop: Stop, work: Callable[[], None]) -> bool:
+def result_in_time(stop: Stop, work: Callable[[], T]) -> T | None:
     """Do work in a thread, so that this one hears of signals whatever is waited for.
 
     Returns:
-        Whether it has ended; False if it did not in the time that was left.
+        What it returned; None if it did not end in the time that was left.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="work")
     with _signals_ask(stop):
@@ -109,9 +112,7 @@ def ends_in_time(stop: Stop, work: Callable[[], None]) -> bool:
         while not done.done() and stop.left > _REPORT_SECONDS:
             wait([done], _LOOK_SECONDS)
     pool.shutdown(wait=False)
-    if done.done():
-        done.result()
-    return done.done()
+    return done.result() if done.done() else None
 
 
 @contextmanager
