@@ -53,8 +53,7 @@ def jobs_for(
         if say and table.every_days > 1 and due > today:
             say(f"{table.name} is not due before {due}; --select {table.name} lands it now.")
         elif table.cursor is None or requested == WHOLE:
-            was_landed = any(load.covers for load in own)
-            is_compared = table.is_compared and was_landed and requested != WHOLE
+            is_compared = table.is_compared and covered and requested != WHOLE
             yield Job(table=table, window=WHOLE, mode=COMPARE if is_compared else mode)
         elif requested:
             yield Job(table=table, window=requested, mode=mode)

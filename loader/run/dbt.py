@@ -180,8 +180,7 @@ class Dbt:
     ) -> tuple[int, str]:
         """Run a command to its end; returns its exit status and what it said of a failure.
 
-        Args:
-            follow: given dbt's events, a line of JSON each; without, it writes text itself.
+        Who follows it is given dbt's events, a line of JSON each; else dbt writes text itself.
         """
         colours = [] if sys.stdout.isatty() and not self._log else ["--no-use-colors"]
         form = ["--log-format", "json", "--no-use-colors"] if follow else colours

@@ -43,15 +43,13 @@ def check_declaration(
     cursor = table.cursor.columns if table.cursor else ()
     named = [*table.primary_key, *cursor, *([table.deleted] if table.deleted else [])]
     named += [name for name, policy in table.policies.items() if policy != Policy()]
-    for name in named:
-        if description.column(name) is None and not (
-            table.policy(name).is_left_out and name in held(table.name)
-        ):
+    known = [column.name for column in description.columns]
+    for name in (each for each in named if description.column(each) is None):
+        if not (table.policy(name).is_left_out and name in held(table.name)):
             raise SourceError(
-                f"{where} has no column {name}; it has "
-                f"{', '.join(column.name for column in description.columns)}.",
-                did_you_mean(name, [column.name for column in description.columns])
-                + f"Correct the declaration of table {table.name} in the dbt source YAML.",
+                f"{where} has no column {name}; it has {', '.join(known)}.",
+                f"{did_you_mean(name, known)}Correct the declaration of table {table.name} in the "
+                "dbt source YAML.",
             )
     key = frozenset(name.lower() for name in table.primary_key)
     keys = (key,) if description.is_view else description.unique_keys

@@ -88,8 +88,8 @@ def shared(settings: StageSettings) -> NewClient:
     return client
 
 
-def folder_of(settings: StageSettings, table: str, load_id: str = "") -> str:
-    """Where a load's files lie; without an id, a table's.
+def folder_of(settings: StageSettings, table: str, load_id: str) -> str:
+    """Where a load's files lie, in its table's folder.
 
     Of a name that is no safe key its digest tells it from others. [Amazon S3: Creating object key
     names, "Safe characters"]
@@ -100,15 +100,15 @@ def folder_of(settings: StageSettings, table: str, load_id: str = "") -> str:
     return "/".join(filter(None, (settings.prefix, table, load_id)))
 
 
-def sweep(client: "S3Client", settings: StageSettings, table: str, load_id: str) -> None:
-    """Remove what killed loads of a table left behind; the caller holds the table's lock.
+def sweep(client: "S3Client", settings: StageSettings, folder: str) -> None:
+    """Remove what killed loads left beside a load's folder; the caller holds the table's lock.
 
     Other warehouses may share the bucket; the ids of one's loads have the same end.
     """
     if settings.keep != "never":
         return
-    bucket, owner = settings.bucket, load_id.rpartition("-")[2]
-    prefix = folder_of(settings, table) + "/"
+    table, _, load_id = folder.rpartition("/")
+    bucket, prefix, owner = settings.bucket, f"{table}/", load_id.rpartition("-")[2]
     # Listing is not among the rights that a load needs.
     with suppress(StageError), explained(bucket):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):

@@ -42,7 +42,6 @@ class Staging(AbstractContextManager["Staging"]):
     ) -> None:
         self._client = client
         self._settings = settings
-        self._table, self._load_id = table, load_id
         self.folder = folder_of(settings, table, load_id)
         self.parts: list[Part] = []
         self.feed: BinaryIO | None = None
@@ -136,7 +135,7 @@ class Staging(AbstractContextManager["Staging"]):
         if settings.kms_key_id:
             extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": settings.kms_key_id}
         if not self._written:
-            sweep(self._client(), settings, self._table, self._load_id)
+            sweep(self._client(), settings, self.folder)
         self._written.append(key)
         with explained(settings.bucket):
             self._client().put_object(Body=data, Bucket=settings.bucket, Key=key, **extra)  # type: ignore[arg-type]

@@ -76,10 +76,8 @@ class Postgres(Warehouse):
         """Add the columns that the first rows did not bring; index what rows are looked up by.
 
         Windows, builds and pruning look rows up, so there are indexes from the first window on. A
-        landing of the whole table looks nothing up, and would take half as long again. Old and
-        new rows are not compared row by row: the planner knows nothing of a load that has just
-        been copied, takes it for a single row, and 30,000 rows a day would take 30 s instead of
-        0.1. [PostgreSQL: Query Planning, "enable_nestloop"]
+        landing of the whole table looks nothing up, and would take half as long again. Old and new
+        rows are not compared row by row: 30,000 rows a day would take 30 s instead of 0.1.
         """
         name, relation = landing.table.name, self.relation(landing.table.name)
         present = self.raw_columns(name)
