@@ -31,14 +31,11 @@
 {% macro checked_tables(model=none) %}
 
     {#-
-        Where each summary is published, by its model's name, and its version where it has several
-        (`nps_summary.v2`); or only the one that is asked for.
+        Where each summary is published, by its name; or only the one that is asked for.
     -#}
     {%- set known = {} -%}
     {%- for node in graph.nodes.values() if node.config.materialized == 'checked_table' -%}
-        {%- do known.update({
-            node.name ~ ('.v' ~ node.version if node.version else ''): mysql_to_redshift.node_relation(node)
-        }) -%}
+        {%- do known.update({mysql_to_redshift.summary_name(node): mysql_to_redshift.node_relation(node)}) -%}
     {%- endfor -%}
     {%- if model is none -%}
         {{ return(known) }}
@@ -50,6 +47,14 @@
         ) }}
     {%- endif -%}
     {{ return({model: known[model]}) }}
+
+{% endmacro %}
+
+
+{% macro summary_name(node) %}
+
+    {#- The model's name, and its version where it has several (`nps_summary.v2`). -#}
+    {{ return(node.name ~ ('.v' ~ node.version if node.version else '')) }}
 
 {% endmacro %}
 

@@ -57,7 +57,7 @@
         {%- endif -%}
         {%- set others = mysql_to_redshift.summaries_beside(model) -%}
         {%- if others -%}
-            {%- do log('Not put back, and made of the same rows: ' ~ others | join(', ') ~ '.', info=true) -%}
+            {%- do log('Left as they are, and made of the same rows: ' ~ others | join(', ') ~ '.', info=true) -%}
         {%- endif -%}
     {%- endif -%}
     {%- if hold and not dry_run -%}
@@ -75,7 +75,7 @@
     {#- The other summaries that read a model which this one reads. -#}
     {%- set reads = {} -%}
     {%- for node in graph.nodes.values() if node.config.materialized == 'checked_table' -%}
-        {%- do reads.update({node.name ~ ('.v' ~ node.version if node.version else ''): node.depends_on.nodes}) -%}
+        {%- do reads.update({mysql_to_redshift.summary_name(node): node.depends_on.nodes}) -%}
     {%- endfor -%}
     {%- set own, others = reads.pop(model), [] -%}
     {%- for name, nodes in reads.items() if nodes | select('in', own) | list -%}

@@ -109,6 +109,7 @@ def test_a_wrong_publish_is_put_back_byte_for_byte_and_so_is_the_restore(changed
     said = changed.build(*as_the_readme_says("restore_published"))
     assert readers_have(changed) == right
     assert f"kept as version {second}" in said
+    assert f"Left as they are, and made of the same rows: {NAME}_monthly." in said
     assert kept(changed) == [second]
     assert publications(changed)[2:] == [(first, 730)]
     assert "is forward again" in restore(changed)
