@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,23 @@ from jinja2 import Environment
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from loader.errors import counted
 from loader.run.published import last_publications
 from report import charts
 from report.reading import ReportError, Summaries
-from report.tiles import DAY, SCORE, is_over, last_day, tiles, whole
+from report.tiles import (
+    DAY,
+    SCORE,
+    days_of_answers,
+    is_over,
+    last_day,
+    of_enough,
+    on,
+    tiles,
+    whole,
+)
 
+_QUIET = timedelta(days=8)  # a week without a row is told at the top
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -85,11 +97,17 @@ def render(summaries: Summaries, target: str, at: datetime) -> str:
         for section in found
         for place, figure in enumerate(section.figures)
     }
+    quiet = {
+        name: (before - newest).days - 1
+        for name, before in summaries["health"][["table_name", "landed_before"]].values
+        if before and (newest := pairs["newest"].get(name)) and before - newest > _QUIET
+    }
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template.filters |= {"cell": cell, "csv": csv}
     return template.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         **{**summaries, **pairs},
         since=dict(built),
+        quiet=quiet,
         sections=found,
         tiles=list(tiles(summaries, at)),
         target=target,
@@ -112,7 +130,7 @@ def sections(summaries: Summaries, at: datetime) -> Iterator[Section]:
         yield Section(
             name="nps",
             question="How do users feel about us?",
-            answer=_score_said(whole(nps, over)),
+            answer=_score_said(whole(nps, over), summaries),
             reading="The band, a bar at a month alone, is the 95 % interval: two months where it "
             "overlaps widely may well be alike. A hollow point has few answers; a pale one stands "
             "apart, because its month is not over, and may end at the axis, which does not follow "
@@ -184,18 +202,20 @@ def _matrix(
             yield first, total, [(last, count, 100 * count / total) for last, count in counts]
 
 
-def _score_said(nps: pd.DataFrame) -> str:
-    scored = list(nps.dropna(subset="nps").itertuples())
+def _score_said(nps: pd.DataFrame, summaries: Summaries) -> str:
+    scored = list(of_enough(nps.dropna(subset="nps")).itertuples())
     if not scored:
         return "Nobody has answered yet."
-    now = scored[-1]
-    said = f"{SCORE.format(now)} in {now.answered_month:%B %Y}, from {now.responses:,} answers"
+    now, month = scored[-1], scored[-1].answered_month
+    days = days_of_answers(summaries, month).removeprefix("answers")
+    said = f"{SCORE.format(now)} in {month:%B %Y}, from {counted(now.responses, 'answer')}{days}"
     for before in scored[-2:-1]:
         change = now.nps - before.nps
         # The margin of a difference of two independent scores.
         apart = float(now.nps_margin**2 + before.nps_margin**2) ** 0.5
         means = "more than" if abs(change) > apart else "no more than"
-        said += f"; {change:+.1f} on the month before, {means} chance explains"
+        than = on(before.answered_month, month)
+        said += f"; {change:+.1f} {than}, {means} chance explains"
     return f"{said}."
 
 

@@ -12,6 +12,7 @@ from loader.declared.windows import Zone
 from loader.errors import LandingError, LoaderError
 from loader.load.status import newest_row
 from loader.run.published import NOT_THERE, NOTED, OLDER, last_run, shows_earlier
+from loader.run.report import last_known
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load, changing, covered
 from loader.warehouse.session import one_line, quote, sqlstate
@@ -26,7 +27,11 @@ QUERIES = {
          "nps", "nps_margin", "is_low_sample"),
         "nps_summary_monthly", "order by 1",
     ),
-    "answered": (("max(answered_on) as answered_on",), "nps_summary", ""),
+    "answered": (
+        ("cast(date_trunc('month', answered_on) as date) as answered_month", "count(*) as days",
+         "max(answered_on) as answered_on"),
+        "nps_summary", "group by 1 order by 1",
+    ),
     "users": (
         ("session_month", "active_users", "new_users", "sessions"),
         "active_users_monthly", "order by 1",
@@ -56,6 +61,7 @@ QUERIES = {
     "published": (NOTED, _PUBLICATIONS, "order by 2"),
 }  # fmt: skip
 _HELD, _NEWEST = ["model_name", "why"], ["table_name", "newest_row"]
+_LAST = ["outcome", "failed_step", "started_at"]
 _FAILING, _LANDED = ["table_name", "since"], ["table_name", "landed_at", "start", "before"]
 
 
@@ -91,13 +97,13 @@ def read_summaries(
         for window in covered([each], zone)
     ]
     changed = [(each.table_name, each.ended_at) for each in changing(loads)]
-    run = last_run(warehouse)
-    died = [run["started_at"]] if run and run["outcome"] == "died" else []
+    run = last_known(last_run(warehouse), warehouse.settings.run.reports, warehouse.profile.target)
+    last = [[run[name] for name in _LAST]] if run else []
     newest = [(name, newest_row(warehouse, each, loads)) for name, each in tables.items()]
     found = {
         "held": pd.DataFrame(shows_earlier(warehouse).items(), columns=_HELD, dtype=object),
         "newest": pd.DataFrame(newest, columns=_NEWEST, dtype=object),
-        "died": pd.DataFrame(died, columns=["since"], dtype=object),
+        "last_run": pd.DataFrame(last, columns=_LAST, dtype=object),
         "failing": pd.DataFrame(failing(loads).items(), columns=_FAILING, dtype=object),
         "landed": pd.DataFrame(landed, columns=_LANDED, dtype=object),
         "changed": pd.DataFrame(changed, columns=_LANDED[:2], dtype=object),

@@ -93,14 +93,19 @@ def whole(numbers: pd.DataFrame, over: charts.Over) -> pd.DataFrame:
 def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
     """The last whole month at a glance, with its change, and apart from it the running one."""
     scored, through = summaries["nps"].dropna(subset="nps"), last_day(summaries, "nps", at)
-    months = whole(scored, is_over(through)).tail(2)
-    for month in months.tail(1).itertuples():
-        change = [f", {month.nps - was:+.1f} on the month before" for was in months["nps"][:-1]]
-        when = f"{month.answered_month:%B %Y}{''.join(change)}"
-        later = scored[scored["answered_month"] > month.answered_month].itertuples()
-        so_far = _named_so_far(summaries, "nps", through)
-        running = [f"{so_far(now.answered_month)}: {_score_so_far(now)}" for now in later]
-        yield "Net Promoter Score", SCORE.format(month), when, *running
+    so_far, over = _named_so_far(summaries, "nps", through), is_over(through)
+    *before, month = [*of_enough(whole(scored, over)).itertuples()][-2:] or [None]
+    if month:
+        now = month.answered_month
+        change = [f", {month.nps - was.nps:+.1f} {on(was.answered_month, now)}" for was in before]
+        later = [
+            f"{f'{first:%B %Y}' if over(first) else so_far(first)}: {_score_so_far(each)}"
+            for each in scored[scored["answered_month"] > now].itertuples()
+            for first in [each.answered_month]
+        ]
+        answered = f", {found}" if (found := days_of_answers(summaries, now)) else ""
+        when = f"{now:%B %Y}{answered}{''.join(change)}"
+        yield "Net Promoter Score", SCORE.format(month), when, *later
     users = summaries["users"][["session_month", "active_users"]]
     through = last_day(summaries, "users", at)
     so_far = _named_so_far(summaries, "users", through)
@@ -115,6 +120,24 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         when = f"{counted(ago, 'day')} ago" if ago else "today"
         lags = [f"{name}'s is of {oldest:%-d %b %Y}"] if oldest < newest - DAY else []
         yield "Newest row of any table", f"{newest:%-d %b %Y}", when, *lags
+
+
+def of_enough(scores: pd.DataFrame) -> pd.DataFrame:
+    """The months with answers enough for a score; all, if none has."""
+    kept = scores[[not each for each in scores["is_low_sample"]]]
+    return kept if len(kept) else scores
+
+
+def on(before: date, month: date) -> str:
+    """Say what a month is compared with; in one between nobody may have answered."""
+    return "on the month before" if _next(before) == month else f"on {before:%B %Y}"
+
+
+def days_of_answers(summaries: Summaries, month: date) -> str:
+    """Say on how many days of a month there are answers; empty if on all."""
+    days = {first: count for first, count, _ in summaries["answered"].itertuples(index=False)}
+    found, every = days.get(month), (_next(month) - month).days
+    return f"answers on {found} of {every} days" if found and found < every else ""
 
 
 def _score_so_far(month: Any) -> str:
@@ -149,8 +172,10 @@ def _months(
     months = list(numbers.itertuples(index=False, name=None))
     closed = list(whole(numbers, is_over(through)).itertuples(index=False, name=None))
     for month, value in closed[-1:]:
-        changes = [(value, before) for _, before in closed[-2:-1] if before]
-        change = "".join(f", {100 * (now - was) / was:+.1f} %" for now, was in changes)
-        than = " on the month before" if change else ""
+        changes = [
+            f", {100 * (value - was) / was:+.1f} % {on(at, month)}"
+            for at, was in closed[-2:-1]
+            if was
+        ]
         running = [f"{so_far(day)}: {form.format(now)}" for day, now in months[len(closed) :]]
-        yield what, form.format(value), f"{month:%B %Y}{change}{than}", *running
+        yield what, form.format(value), f"{month:%B %Y}{''.join(changes)}", *running

@@ -197,7 +197,8 @@ def summaries(**rows):
     """Summaries with no rows but these."""
     kinds = {"held": "model why", "newest": "table newest_row", "failing": "table since",
              "landed": "table landed_at start before",
-             "changed": "table landed_at", "died": "since"}  # fmt: skip
+             "changed": "table landed_at",
+             "last_run": "outcome failed_step started_at"}  # fmt: skip
     made = {
         name: pd.DataFrame(rows.get(name, []), columns=columns.split(), dtype=object)
         for name, columns in kinds.items()
@@ -303,6 +304,7 @@ def test_the_state_of_each_table_is_in_words():
     above = text.split('<div class="tiles">')[0]
     assert "Loads of 1 table fail</b>: <a" in above
     assert "2 of 6 tables lack days</b> between those that have landed: <a" in above
+    assert "1 of 6 tables has no row of the last days that have landed</b>, for 122 days" in above
     assert re.findall(r'<i class="(\w*)" title="(\S+): \w+">(.)<', text) == [
         ("", "2026-07-01", "✓"), ("mended", "2026-07-02", "↺"), ("failed", "2026-07-03", "✕"),
     ]  # fmt: skip
@@ -311,17 +313,21 @@ def test_the_state_of_each_table_is_in_words():
 @pytest.mark.parametrize(
     ("outcome", "step", "said"),
     [
-        ("failed", "land", 'The last run failed</b>, on 2026-07-03 at land: <a href="#pipeline'),
-        ("failed", "build", 'The last run failed</b>, on 2026-07-03 at build: <a href="#runs'),
-        ("interrupted", None, "The last run was interrupted</b>, on 2026-07-03: <a"),
+        (
+            "failed",
+            "land",
+            'The last run failed</b>, on 2026-07-02 00:00 UTC at land: <a href="#pip',
+        ),
+        ("failed", "build", 'failed</b>, on 2026-07-02 00:00 UTC at build: <a href="#runs'),
+        ("interrupted", None, "The last run was interrupted</b>, on 2026-07-02 00:00 UTC: <a"),
+        ("died", None, "The last run died</b>: it began on 2026-07-02 00:00 UTC"),
         ("succeeded", None, ""),
     ],
 )
 def test_a_last_run_that_failed_is_said_at_the_top(outcome, step, said):
-    """Whatever became of the one before it; of that step no summary need be held back."""
-    days = [(3, outcome, step), (2, "failed" if outcome == "succeeded" else "succeeded", None)]
-    runs = [(date(2026, 7, day), last, at, 1, 0, 0, 0, 0, 0) for day, last, at in days]
-    above = page.render(summaries(runs=runs), "local", AT).split('<div class="tiles">')[0]
+    """Of that step no summary need be held back."""
+    shown = summaries(last_run=[(outcome, step, AT)])
+    above = page.render(shown, "local", AT).split('<div class="tiles">')[0]
     assert ('role="alert"' in above, said in above) == (bool(said), True)
 
 
@@ -335,13 +341,12 @@ def test_what_is_held_back_is_said_at_the_top_and_at_its_picture():
     banner, rest = text.split('role="alert"')[1].split("</div>", 1)
     assert "1 of 2 summaries shows what was published before" in banner
     assert f"<b>active_users_monthly</b>, {why}" in banner
-    runs = [(date(2026, 7, 2), "failed", "build", 1, 1, 0, 0, 0, 0)]
-    shown = summaries(**whole, held=[("active_users_monthly", why)], runs=runs)
+    last = [("failed", "build", AT)]
+    shown = summaries(**whole, held=[("active_users_monthly", why)], last_run=last)
     assert 'at build: <a href="#held">what is held back' in page.render(shown, "local", AT)
     assert '<div class="banner" id="held"' in text
     assert f"H{why[1:]}</b>: what you see was published on 2026-07-01 03:00 UTC" in rest
     assert 'role="alert"' not in page.render(summaries(**whole), "local", AT)
-    assert "The last run died</b>: it began" in page.render(summaries(died=[(AT,)]), "local", AT)
 
 
 def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
@@ -361,7 +366,12 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     shown["newest"]["newest_row"] = date(2026, 8, 31)
     shown["landed"].loc[1] = ["nps", AT, date.min, date(2026, 8, 29)]
     assert "<b>9</b><span>August 2026, -96.4 %" in page.render(shown, "local", AT)
-    shown["answered"].loc[0] = [date(2026, 8, 2)]  # and old ones were changed since
+    # And old ones were changed since.
+    shown["answered"].loc[0] = [date(2026, 7, 1), 30, date(2026, 7, 31)]
+    shown["answered"].loc[1] = [date(2026, 8, 1), 2, date(2026, 8, 2)]
+    text = page.render(shown, "local", AT)
+    assert "<span>July 2026, answers on 30 of 31 days</span>" in text
+    assert "70.0 ± 3.0 in July 2026, from 99 answers on 30 of 31 days." in text
     assert "<span>August so far, 2 days: 80.0" in page.render(shown, "local", AT)
     shown["nps"].loc[1, ["responses", "is_low_sample"]] = 1, True
     assert "2 days: 1 answer, too few for a score<" in page.render(shown, "local", AT)
@@ -369,6 +379,21 @@ def test_a_month_that_is_not_over_stands_apart_from_the_last_whole_one():
     assert "<span>August so far, 28 days and later rows: 9</span>" in page.render(
         shown, "local", AT
     )
+
+
+def test_a_score_of_few_answers_is_no_headline_and_a_change_names_what_it_is_from():
+    scores = [
+        (date(2026, month, 1), count, 0, 0, 0, 0, score, 3, count < 30)
+        for month, count, score in ((5, 90, 30.0), (8, 99, 40.0), (10, 2, 0.0), (11, 1, 100.0))
+    ]
+    at = datetime(2026, 11, 20, tzinfo=UTC)
+    text = page.render(summaries(nps=scores), "local", at)
+    assert "<b>40.0 ± 3.0</b><span>August 2026, +10.0 on May 2026</span>" in text
+    assert "<span>October 2026: 2 answers, too few for a score</span>" in text
+    assert "<span>November so far, 19 days: 1 answer, too few for a score</span>" in text
+    assert "+10.0 on May 2026, more than chance explains." in text
+    users = [(date(2026, month, 1), count, 1, 1) for month, count in ((5, 200), (7, 250))]
+    assert "July 2026, +25.0 % on May 2026<" in page.render(summaries(users=users), "local", at)
 
 
 def test_a_month_is_whole_to_the_first_day_that_is_missing():
