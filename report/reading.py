@@ -11,7 +11,7 @@ from loader.declared.tables import Table
 from loader.declared.windows import Zone
 from loader.errors import LandingError, LoaderError
 from loader.load.status import newest_row
-from loader.run.published import NOT_THERE, NOTED, OLDER, last_run, shows_earlier
+from loader.run.published import NOT_THERE, NOTED, OLDER, shows_earlier
 from loader.run.report import last_known
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load, changing, covered
@@ -97,7 +97,7 @@ def read_summaries(
         for window in covered([each], zone)
     ]
     changed = [(each.table_name, each.ended_at) for each in changing(loads)]
-    run = last_known(last_run(warehouse), warehouse.settings.run.reports, warehouse.profile.target)
+    run, _ = last_known(warehouse)
     last = [[run[name] for name in _LAST]] if run else []
     newest = [(name, newest_row(warehouse, each, loads)) for name, each in tables.items()]
     found = {

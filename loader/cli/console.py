@@ -19,7 +19,7 @@ from loader.errors import LoaderError, counted, printable
 from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher, now
 from loader.load.status import TableStatus
-from loader.run.notify import again, failed_steps
+from loader.run.notify import again, failed_steps, shortened
 from loader.verify.finding import Finding
 from loader.warehouse.ledger import COMPARE, Load
 
@@ -163,9 +163,16 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
 
 
 def show_summaries(
-    run: Mapping[str, Any] | None, published: Mapping[str, datetime], held: Mapping[str, str]
+    run: Mapping[str, Any] | None,
+    report: Mapping[str, Any] | None,
+    published: Mapping[str, datetime],
+    held: Mapping[str, str],
 ) -> None:
-    """Print what became of the last run, how old what is published is, and what is held back."""
+    """Print what became of the last run, how old what is published is, and what is held back.
+
+    Args:
+        report: the run's, if it is here.
+    """
     OUT.print()
     ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
     if run:
@@ -174,8 +181,14 @@ def show_summaries(
         at = f" at {run['failed_step']}" if run["failed_step"] else warned
         since = _age((now() - (run["ended_at"] or run["started_at"])).total_seconds())
         when = f"{at}{',' if run['ended_at'] else ''} {since} ({run['run_id']})"
-        when += "" if is_well else ": mend what it names, then give its command again"
+        if not (is_well or report):
+            it = "its message names" if run["ended_at"] else "has killed it"
+            when += f": mend what {it}, then give its command again"
         OUT.print(_styled("last run   ", (run["outcome"], "green" if is_well else "red"), when))
+    if report and not report["ok"]:
+        for step in failed_steps(report):
+            OUT.print(f"  {step['name']}: {shortened(step['error'])}")
+        OUT.print(f"  To run it again: {again(report)}")
     if ago:
         by_age = sorted(published, key=lambda name: published[name])
         ages = f"the newest {ago[by_age[-1]]}, the oldest {ago[by_age[0]]} ({by_age[0]})"
@@ -247,7 +260,8 @@ def show_check(check: Check, said: set[str]) -> None:
     if check.passed:
         OUT.print(_styled(("ok   ", "green"), f" {check.what}: {check.finding}"))
         return
-    fact, *remedy = _once(check.finding, f"      {check.remedy}", said)
+    found = check.finding.removeprefix(f"{check.what.removeprefix('table ')}: ")
+    fact, *remedy = _once(found, f"      {check.remedy}", said)
     OUT.print(_styled(("wrong", "red"), f" {check.what}: {fact}"), *remedy, sep="\n")
 
 

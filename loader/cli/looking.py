@@ -17,7 +17,7 @@ from loader.errors import counted, printable
 from loader.load.check import Check, checks
 from loader.load.job import now
 from loader.load.status import table_status
-from loader.run.published import last_run, publications, shows_earlier, utc
+from loader.run.published import publications, shows_earlier, utc
 from loader.run.report import last_known
 
 _SETTINGS = [
@@ -45,8 +45,7 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, warehouse) for table in tables]
-        run, held = last_run(warehouse), shows_earlier(warehouse)
-        run = last_known(run, session.settings.run.reports, session.profile.target)
+        (run, report), held = last_known(warehouse), shows_earlier(warehouse)
         since = {name: each.built_at for name, each in publications(warehouse).items()}
         if as_json:
             found = {"tables": [each.as_json() for each in statuses], "last_run": run}
@@ -55,7 +54,7 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
             return
         console.show_status(statuses)
         if not names:
-            console.show_summaries(run, since, held)
+            console.show_summaries(run, report, since, held)
         left = {load.table_name for load in loads} - session.tables.keys()
         if left and not names:
             click.echo(f"\nDeclared no more, and as they were: {', '.join(sorted(left))}")

@@ -94,5 +94,5 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
             "If a row of another table is missing here": "loader verify --repair",
         }
     run.say(f"{table.name}: {said}")
-    for when, command in {**mends, "Then": "loader run"}.items():
+    for when, command in mends.items():
         run.say(f"  {when}: {command}")

@@ -46,6 +46,7 @@ class Run:
         tell: called with a sentence, or with a command as a person would type it.
         outcome: `succeeded`, `failed`, `interrupted`, or `refused` because another run goes on.
         exit_status: what the command ends with.
+        died: the runs whose leases it has taken over.
         said: sentences for the report.
         steps: what became of each step.
         jobs: what is to be landed; None before that is known.
@@ -74,6 +75,7 @@ class Run:
     began: datetime = field(default_factory=now)
     outcome: str = "failed"
     exit_status: int = 1
+    died: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     jobs: Sequence[Job] | None = None
@@ -149,7 +151,10 @@ class Run:
         began, said = time.monotonic(), False
         while True:
             try:
-                return lease.take(self.say, self.resume)
+                self.died = lease.take(self.say, self.resume)
+                for dead in self.died:
+                    self.say(f"The lease of {dead} had expired; it was taken over.")
+                return
             except LeaseHeldError as error:
                 if time.monotonic() >= began + self.wait:
                     raise
@@ -194,9 +199,11 @@ class Run:
             run_jobs(left, self.route, self.threads, replace(watcher, say=self.say, done=done))
         self.stop.check()
         if errors := [each.error for each in self.outcomes.values() if each.error]:
+            # Each table's own was told when it failed.
+            is_one = len({error.fact for error in errors}) == 1
             raise RunError(
-                f"Not landed: {', '.join(self._failed)}. {errors[0].fact}",
-                errors[0].remedy,
+                f"Not landed: {', '.join(self._failed)}.{f' {errors[0].fact}' if is_one else ''}",
+                errors[0].remedy if is_one else "Mend what each one's message names.",
                 transient=any(is_transient(error) for error in errors),
             )
 

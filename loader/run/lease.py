@@ -16,7 +16,7 @@ from loader.errors import LandingError, LeaseHeldError, StoppedError
 from loader.load.job import now
 from loader.source.read_plan import LOCK
 from loader.warehouse import Warehouse
-from loader.warehouse.ledger import LEASES
+from loader.warehouse.ledger import LEASES, RUN_COLUMNS, RUNS
 from loader.warehouse.session import QUERY_CANCELED, sqlstate
 from loader.warehouse.stop import Stop, lease_lost
 
@@ -62,26 +62,35 @@ class Lease:
         self._ended = Event()
         self._renewed_at = 0.0
 
-    def take(self, say: Callable[[str], None], resume: bool = False) -> None:
-        """Take the lease, or that of a run that has died.
+    def take(self, say: Callable[[str], None], resume: bool = False) -> list[str]:
+        """Take the lease, or that of a run that has died, of which a row of `_runs` then tells.
 
         Args:
-            say: called with a sentence on a lease that was taken over, or a backfill resumed.
+            say: called with a sentence on a backfill that is resumed.
             resume: go on with the last backfill of the range, if it did not succeed.
+
+        Returns:
+            The runs that have died, described.
 
         Raises:
             LeaseHeldError: another run holds it.
             LandingError: the warehouse cannot be asked.
         """
         with closing(self._new_warehouse()) as warehouse:
-            warehouse.prepare({LEASES: _COLUMNS, LOCK + LEASES: {"held": "integer"}})
+            own = {LEASES: _COLUMNS, LOCK + LEASES: {"held": "integer"}, RUNS: RUN_COLUMNS}
+            warehouse.prepare(own)
             with warehouse.transaction():
-                relation = warehouse.relation(LEASES)
+                relation, runs = warehouse.relation(LEASES), warehouse.relation(RUNS)
                 _keep_others_out(warehouse)
                 # An attempt whose COMMIT was not answered may have left this run's own.
                 warehouse.execute(f"delete from {relation} where run_id = %s", (self._run_id,))
-                for dead in _dead_holders(warehouse):
-                    say(f"The lease of {dead} had expired; it was taken over.")
+                dead = _dead_holders(warehouse)
+                warehouse.execute(
+                    f"insert into {runs} (run_id, started_at, ended_at, outcome, dbt_failures, "
+                    "dbt_warnings, verify_findings, stale_tables) "
+                    f"select run_id, taken_at, expires_at, 'died', 0, 0, 0, 0 from {relation} "
+                    f"where ended_at is null and run_id not in (select run_id from {runs})"
+                )
                 warehouse.execute(
                     f"update {relation} set ended_at = expires_at, outcome = 'lost' "
                     "where ended_at is null"
@@ -96,6 +105,7 @@ class Lease:
                      self.landing_since),
                 )  # fmt: skip
         self._renewed_at = time.time()
+        return dead
 
     def _resume(self, warehouse: Warehouse, say: Callable[[str], None]) -> None:
         """Find when the backfill to go on with began."""

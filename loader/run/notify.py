@@ -49,7 +49,7 @@ def notify(
             return []
         kind = "failure" if not report["ok"] else "warning" if _findings(report) else "success"
         body = "\n\n".join(_parts(report))
-        answers = send(kind, _shortened(subject), body, addresses, seconds)
+        answers = send(kind, shortened(subject), body, addresses, seconds)
     except Exception as error:
         return [unexpected(error, "nobody was notified of the run").fact]
     return [f"{who} was not notified of the run: {why}." for who, why in answers.items() if why]
@@ -77,13 +77,15 @@ def subject_of(report: Report, previous: Report | None) -> str:
     run = f"mysql_to_redshift: the run{days} on {report['target']}"
     now, before = report["failing"], (previous or {}).get("failing")
     if now and not report["ok"]:
-        at = "".join(f" at {step['name']}" for step in failed_steps(report))
+        at = " and ".join(step["name"] for step in failed_steps(report))
         times = f", {now['runs']} runs in a row since {_time(now['since'])}"
         ended = _ENDED.get(report["outcome"], "failed")
-        return f"{run} {ended}{at}{times if now['runs'] > 1 else ''}"
+        return f"{run} {ended}{f' at {at}' if at else ''}{times if now['runs'] > 1 else ''}"
     if before and not now:
         runs = "a failed run" if before["runs"] == 1 else f"{before['runs']} failed runs"
         return f"{run} succeeded again, after {runs} since {_time(before['since'])}"
+    if report.get("died"):
+        return f"{run} succeeded, after one that died"
     new = _findings(report) - _findings(previous or {})
     return f"{run} succeeded, with something new to look at" if new else ""
 
@@ -127,7 +129,7 @@ def _parts(report: Report) -> Iterator[str]:
         ],
     }
     for heading, texts in parts.items():
-        lines = [_shortened(line) for text in texts for line in text.splitlines() if line.strip()]
+        lines = [shortened(line) for text in texts for line in text.splitlines() if line.strip()]
         ends = accumulate(len(line) for line in lines)
         shown = [line for line, end in zip(lines, ends, strict=True) if end <= _PART_MOST]
         if more := len(lines) - len(shown):
@@ -173,7 +175,7 @@ def again(report: Report) -> str:
     return " ".join(["loader run", *options, f"--target {shlex.quote(report['target'])}"])
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """One line without control characters, marks of direction and half characters."""
     line = "".join(each if each.isprintable() else " " for each in text[:_LINE_MOST]).rstrip()
     return line if len(text) <= _LINE_MOST else f"{line}…"

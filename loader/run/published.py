@@ -11,6 +11,8 @@ from loader.warehouse.session import quote, sqlstate
 
 NOT_THERE = {"42P01", "3F000"}  # table, schema
 OLDER = "42703"  # column
+LAST_RUN = "run_id", "started_at", "ended_at", "outcome", "failed_step", "dbt_warnings"
+"""What is told of the last run."""
 NOTED = "model_name", "published_at", "invocation_id", "version"
 """The columns of `_publications` that a publication is read from."""
 
@@ -88,13 +90,12 @@ def last_run(warehouse: Warehouse) -> dict[str, Any] | None:
 
     One that holds the lease has only begun; one whose lease has expired has died.
     """
-    columns = "run_id", "started_at", "ended_at", "outcome", "failed_step", "dbt_warnings"
-    rows = [*_rows(warehouse, ", ".join(columns), RUNS, "order by started_at desc limit 1")]
+    rows = [*_rows(warehouse, ", ".join(LAST_RUN), RUNS, "order by started_at desc limit 1")]
     leases = f"run_id, taken_at, expires_at > {warehouse.clock}"
     for run_id, since, goes_on in _rows(warehouse, leases, LEASES, "where ended_at is null"):
         if goes_on or not rows or run_id != rows[0][0]:
             rows = [(run_id, since, None, "began" if goes_on else "died", None, None)]
-    return dict(zip(columns, rows[0], strict=True)) if rows else None
+    return dict(zip(LAST_RUN, rows[0], strict=True)) if rows else None
 
 
 def _rows(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import ConfigError, LandingError, LoaderError
 from loader.load.job import now
 from loader.run.notify import differing, failed_loads, failed_steps, failing, nodes, notify
-from loader.run.published import publications, shows_earlier, utc
+from loader.run.published import LAST_RUN, last_run, publications, shows_earlier, utc
 from loader.verify.finding import KINDS
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import RUNS
@@ -113,18 +113,25 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
     """
     warehouse.prepare()
     with warehouse.transaction():
+        # Another run that has taken its lease over may have noted that it died.
+        runs = warehouse.relation(RUNS)
+        warehouse.execute(f"delete from {runs} where run_id = %s", (report["run_id"],))
         warehouse.insert(RUNS, _row(report))
 
 
-def last_known(run: Report | None, folder: Path, target: str) -> Report | None:
-    """Tell the last run: the warehouse's own, or one since then that it has no record of.
+def last_known(warehouse: Warehouse) -> tuple[Report | None, Report | None]:
+    """Tell the last run, which the warehouse may have no record of, and its report.
 
-    Args:
-        run: the last one that the warehouse knows.
+    Returns:
+        What LAST_RUN names, and the report if it was written on this machine.
     """
-    reported = before(folder, {"run_id": "~", "target": target})
-    is_later = reported and (not run or reported["run_id"] > run["run_id"])
-    return _row(reported) if reported and is_later else run
+    run = last_run(warehouse)
+    newest = {"run_id": "~", "target": warehouse.profile.target}
+    report = before(warehouse.settings.run.reports, newest)
+    if not report or (run and report["run_id"] < run["run_id"]):
+        return run, None
+    row = _row(report)
+    return {name: row[name] for name in LAST_RUN}, report
 
 
 def _row(report: Report) -> Report:
@@ -150,6 +157,7 @@ def _of_run(run: "Run") -> Report:
         "ok": run.outcome == "succeeded", "outcome": run.outcome,
         "dates": run.dates._asdict(), "step": run.step,
         "select": [table.name for table in run.tables] if run.selected else [],
+        "died": run.died,
         "steps": run.steps,
         "loads": [outcome.as_json() for outcome in list(run.outcomes.values())],
         "said": run.said,

@@ -30,6 +30,7 @@ from loader.run import daily, dbt, lease
 from loader.run import report as written
 from loader.run.dbt import Dbt, build_arguments, reading
 from loader.run.lease import Lease
+from loader.run.notify import subject_of
 from loader.warehouse.session import is_transient
 from loader.warehouse.stop import Stop
 
@@ -400,8 +401,6 @@ def test_reports_are_found_by_target_and_age(tmp_path):
     for folder in (file / "below", Path("/proc/self")):
         with pytest.raises(ConfigError, match=r"LOADER_REPORTS .* cannot be written to"):
             written.prepare(folder)
-    row = {"run_id": ids[3]}
-    assert written.last_known(row, tmp_path, "mine") == row
     with pytest.raises(ConfigError, match=r"The run succeeded, and its report .* could not be"):
         written.write(tmp_path / "gone", reports[0])
 
@@ -492,11 +491,9 @@ def new_lease(pipeline, run_id, backfill=None):
 
 
 def take(pipeline, run_id):
-    """Take the lease; returns it, and what was said of it."""
-    said = []
+    """Take the lease; returns it, and the runs that have died."""
     taken = new_lease(pipeline, run_id=run_id)
-    taken.take(said.append)
-    return taken, said
+    return taken, taken.take(lambda _: None)
 
 
 def expire(pipeline):
@@ -509,13 +506,13 @@ def runs(pipeline):
 
 def test_one_run_at_a_time_and_a_dead_ones_lease_is_taken_over(new_pipeline):
     pipeline = new_pipeline(TABLES)
-    first, said = take(pipeline, "first")
-    assert said == []
+    first, died = take(pipeline, "first")
+    assert died == []
     with pytest.raises(LeaseHeldError, match=r"run first \(process \d+ on .*, since .*, until "):
         take(pipeline, "second")
     first.give_back("failed")
-    second, said = take(pipeline, "second")
-    assert said == []
+    second, died = take(pipeline, "second")
+    assert died == []
 
     # One that has expired lives on as long as nobody takes it.
     expire(pipeline)
@@ -523,10 +520,11 @@ def test_one_run_at_a_time_and_a_dead_ones_lease_is_taken_over(new_pipeline):
     with pytest.raises(LeaseHeldError):
         take(pipeline, "third")
     expire(pipeline)
-    third, said = take(pipeline, "third")
-    assert len(said) == 1
-    assert said[0].startswith("The lease of run second (process ")
-    assert said[0].endswith(" had expired; it was taken over.")
+    third, died = take(pipeline, "third")
+    assert len(died) == 1
+    assert died[0].startswith("run second (process ")
+    noted = pipeline.query("select run_id, outcome from raw_data._runs")
+    assert noted == [("second", "died")]
     with pytest.raises(StoppedError, match="another run has taken it over"):
         second.renew()
     second.give_back("failed")
@@ -542,7 +540,7 @@ def test_of_several_that_ask_at_once_one_gets_the_lease(new_pipeline):
     def got(each):
         start.wait()
         try:
-            return each.take(print) is None
+            return each.take(print) == []
         except LeaseHeldError:
             return False
 
@@ -668,7 +666,7 @@ def test_a_second_run_is_refused_in_one_sentence(pipeline):
     assert "has the lease of run first (process" in report["steps"][0]["error"]
     assert report["loads"] == []
     assert pipeline.loads() == []
-    assert pipeline.query("select 1 from pg_tables where tablename = '_runs'") == []
+    assert pipeline.query("select * from raw_data._runs") == []
 
 
 # -- ends before its time ------------------------------------------------------------------------
@@ -874,6 +872,9 @@ def test_a_signal_while_dbt_publishes_rolls_it_back_and_ends_dbt(built, number):
     status, report = run(built, "--select", "a", *RANGE, "--resume")
     assert status == 0, report
     assert any("it was taken over" in said for said in report["said"])
+    assert "succeeded, after one that died" in subject_of(report, None)
+    outcomes = built.query("select outcome from raw_data._runs order by started_at")
+    assert outcomes == [("died",), ("succeeded",)]
     assert windows(report) == []
     assert totals(built) == [(1, 10)] * 4
 
