@@ -79,8 +79,10 @@ smoke-redshift: .venv/installed-dev  ## try every step on your own Redshift, and
 lint site docs: export DBT_TARGET := local
 lint site docs: export DBT_PROFILES_DIR := $(CURDIR)
 
-lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, how large it is, and what Redshift would refuse
-	@.venv/bin/python tests/python/bounds.py
+lint: .venv/installed-dev  ## ruff, mypy, sqlfluff, and what Redshift would refuse
+# sample
+	@.venv/bin/python tests/python/bounds.py  # how large it is
+# end of sample
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy

@@ -88,8 +88,10 @@ def check(names: Names, target: str | None, as_json: bool) -> None:
             if not as_json:
                 console.show_check(each, said)
     wrong = [each.what for each in looked_at if not each.passed]
-    named = f", {len(wrong):,} wrong: {', '.join(wrong)}" if wrong else ""
-    total = f"\n{counted(len(looked_at) - len(wrong), 'check')} passed{printable(named)}."
+    passed = counted(len(looked_at) - len(wrong), "check")
+    total = f"\n{passed} passed, {len(wrong):,} wrong: {printable(', '.join(wrong))}."
+    if not wrong:
+        total = f"\n{passed} passed. No row was looked at: the load refuses what cannot land."
     click.echo(json.dumps([asdict(each) for each in looked_at], indent=2) if as_json else total)
     sys.exit(1 if wrong else 0)
 

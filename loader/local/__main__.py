@@ -104,7 +104,8 @@ def postgres_command(statement: str) -> None:
         said = str(error).splitlines()[0]
         raise ConfigError(f"PostgreSQL: {said}.", "Mend the statement.") from None
     for row in [names, *rows] if names else []:
-        CONSOLE.print(*row, sep="\t")
+        shown = (f"\\x{it.hex()}" if isinstance(it, memoryview) else it for it in row)
+        CONSOLE.print(*shown, sep="\t")
     CONSOLE.print(counted(len(rows)))
 
 
@@ -121,6 +122,7 @@ def own_command() -> None:
         CONSOLE.print(sentence)
     endpoints = start()
     postgres.empty(endpoints.postgres_port, endpoints.postgres_password, CONSOLE.print)
+    shutil.rmtree(FOLDER / "runs", ignore_errors=True)  # the reports of the sample's runs
     with closing(open_session("local").warehouse()) as warehouse:
         warehouse.prepare()  # so that `dbt build` passes before anything was landed
     CONSOLE.print(

@@ -128,7 +128,7 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
         f"2 as failing_rows, {at} as held_since union select 'other', null, null, {at}"
     )
     shown = pipeline.loader("status").stdout
-    assert re.search(r"last run +failed at build, \d+ d ago \(one\): mend what its message names", shown)
+    assert re.search(r"last run +failed at build, \d+ d ago \(one\): mend what its message", shown)
     assert re.search(r"published +1 summary, the newest \d+ d ago", shown)
     assert "s: held back since 2026-07-02 00:00 UTC by unique (2 rows)" in shown
     by_hand = "by hand, until dbt run-operation lift_hold --args '{model: other}'"
@@ -217,7 +217,7 @@ def test_a_table_that_is_declared_no_more_stops_nothing_and_is_named(pipeline):
 def test_check_looks_at_everything_and_changes_nothing(pipeline):
     done = pipeline.loader("check", status=0)
     *lines, _, last = done.stdout.splitlines()
-    assert last == "5 checks passed."
+    assert last.startswith("5 checks passed. No row was looked at")
     assert [line[:3] for line in lines] == ["ok "] * 5
     assert re.search(r" (MySQL|MariaDB) \d+\.\d+\.\S+$", lines[1]), lines[1]
     found = json.loads(pipeline.loader("check", "--json").stdout)  # what an issue asks for
