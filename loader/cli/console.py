@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from loader.load.check import Check
 from loader.load.job import Job, Outcome, Watcher, now
 from loader.load.status import TableStatus
 from loader.run.notify import again, failed_steps, shortened
-from loader.verify.finding import Finding
+from loader.run.report import LastRun
+from loader.verify.finding import KINDS, Finding
 from loader.warehouse.ledger import COMPARE, Load
 
 _WIDTH = None if sys.stdout.isatty() else 200  # a pipe has no edge to fold lines at
@@ -37,6 +37,7 @@ class _Terminal(Console):
 OUT = _Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True, width=_WIDTH)
 ERR = _Terminal(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 _SHOWN, _DAYS_SHOWN = 3, 31
+_COUNTED = ("source_rows", "warehouse_rows", *KINDS)
 
 
 class _Rate(bars.ProgressColumn):
@@ -137,8 +138,8 @@ def show_previews(previews: Sequence[tuple[Job, Mapping[str, Any]]], with_sql: b
             continue
         rows = f"{would['source_rows']:>12,} rows{' are compared' if is_compared else ''}"
         OUT.print(_styled(*heading, rows))
-        sql = (f"{each};".split("\n") for each in (would["statements"] if with_sql else ()))
-        for line in chain(would["changes"], *sql):
+        sql = (f"{each};" for each in (would["statements"] if with_sql else ()))
+        for line in filter(None, "\n".join([*would["changes"], *sql]).split("\n")):
             OUT.print(f"  {printable(line)}")
     more = "" if with_sql else " --sql shows the statements."
     OUT.print(f"\nNothing was touched.{more}" if previews else "Nothing to do.")
@@ -162,19 +163,11 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
             OUT.print(_styled(f"{status.table} lacks {gap}: {land} --select {status.table}"))
 
 
-def show_summaries(
-    run: Mapping[str, Any] | None,
-    report: Mapping[str, Any] | None,
-    published: Mapping[str, datetime],
-    held: Mapping[str, str],
-) -> None:
-    """Print what became of the last run, how old what is published is, and what is held back.
-
-    Args:
-        report: the run's, if it is here.
-    """
+def show_summaries(last: LastRun, built: Mapping[str, datetime], held: Mapping[str, str]) -> None:
+    """Print what became of the last run, how old what is published is, and what is held back."""
+    run, report = last
     OUT.print()
-    ago = {name: _age((now() - at).total_seconds()) for name, at in published.items()}
+    ago = {name: _age((now() - at).total_seconds()) for name, at in built.items()}
     if run:
         is_well = run["outcome"] in ("succeeded", "began")
         warned = f" with {counted(run['dbt_warnings'], 'warning')}" if run["dbt_warnings"] else ""
@@ -182,15 +175,13 @@ def show_summaries(
         since = _age((now() - (run["ended_at"] or run["started_at"])).total_seconds())
         when = f"{at}{',' if run['ended_at'] else ''} {since} ({run['run_id']})"
         if not (is_well or report):
-            it = "its message names" if run["ended_at"] else "has killed it"
-            when += f": mend what {it}, then give its command again"
+            when += ": mend what ended it, then give its command again"
         OUT.print(_styled("last run   ", (run["outcome"], "green" if is_well else "red"), when))
     if report and not report["ok"]:
-        for step in failed_steps(report):
-            OUT.print(f"  {step['name']}: {shortened(step['error'])}")
-        OUT.print(f"  To run it again: {again(report)}")
+        why = [f"{step['name']}: {shortened(step['error'])}" for step in failed_steps(report)]
+        OUT.print("", *why, f"To run it again: {again(report)}", sep="\n  ")
     if ago:
-        by_age = sorted(published, key=lambda name: published[name])
+        by_age = sorted(built, key=lambda name: built[name])
         ages = f"the newest {ago[by_age[-1]]}, the oldest {ago[by_age[0]]} ({by_age[0]})"
         OUT.print(_styled(f"published  {len(ago)} summar{'y' if len(ago) == 1 else 'ies'}, {ages}"))
     _show_held(held)
@@ -241,16 +232,14 @@ def show_differences(findings: Sequence[Finding], is_repaired: bool) -> None:
     """Print the days on which something differs, and what to do unless that follows."""
     rows = list[tuple[str, ...]]()
     for finding in findings:
-        name = finding.table.name
         for day in finding.days[:_DAYS_SHOWN]:
-            counts = day.source_rows, day.warehouse_rows, day.missing, day.extra, day.stale
-            rows.append((name, str(day.day or ""), *(f"{count:,}" for count in counts)))
+            counts = (f"{getattr(day, each):,}" for each in _COUNTED)
+            rows.append((finding.table.name, str(day.day or ""), *counts))
         if (more := len(finding.days) - _DAYS_SHOWN) > 0:
-            rows.append((name, f"and {more} more"))
+            rows.append((finding.table.name, f"and {more} more"))
     if rows:
         OUT.print()
-        headings = "table", "day", "source rows", "warehouse rows", "missing", "extra", "stale"
-        _show_table(headings, rows)
+        _show_table(("table", "day", *(each.replace("_", " ") for each in _COUNTED)), rows)
         if not is_repaired:
             OUT.print("\nThe same command with --repair (and --yes, of much) lands what differs.")
 
@@ -260,8 +249,7 @@ def show_check(check: Check, said: set[str]) -> None:
     if check.passed:
         OUT.print(_styled(("ok   ", "green"), f" {check.what}: {check.finding}"))
         return
-    found = check.finding.removeprefix(f"{check.what.removeprefix('table ')}: ")
-    fact, *remedy = _once(found, f"      {check.remedy}", said)
+    fact, *remedy = _once(check.finding, f"      {check.remedy}", said)
     OUT.print(_styled(("wrong", "red"), f" {check.what}: {fact}"), *remedy, sep="\n")
 
 

@@ -45,16 +45,16 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
     with closing(session.warehouse()) as warehouse:
         loads = warehouse.loads()
         statuses = [table_status(table, loads, warehouse) for table in tables]
-        (run, report), held = last_known(warehouse), shows_earlier(warehouse)
+        last, held = last_known(warehouse), shows_earlier(warehouse)
         since = {name: each.built_at for name, each in publications(warehouse).items()}
         if as_json:
-            found = {"tables": [each.as_json() for each in statuses], "last_run": run}
+            found = {"tables": [each.as_json() for each in statuses], "last_run": last[0]}
             found |= {"published": since, "held_back": held}
             click.echo(json.dumps(found, indent=2, default=utc))
             return
         console.show_status(statuses)
         if not names:
-            console.show_summaries(run, report, since, held)
+            console.show_summaries(last, since, held)
         left = {load.table_name for load in loads} - session.tables.keys()
         if left and not names:
             click.echo(f"\nDeclared no more, and as they were: {', '.join(sorted(left))}")

@@ -62,7 +62,8 @@ def _look(what: str, look: Callable[[], str | None], finding: str = "") -> Check
     try:
         return Check(what, finding=look() or finding)
     except LoaderError as error:
-        return Check(what, False, error.fact, error.remedy)
+        fact = error.fact.removeprefix(f"{what.removeprefix('table ')}: ")
+        return Check(what, False, fact, error.remedy)
 
 
 def _table(table: Table, warehouse: Warehouse) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from loader.run.daily import Run
 
 Report = dict[str, Any]
+LastRun = tuple[Report | None, Report | None]
+"""What is told of the last run, by LAST_RUN; and its report, if it was written on this machine."""
 
 
 def new_run_id(now: datetime) -> str:
@@ -119,12 +121,8 @@ def record_run(warehouse: Warehouse, report: Report) -> None:
         warehouse.insert(RUNS, _row(report))
 
 
-def last_known(warehouse: Warehouse) -> tuple[Report | None, Report | None]:
-    """Tell the last run, which the warehouse may have no record of, and its report.
-
-    Returns:
-        What LAST_RUN names, and the report if it was written on this machine.
-    """
+def last_known(warehouse: Warehouse) -> LastRun:
+    """Tell the last run, of which the warehouse may have no record."""
     run = last_run(warehouse)
     newest = {"run_id": "~", "target": warehouse.profile.target}
     report = before(warehouse.settings.run.reports, newest)

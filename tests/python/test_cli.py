@@ -128,7 +128,7 @@ def test_status_tells_the_last_run_what_is_published_how_old_and_what_is_held_ba
         f"2 as failing_rows, {at} as held_since union select 'other', null, null, {at}"
     )
     shown = pipeline.loader("status").stdout
-    assert re.search(r"last run +failed at build, \d+ d ago \(one\): mend what its message", shown)
+    assert re.search(r"last run +failed at build, \d+ d ago \(one\): mend what ended it", shown)
     assert re.search(r"published +1 summary, the newest \d+ d ago", shown)
     assert "s: held back since 2026-07-02 00:00 UTC by unique (2 rows)" in shown
     by_hand = "by hand, until dbt run-operation lift_hold --args '{model: other}'"
