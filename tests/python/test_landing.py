@@ -24,22 +24,6 @@ def pipeline(new_pipeline):
     return two_days(new_pipeline)
 
 
-def test_days_landed_in_any_order_and_again_add_up_with_the_four_counts_of_each(pipeline):
-    columns = "id, v, updated_at, _run_date"
-    pipeline.load("--run-date", DAY_2)
-    report = pipeline.load("--run-date", DAY_1)["t"]
-    assert report["landed_rows"] == 2
-    first = pipeline.raw("t", columns)
-    assert [(row[0], str(row[3])) for row in first] == [
-        (1, DAY_1), (2, DAY_1), (3, DAY_2), (4, DAY_2),
-    ]  # fmt: skip
-    newest = pipeline.load("--start-date", DAY_1, "--end-date", DAY_3)["t"]["load_id"]
-    assert pipeline.raw("t", columns) == first
-    assert pipeline.query("select distinct _load_id from raw_data.t") == [(newest,)]
-    counts = "select source_rows, staged_rows, copied_rows, landed_rows from raw_data._loads"
-    assert pipeline.query(f"{counts} order by load_id") == [(2,) * 4, (2,) * 4, (4,) * 4]
-
-
 def test_a_row_that_moved_to_a_later_window_is_not_forgotten(pipeline):
     """Its day is landed again before the later one: only the last known version is left of it."""
     pipeline.load("--run-date", DAY_1)
@@ -276,15 +260,3 @@ def test_a_second_load_goes_on_when_the_first_one_ends(pipeline):
         second = pipeline.load("--run-date", DAY_2)["t"]
     assert time.monotonic() - began > 0.4
     assert second["load_id"] > newest
-
-
-# -- catch-up --------------------------------------------------------------------------------------
-
-
-def test_the_first_catch_up_lands_the_whole_table_and_the_next_the_look_back(pipeline):
-    today = pipeline.value("select current_date")
-    assert pipeline.load()["t"]["mode"] == "full_refresh"
-    second = pipeline.load()["t"]
-    assert second["mode"] == "catch_up"
-    assert second["window_end"] == str(today)
-    assert (today - date.fromisoformat(second["window_start"])).days == 1
