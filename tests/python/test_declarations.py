@@ -21,17 +21,6 @@ SETTINGS_THAT_WORK = {
 }
 
 
-def test_the_projects_own_declarations_are_read():
-    schema, tables = read_tables(ROOT)
-    assert "raw_data" in schema
-    assert list(tables) == [
-        "nps", "channel", "user_session_channel", "session_timestamp", "session_transaction",
-    ]  # fmt: skip
-    assert tables["nps"].primary_key == ("id",)
-    assert tables["nps"].deleted == "is_deleted"
-    assert tables["channel"].cursor is None
-
-
 COMPARED = "`mode: compare` is for a table that has a key and no cursor."
 WRONG_COLUMNS = [
     ([column("v", maks="hash")], "column v: meta.loader has no key maks"),
