@@ -33,26 +33,13 @@ def test_systemd_takes_the_units(tmp_path):
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_the_service_is_run_each_day_and_looks_at_every_row_on_sundays():
-    days, runs = re.findall("OnCalendar=(.*)", TEXT), re.findall("ExecStart=(.*)", TEXT)
-    assert days == ["Mon..Sat *-*-* 03:15:00 UTC", "Sun *-*-* 03:15:00 UTC"]
-    assert runs[1] == f"{runs[0]} --thorough"
-    assert "SuccessExitStatus" not in TEXT  # a day that was not landed is no success
-
-
-def test_the_cron_line_has_its_parts():
+def test_the_lines_for_cron_are_commands_that_it_takes_whole():
     (lines,) = blocks("cron")
-    jobs = {"1-6": ".venv/bin/loader run --wait 3600"}
-    jobs["0"] = f"{jobs['1-6']} --thorough"
     for line in lines.strip().splitlines():
-        minute, hour, *days, command = line.split(maxsplit=5)
-        assert (0 <= int(minute) <= 59, 0 <= int(hour) <= 23, days[:2]) == (True, True, ["*", "*"])
-        folder, *_, job = command.split(" && ")
-        assert (folder, job) == ("cd /opt/mysql_to_redshift", jobs.pop(days[2]))
-        assert ". " in command.split("set -a")[1]  # the settings, before the command
+        *times, command = line.split(maxsplit=5)
+        assert all(re.fullmatch(r"\*|\d+(-\d+)?", time) for time in times)
         assert "%" not in command  # cron ends a command there
         subprocess.run(["sh", "-n", "-c", command], check=True)
-    assert not jobs
 
 
 def test_the_workflow_runs_the_job_and_keeps_the_report():
