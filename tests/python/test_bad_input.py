@@ -94,20 +94,6 @@ def test_a_missing_role_is_named_before_anything_is_read(refused):
 # -- the source ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("zone", ["UTC", "+09:00"])
-def test_a_day_that_does_not_exist_is_named_in_every_zone(new_pipeline, zone):
-    """MySQL converts no such day, and answers NULL."""
-    pipeline = new_pipeline([TABLE], CREATE, "insert into t values (7, 'seven', '2026-02-00')")
-    done = pipeline.loader("load", "--full-refresh", LOADER_TIMEZONE=zone, status=1)
-    assert "t: id 7: " in done.stderr
-    assert "2026-02-00" in done.stderr
-    pipeline.mysql(f"update t set updated_at = '{DAY}'")
-    pipeline.load("--full-refresh", LOADER_TIMEZONE=zone)
-    pipeline.mysql("update t set updated_at = '2026-02-00'")
-    done = pipeline.loader("verify", LOADER_TIMEZONE=zone)
-    assert "the cursor column updated_at holds 2026-02-00, which is no day" in done.stderr
-
-
 def test_a_zero_timestamp_in_the_cursor_is_not_missed_in_silence(new_pipeline):
     """MySQL 8 would take a constant before 1970 for one that no TIMESTAMP is less than."""
     pipeline = new_pipeline([TABLE])
