@@ -1,6 +1,5 @@
 """Every MySQL type arrives exactly, or its table does not arrive at all."""
 
-import json
 import math
 import random
 import re
@@ -22,6 +21,7 @@ from round_trips import (
     landed_columns,
     table_statements,
 )
+from test_verify import verify
 
 from loader.errors import SourceError
 from loader.source import wire
@@ -298,12 +298,6 @@ def test_a_type_widens_only_if_every_value_fits():
 POLICIES = ["fail", "text", "null", "strip", "truncate"]
 
 
-def compared(pipeline, *arguments, status=0):
-    """What a comparison of all values found, by table."""
-    done = pipeline.loader("verify", "--values", "--json", *arguments, status=status)
-    return {found["table"]: found for found in json.loads(done.stdout)["tables"]}
-
-
 def test_both_sides_read_a_value_alike_whatever_its_type_and_policy(new_pipeline):
     """And a change of each is seen, is repaired, and is repaired for good."""
     pipeline = new_pipeline([])
@@ -334,7 +328,7 @@ def test_both_sides_read_a_value_alike_whatever_its_type_and_policy(new_pipeline
     lost = 1 if pipeline.kind == "postgres" else 0  # whose text is as long as MySQL's
     changed = sum(len(UNFIT[policy]) - lost for policy in ("null", "strip", "truncate"))
     assert pipeline.load("--run-date", DAY)["t"]["changed_values"] >= changed
-    found = compared(pipeline)["t"]
+    (found,) = verify(pipeline, "--values")["tables"]
     assert (found["rows"], found["days"]) == (len(rows) + len(columns), [])
     assert found["left_out"] == []
     pipeline.mysql(
@@ -343,9 +337,10 @@ def test_both_sides_read_a_value_alike_whatever_its_type_and_policy(new_pipeline
             for n, (kind, _) in enumerate(columns)
         )
     )
-    assert compared(pipeline, status=1)["t"]["stale"] == len(columns)
-    compared(pipeline, "--repair", "--yes")
-    compared(pipeline)
+    (found,) = verify(pipeline, "--values", status=1)["tables"]
+    assert found["stale"] == len(columns)
+    verify(pipeline, "--values", "--repair", "--yes")
+    verify(pipeline, "--values")
 
 
 @pytest.mark.parametrize("policy", ["fail", "text"])
@@ -372,21 +367,22 @@ def test_both_sides_read_a_key_alike_whatever_its_type_and_policy(new_pipeline, 
         )
     write_sources(pipeline.folder, pipeline.database, declared)
     pipeline.load("--start-date", DAY, "--end-date", "2026-07-11")
-    assert {found["rows"] for found in compared(pipeline).values()} == {3}
+    assert {found["rows"] for found in verify(pipeline, "--values")["tables"]} == {3}
     for name in tables:
         pipeline.mysql(
             f"update {name} set at = '2026-07-10' where at = '{DAY}'",
             f"update {name} set v = 2 where at = '2026-07-02'",
             f"delete from {name} where at = '2026-07-03'",
         )
-    for name, found in compared(pipeline, "--repair").items():
+    for found in verify(pipeline, "--values", "--repair")["tables"]:
+        name = found["table"]
         assert (found["missing"], found["extra"], found["stale"]) == (0, 1, 2), tables[name]
         landed_rows = pipeline.query(
             f"select v, _deleted_at is not null from raw_data.{name} "
             f"where _load_id = (select max(_load_id) from raw_data.{name}) order by 1"
         )
         assert landed_rows == [(1, False), (2, False), (None, True)], tables[name]
-    compared(pipeline)
+    verify(pipeline, "--values")
 
 
 def doubles(count):
@@ -426,4 +422,4 @@ def test_every_float_arrives_bit_for_bit_and_is_compared(new_pipeline):
     assert [number for number, *_ in held] == [number for number, *_ in rows]
     columns = ", ".join(f"cast({name} as double precision)" for name in names)
     assert pipeline.query(f"select {columns} from raw_data.t order by id") == held
-    assert compared(pipeline)["t"]["left_out"] == []
+    assert verify(pipeline, "--values")["tables"][0]["left_out"] == []
