@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ending import ends_servers
-from pipeline import BIN, COMPILED, DBT_FILES, ROOT, mysql_administrator
+from pipeline import BIN, COMPILED, DBT_FILES, ROOT, must_end, mysql_administrator
 
 from loader.errors import ConfigError
 from loader.local import mysql, processes, services
@@ -65,18 +65,17 @@ def demo(tmp_path_factory):
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
     with ends_servers(folder / ".local"):
-        done = type_in(folder, "python", "-m", "loader.local", "demo")
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield folder, done.stdout
+        yield folder, type_in(folder, "python", "-m", "loader.local", "demo", status=0).stdout
 
 
-def type_in(folder, *words, **changes):
+def type_in(folder, *words, status=None, **changes):
     env = {"PATH": f"{BIN}:/usr/bin:/bin:/usr/sbin", "HOME": str(folder), **COMPILED, **changes}
     env |= {mysql.GIVEN: os.environ[mysql.GIVEN]} if mysql.GIVEN in os.environ else {}
-    return subprocess.run(
+    done = subprocess.run(
         [str(BIN / words[0]), *words[1:]],
         cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=800,
     )  # fmt: skip
+    return must_end(status, done)
 
 
 @DEMO
@@ -100,12 +99,10 @@ def test_a_second_demo_reuses_everything(demo):
         "insert into raw_data._loads (load_id, table_name, mode, started_at, ended_at, outcome, "
         f"source_rows, staged_rows, copied_rows, landed_rows) values ({load})"
     )
-    done = type_in(folder, "python", "-m", "loader.local", "postgres", written)
-    assert done.returncode == 0, done.stderr
+    type_in(folder, "python", "-m", "loader.local", "postgres", written, status=0)
     began = time.monotonic()
     elsewhere = {"DBT_TARGET": "postgres", "PGHOST": "127.0.0.1", "PGPORT": "1"}
-    done = type_in(folder, "python", "-m", "loader.local", "demo", **elsewhere)
-    assert done.returncode == 0
+    done = type_in(folder, "python", "-m", "loader.local", "demo", status=0, **elsewhere)
     assert "Filling MySQL" not in done.stdout
     assert "$ loader load" not in done.stdout
     assert time.monotonic() - began < 60
@@ -116,9 +113,8 @@ def test_a_second_demo_reuses_everything(demo):
 def test_a_command_works_as_typed(demo, command):
     folder, _ = demo
     words = [word.replace("'", "") for word in re.findall(r"'[^']*'|\S+", command)]
-    done = type_in(folder, *words)
+    done = type_in(folder, *words, status=0)
     said = done.stdout + done.stderr
-    assert done.returncode == 0, said
     assert "Traceback" not in said
     assert not re.search(r"\bWARN(ING)?\b(?!=0)", said), said
     assert "eprecat" not in said
@@ -147,11 +143,10 @@ def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
     commands = [Path(f"/proc/{entry['pid']}/cmdline") for entry in state.values()]
     assert not any(command.exists() and command.read_bytes() for command in commands)
     assert "Nothing was running" in type_in(folder, "python", "-m", "loader.local", "down").stdout
-    done = type_in(folder, "loader", "status")
-    assert done.returncode == 1
+    done = type_in(folder, "loader", "status", status=1)
     assert "Run `make up` to start the embedded services." in done.stderr
-    assert type_in(folder, "python", "-m", "loader.local", "up").returncode == 0
-    assert type_in(folder, "loader", "status").returncode == 0
+    type_in(folder, "python", "-m", "loader.local", "up", status=0)
+    type_in(folder, "loader", "status", status=0)
     written = (profiles := folder / "profiles.yml").read_text()
     profiles.write_text(written.replace("password: local", "password: guessed"))
     assert "Check the target in profiles.yml" in type_in(folder, "loader", "status").stderr
@@ -162,8 +157,7 @@ def test_the_services_of_the_demo_stop_and_start_again_and_leave_nothing(demo):
     played = type_in(folder, "python", "-m", "loader.local", "play").stdout
     assert "2026-08-01: " in played
     assert "loader run --start-date 2026-07-31 --end-date 2026-08-02" in played
-    done = type_in(folder, "python", "-m", "loader.local", "clean")
-    assert done.returncode == 0, done.stderr
+    type_in(folder, "python", "-m", "loader.local", "clean", status=0)
     assert {path.name for path in folder.iterdir()} == {Path(name).name for name in DEMO_FILES}
 
 
