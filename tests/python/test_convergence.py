@@ -116,27 +116,32 @@ def append(path, text):
     path.write_text(path.read_text() + text)
 
 
+def declare(made, name, given, tests, **loader):
+    """Declare a table in raw_data, and in core a plain copy of it by a key that is given so."""
+    loader["source"] = f"{made.database}.{name}"
+    append(
+        made.folder / "models/sources/_raw_data__sources.yml",
+        f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
+        f" data_tests: [key_of_newest_version{tests}]}}\n",
+    )
+    (made.folder / "models/core" / f"{name}.sql").write_text(
+        f"{{{{ newest_rows(source('raw_data', '{name}'), key={json.dumps(given)}) }}}}"
+    )
+
+
 def declare_keys(made):
     """Declare a plain copy of each of KEYS, with a snapshot."""
-    raw, core, history = [], [], []
+    core, history = [], []
     for name, key in KEYS.items():
-        listed = json.dumps([column.lower() for column in key])
-        loader = {"source": f"{made.database}.{name}", "primary_key": key, "cursor": "updated_at"}
-        raw.append(
-            f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
-            " data_tests: [key_of_newest_version]}\n"
-        )
+        listed = [column.lower() for column in key]
+        given = listed if len(key) > 1 else key[0]
+        declare(made, name, given, "", primary_key=key, cursor="updated_at")
         core.append(f"  - {{name: {name}, data_tests: [primary_key]}}\n")
-        own = json.dumps([f'"{column.lower()}"' for column in key])
+        own = json.dumps([f'"{column}"' for column in listed])
         history.append(
             f"  - {{name: {name}_history, relation: ref('{name}'), config: {{unique_key: {own}, "
             "strategy: check, check_cols: [v], hard_deletes: invalidate}}\n"
         )
-        given = listed if len(key) > 1 else f'"{key[0]}"'
-        (made.folder / "models/core" / f"{name}.sql").write_text(
-            f"{{{{ newest_rows(source('raw_data', '{name}'), key={given}) }}}}"
-        )
-    append(made.folder / "models/sources/_raw_data__sources.yml", "".join(raw))
     (made.folder / "models/core/keys.yml").write_text("models:\n" + "".join(core))
     (made.folder / "snapshots/keys.yml").write_text("snapshots:\n" + "".join(history))
 
@@ -214,30 +219,15 @@ def test_a_key_of_several_columns_or_with_any_name_converges(project, tmp_path):
 COMPARED = {"one": ["id"], "two": ["a", "b"]}
 
 
-def declare_compared(made):
-    """Declare a table of `mode: compare` for each of COMPARED."""
-    raw = ""
-    for name, key in COMPARED.items():
-        loader = {"source": f"{made.database}.{name}", "primary_key": key, "mode": "compare"}
-        raw += (
-            f"      - {{name: {name}, config: {{meta: {{loader: {json.dumps(loader)}}}}},"
-            " data_tests: [key_of_newest_version, row_count_matches_ledger]}\n"
-        )
-        (made.folder / "models/core" / f"{name}.sql").write_text(
-            f"{{{{ newest_rows(source('raw_data', '{name}'), key={key}) }}}}"
-        )
-    append(made.folder / "models/sources/_raw_data__sources.yml", raw)
-
-
 @pytest.mark.parametrize(
     ("seed", "builds"), [(17, 3), *(pytest.param(seed, 5, marks=AN_ORDER) for seed in (17, 18))]
 )
 def test_a_table_that_is_compared_converges_whatever_came_before(project, tmp_path, seed, builds):
     """Whole copies, comparisons, repairs and failures, with builds between them or not."""
     made = project.copied(tmp_path)
-    declare_compared(made)
     dice, names = random.Random(seed), list(COMPARED)
     for name, key in COMPARED.items():
+        declare(made, name, key, ", row_count_matches_ledger", primary_key=key, mode="compare")
         columns = ", ".join(f"{column} int not null" for column in key)
         made.mysql(
             f"drop table if exists {name}",
