@@ -228,8 +228,6 @@ def test_a_name_is_one_that_project_and_warehouse_take(name, taken, raw):
 def test_a_pattern_that_matches_nothing_is_told_with_the_databases(new_pipeline):
     pipeline = new_pipeline([])
     pipeline.mysql("create table a (id int primary key)", "create view v_a as select 1 as one")
-    shown = pipeline.loader("declare", f"{pipeline.database}.*", "--dry-run").stdout
-    assert f"whole names alone. Left out: {pipeline.database}.v_a\n" in shown
     both = (f"{pipeline.database}.*", f"{pipeline.database}.v_a")
     assert "Left out" not in pipeline.loader("declare", *both, "--dry-run").stdout
     for pattern, why in (
