@@ -113,14 +113,9 @@ def table(new_pipeline):
 
 def newest(pipeline, columns="id, v"):
     """The newest version of each key that is there, as core takes it."""
-    deleted = pipeline.query(
-        "select 1 from information_schema.columns where table_name = 't' "
-        "and column_name = '_deleted_at'"
-    )
-    condition = "and _deleted_at is null" if deleted else ""
     return pipeline.query(
         f"select {columns} from (select *, rank() over (partition by id order by _load_id desc) "
-        f"as place from raw_data.t) as ranked where place = 1 {condition} order by id"
+        "as place from raw_data.t) as ranked where place = 1 and _deleted_at is null order by id"
     )
 
 
