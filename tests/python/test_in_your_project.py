@@ -1,6 +1,5 @@
 """A dbt project that was there before: what docs/in-your-project.md tells people to type."""
 
-import json
 import re
 
 import pytest
@@ -14,20 +13,16 @@ THEIRS = {
     "models/names.sql": "{{ config(materialized='table') }} select name from {{ ref('people') }}",
     "models/grown.sql": "{{ config(materialized='incremental', on_schema_change="
     "'append_new_columns') }} select cast({{ var('n', 1) }} as {{ var('kind', 'int') }}) as n",
-    "models/models.yml": json.dumps(
-        {
-            "models": [
-                {"name": "people", "columns": [{"name": "id", "data_tests": ["unique"]}]},
-                {"name": "names", "columns": [{"name": "name", "data_tests": ["not_null"]}]},
-            ]
-        }
-    ),
+    "models/models.yml": "models:\n"
+    "  - {name: people, columns: [{name: id, data_tests: [unique]}]}\n"
+    "  - {name: names, columns: [{name: name, data_tests: [not_null]}]}\n",
 }
 SUMMARY = (
     "{{ config(materialized='checked_table') }} select sum(amount) as amount from {{ ref('%s') }}"
 )
 pytestmark = pytest.mark.deep(because="dbt reads a project of its own for each")
-TEST = {"mysql_to_redshift.between": {"arguments": {"minimum": 0, "maximum": 99}}}
+OF_SUMMARY = """models: [{name: total, columns: [{name: amount, data_tests: [
+    mysql_to_redshift.between: {arguments: {minimum: 0, maximum: 99}}]}]}]"""
 
 
 @pytest.fixture
@@ -114,10 +109,7 @@ def test_tables_are_declared_land_and_build_there(theirs):
     theirs.loader("declare", f"{theirs.database}.*", status=0)
     theirs.loader("declare", f"{theirs.database}.*", "--check", status=0)
     (theirs.folder / "models" / "total.sql").write_text(SUMMARY % "orders")
-    column = {"name": "amount", "data_tests": [TEST]}
-    (theirs.folder / "models" / "total.yml").write_text(
-        json.dumps({"models": [{"name": "total", "columns": [column]}]})
-    )
+    (theirs.folder / "models" / "total.yml").write_text(OF_SUMMARY)
     theirs.load()
     theirs.build("build")
     assert theirs.value("select amount from analytics.total") == 11
