@@ -12,6 +12,7 @@ import yaml
 from cutting import relayed
 from pipeline import ROOT, column, write_sources
 from test_cursors import assert_served
+from test_secrets import everything_in
 
 from loader.declared.settings import load_settings
 from loader.declared.tables import read_tables
@@ -113,19 +114,14 @@ class Watched:
     @property
     def everything(self):
         """One text of it all."""
-        staged = self.pipeline.staged()
-        parts = b"".join(self.pipeline.staged_texts())
-        left = [str(path) for path in staged]
-        left += [path.read_text() for path in staged if path.suffix == ".json"]
+        staged = everything_in(self.pipeline.bucket / self.pipeline.warehouse)
         tables = self.pipeline.query(
             "select table_name from information_schema.tables where table_schema = 'raw_data'"
         )
-        left += [
-            str(row)
-            for (table,) in tables
-            for row in self.pipeline.query(f"select * from raw_data.{table}")
-        ]
-        return b"\n".join([*(each.encode() for each in (*self.said, *left)), parts, self.wire])
+        rows = (self.pipeline.raw(table) for (table,) in tables)
+        return b"\n".join(
+            [*(f"{each}".encode() for each in (*self.said, *rows)), *staged, self.wire]
+        )
 
 
 @pytest.fixture(scope="module")
