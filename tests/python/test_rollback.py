@@ -206,18 +206,12 @@ def test_as_many_versions_stay_as_asked_and_equal_rows_are_none(changed):
     assert kept(changed) == []
 
 
-def test_a_rejected_candidate_and_a_failed_publish_make_no_version(changed):
+def test_a_failed_publish_makes_no_version(changed):
     changed.query("alter table analytics.nps_summary add column extra integer")
     changed.query(f"create view public.extra as select extra from {MART}")
     before = everything(changed)
     said = changed.build_fails("run", "--select", NAME)
     assert "because other objects depend on it" in said
-    assert everything(changed) == before
-    changed.query(
-        "update analytics.nps set answered_at = '2025-01-01' where answered_at > '2025-01-01'"
-    )
-    said = changed.build_fails("run", "--select", NAME)
-    assert "row_change_within_nps_summary_20: 1" in said
     assert everything(changed) == before
 
 
