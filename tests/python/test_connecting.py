@@ -35,6 +35,9 @@ AWS = {
     "AWS_ACCESS_KEY_ID": "AKIDTEST", "AWS_SECRET_ACCESS_KEY": "signs", "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1", "AWS_SESSION_TOKEN": "", "AWS_MAX_ATTEMPTS": "1",
 }  # fmt: skip
+TABLE = {"name": "t", "primary_key": ["id"]}
+ONE_ROW = ("create table t (id int primary key)", "insert into t values (1)")
+ONLY_MYSQL = pytest.mark.only("postgres", because="it ends before the warehouse")
 YOUR_OWN = (ROOT / "docs" / "your-own.md").read_text()
 words = st.text(st.characters(exclude_categories=["C"]), min_size=1)
 
@@ -83,7 +86,8 @@ def aws(monkeypatch):
     """AWS's credentials, and a Secrets Manager that holds what a test puts in `secrets`."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _SecretsManager)
     place = f"http://127.0.0.1:{server.server_port}"
-    for name, value in {**AWS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": place}.items():
+    server.env = {**AWS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": place}
+    for name, value in server.env.items():
         monkeypatch.setenv(name, value)
     secrets._client.cache_clear()
     with serving(server):
@@ -198,12 +202,11 @@ class Rds(socketserver.ThreadingTCPServer):
         return take(int.from_bytes(take(4)[:3], "little"))
 
 
-@pytest.mark.only("postgres", because="it ends before the warehouse")
+@ONLY_MYSQL
 def test_iam_makes_a_token_for_each_connection_and_sends_none_in_clear(
     new_pipeline, aws, tmp_path, endpoints
 ):
-    pipeline = new_pipeline([{"name": "t", "primary_key": ["id"]}])
-    pipeline.mysql("create table t (id int primary key)", "insert into t values (1)")
+    pipeline = new_pipeline([TABLE], *ONE_ROW)
     certificate, backends = make_certificate(tmp_path), []
 
     def backend():
