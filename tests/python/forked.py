@@ -31,7 +31,7 @@ load_plugin(KIND)  # once here, or each child would take a second for it
 
 STEPS = (
     (Session, ("execute", "release", "close")),
-    (Warehouse, ("_insert", "loads")),
+    (Warehouse, ("record", "loads")),
     ({"postgres": Postgres, "redshift": Redshift}[KIND], ("_copy",)),
     (staging.Staging, ("write", "finish", "_upload", "__exit__")),
     (s3, ("sweep",)),
