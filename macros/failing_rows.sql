@@ -36,7 +36,7 @@
 
     {#-
         returns: {rows, days}: the first few rows, each as a line of its key and what is tested; and
-            the first and the last day that the loader has put any of them into, if they have one.
+            the last days that the loader has put any of them into, if they have one.
     -#}
     {%- set selected = '(\n' ~ sql ~ '\n) as failing_rows' -%}
     {%- set found = run_query('select * from ' ~ selected ~ ' limit 3') -%}
@@ -53,8 +53,11 @@
     {%- endfor -%}
     {%- set days = [] -%}
     {%- if '_run_date' in found.column_names -%}
-        {%- set ends = run_query('select min(_run_date), max(_run_date) from ' ~ selected).rows[0] -%}
-        {%- do days.extend([ends[0] | string, ends[1] | string] if ends[0] else []) -%}
+        {%- set found = run_query(
+            'select distinct _run_date from ' ~ selected
+            ~ ' where _run_date is not null order by 1 desc limit 32'
+        ) -%}
+        {%- for row in found.rows -%}{%- do days.append(row[0] | string) -%}{%- endfor -%}
     {%- endif -%}
     {{ return({'rows': rows, 'days': days}) }}
 

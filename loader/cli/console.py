@@ -166,7 +166,6 @@ def show_status(statuses: Sequence[TableStatus]) -> None:
 def show_summaries(last: LastRun, built: Mapping[str, datetime], held: Mapping[str, str]) -> None:
     """Print what became of the last run, how old what is published is, and what is held back."""
     run, report = last
-    OUT.print()
     ago = {name: _age((now() - at).total_seconds()) for name, at in built.items()}
     if run:
         is_well = run["outcome"] in ("succeeded", "began")
@@ -178,8 +177,9 @@ def show_summaries(last: LastRun, built: Mapping[str, datetime], held: Mapping[s
             when += ": mend what ended it, then give its command again"
         OUT.print(_styled("last run   ", (run["outcome"], "green" if is_well else "red"), when))
     if report and not report["ok"]:
-        why = [f"{step['name']}: {shortened(step['error'])}" for step in failed_steps(report)]
-        OUT.print("", *why, f"To run it again: {again(report)}", sep="\n  ")
+        said = [it[part] for it in failed_steps(report) for part in ("error", "remedy") if it[part]]
+        for line in (*said, f"To run it again: {again(report)}"):
+            OUT.print(f"  {shortened(line)}")
     if ago:
         by_age = sorted(built, key=lambda name: built[name])
         ages = f"the newest {ago[by_age[-1]]}, the oldest {ago[by_age[0]]} ({by_age[0]})"

@@ -54,6 +54,7 @@ def status(names: Names, target: str | None, as_json: bool) -> None:
             return
         console.show_status(statuses)
         if not names:
+            click.echo()
             console.show_summaries(last, since, held)
         left = {load.table_name for load in loads} - session.tables.keys()
         if left and not names:

@@ -1,7 +1,7 @@
 """Half-open windows of whole days, `[start, end)`, in one declared time zone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -85,6 +85,15 @@ class Window:
 
 
 WHOLE = Window()
+
+
+def windows_of(days: Iterable[date]) -> list[Window]:
+    """Join days, oldest first, to as few windows as hold no other day."""
+    found = list[Window]()
+    for day in days:
+        start = found.pop().start if found and found[-1].end == day else day
+        found.append(Window(start, day + DAY))
+    return found
 
 
 def parse_day(text: str, option: str) -> date:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from loader.declared.tables import INCREASING, Table
-from loader.declared.windows import DAY, Window
+from loader.declared.windows import DAY, Window, windows_of
 from loader.load.job import now
 from loader.warehouse import Warehouse
 from loader.warehouse.ledger import Load, covered_end, missing_days
@@ -43,11 +43,7 @@ class TableStatus:
     @property
     def gaps(self) -> list[Window]:
         """The missing days, as the windows to land."""
-        found = list[Window]()
-        for day in self.missing_days:
-            start = found.pop().start if found and found[-1].end == day else day
-            found.append(Window(start, day + DAY))
-        return found
+        return windows_of(self.missing_days)
 
     def as_json(self) -> dict[str, Any]:
         """The state with dates as ISO text and the age in seconds."""

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
-from loader.declared.windows import DAY, Window
+from loader.declared.windows import DAY, Window, windows_of
 from loader.errors import counted
 from loader.verify.compare import compare
+from loader.verify.finding import EXTRA, STALE
 from loader.warehouse.ledger import COMPARE
 from loader.warehouse.session import connections_kept, is_transient
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from loader.declared.tables import Table
     from loader.run.daily import Run
 
-_DAYS_LOOKED_AT = 31
+_DAYS_LOOKED_AT, _NAMED = 31, 5
 
 
 @connections_kept()
@@ -47,46 +48,50 @@ def _compare_landed(run: "Run", table: "Table") -> None:
         run.say(f"{table.name}: {found}. Look: loader verify --select {table.name}")
 
 
-def rows_failed_on(run: "Run") -> Iterator[tuple["Table", Window]]:
-    """Name the days of the rows that tests failed on, by table; of many, the last ones."""
+def rows_failed_on(run: "Run") -> Iterator[tuple["Table", list[date]]]:
+    """Name the days of the rows that tests failed on, oldest first, by table."""
     for table in run.tables:
         tests = [node for node in run.dbt.failures if node.get("table") == table.name]
-        days = [date.fromisoformat(day) for node in tests for day in node["days"]]
+        days = {date.fromisoformat(day) for node in tests for day in node["days"]}
         if table.cursor and days:
-            last = max(days)
-            yield table, Window(max(min(days), last - _DAYS_LOOKED_AT * DAY), last + DAY)
+            yield table, sorted(days)
 
 
 @connections_kept()
-def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
+def say_what_changed(run: "Run", table: "Table", days: list[date]) -> None:
     """Say whether MySQL has other rows by now than those that tests failed on.
 
     A row that was deleted there stays in the warehouse, and so does one that was mended until the
     day lands on which that was done, or a repair if its cursor does not tell; both fail again.
     """
-    found = compare(table, run.route.new_warehouse, window, with_values=True)
-    if found.error:
+    looked_at, new_warehouse = windows_of(days[-_DAYS_LOOKED_AT:]), run.route.new_warehouse
+    found = [compare(table, new_warehouse, each, with_values=True) for each in looked_at]
+    if any(each.error for each in found):
         return
-    gone, stale = found.counts["extra"], found.counts["stale"]
-    landed_before = found.repair.landed_before if found.repair else None
-    tomorrow = run.route.settings.zone.today() + DAY
+    gone, stale = (sum(each.counts[kind] for each in found) for kind in (EXTRA, STALE))
+    pending, last = sum(each.pending_here for each in found), found[-1]
+    landed_before = last.repair.landed_before if last.repair else None
+    end, tomorrow = days[-1] + DAY, run.route.settings.zone.today() + DAY
     load, repair = (f"loader {how} --select {table.name}" for how in ("load", "verify --repair"))
-    of_days = f"{repair} --values --start-date {window.start} --end-date {window.end}"
+    of_days = f"{repair} --values --start-date {days[0]} --end-date {end}"
     today = f"{load} --run-date {tomorrow - DAY}"
+    named = [str(each) for each in looked_at]
+    named[1:-1] = ["…"] if len(named) > _NAMED else named[1:-1]
+    of = ", ".join(named)
     if gone or stale:
-        said = f"checks failed on rows of {window}. Of these gone from MySQL: {counted(gone)}, "
+        said = f"checks failed on rows of {of}. Of these gone from MySQL: {counted(gone)}, "
         said += f"different there by now: {counted(stale)}."
         mends = {"To land that": of_days}
-    elif found.pending_here:
-        said = f"in MySQL {counted(found.pending_here)} of {window} changed after the days that "
-        said += "are landed, perhaps those that checks failed on."
+    elif pending:
+        said = f"in MySQL {counted(pending)} of {of} changed after the days that are landed, "
+        said += "perhaps those that checks failed on."
         mends = {"To land them": f"{load} --start-date {landed_before} --end-date {tomorrow}"}
-    elif window.end and not (landed_before and window.end <= landed_before):
-        said = f"checks failed on rows of {window}; a day that is not over is not compared here."
+    elif not (landed_before and end <= landed_before):
+        said = f"checks failed on rows of {of}; a day that is not over is not compared here."
         mends = {"What is mended in MySQL lands by": today, "What is gone there, by": repair}
     else:
-        but = f", but for {', '.join(found.left_out)}, not compared" if found.left_out else ""
-        said = f"the rows of {window} are the same in MySQL{but}. Mend there what checks failed "
+        but = f", but for {', '.join(last.left_out)}, not compared" if last.left_out else ""
+        said = f"the rows of {of} are the same in MySQL{but}. Mend there what checks failed "
         said += "on, or change the rule."
         mends = {
             "What is mended lands, if its cursor tells today, by": today,
@@ -94,5 +99,7 @@ def say_what_changed(run: "Run", table: "Table", window: Window) -> None:
             "If a row of another table is missing here": "loader verify --repair",
         }
     run.say(f"{table.name}: {said}")
+    if len(days) > _DAYS_LOOKED_AT:
+        run.say(f"  Checks failed on rows of days before {looked_at[0].start}, too, not looked at.")
     for when, command in mends.items():
         run.say(f"  {when}: {command}")

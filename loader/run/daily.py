@@ -125,8 +125,8 @@ class Run:
         if not landed and len(failed) in (0, len(self.tables)):
             return False
         built = self._step("build", lambda: self._build(lease))
-        for table, window in rows_failed_on(self):
-            self._step("compare", partial(say_what_changed, self, table, window))
+        for table, days in rows_failed_on(self):
+            self._step("compare", partial(say_what_changed, self, table, days))
         if failed and (held := self.dbt.readers(failed)):
             self.say(f"Left as they were, because of {', '.join(failed)}: {', '.join(held)}")
         return built and self._step("verify", lambda: verify(self)) and landed

@@ -171,6 +171,7 @@ def again(report: Report) -> str:
     ]
     options += ["--full-refresh"] if report["dates"].get("full_refresh") else []
     options += [f"--step {step} --resume"] if (step := report.get("step")) else []
+    options += ["--wait 600"] if report.get("outcome") == "refused" else []
     options += [shlex.join(["--select", *names])] if (names := report.get("select")) else []
     return " ".join(["loader run", *options, f"--target {shlex.quote(report['target'])}"])
 

@@ -177,6 +177,24 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     assert project.query(query) == []
 
 
+def test_failing_rows_of_days_far_apart_are_all_looked_for(project):
+    old, only = "2025-12-30", ("--select", "session_transaction")
+    project.one_session(DAY)
+    project.mysql(
+        f"insert into session_transaction select 'odd', 0, -5, '{old}' from channel limit 1",
+        "update session_transaction set amount = -5",
+    )
+    for day in (old, DAY):
+        project.loader("load", *only, "--run-date", day, status=0)
+    project.mysql("delete from session_transaction")
+    done = project.loader("run", *only, "--run-date", "2026-07-04")
+    assert f"rows of {old}, {DAY}. Of these gone from MySQL: 2 rows, different" in done.stdout
+    (mend,) = re.findall(r"To land that: (loader .*)", done.stdout)
+    project.loader(*mend.split()[1:], status=0)
+    project.build("run", *only)
+    assert project.query("select 1 from analytics.session_transaction where amount < 0") == []
+
+
 def test_a_failing_row_of_a_day_that_is_not_over_goes_as_its_message_says(project):
     project.one_session(DAY)
     today = str(datetime.now(UTC).date())
