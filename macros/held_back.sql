@@ -28,9 +28,9 @@
 {% endmacro %}
 
 
-{% macro held_since(name) %}
+{% macro holds_of(name) %}
 
-    {#- Since when somebody holds a summary; none if nobody does. The cache does not know of a table
+    {#- What keeps a summary as it is: {check_name, held_since}. The cache does not know of a table
         that this build has made, and another project may have none. -#}
     {%- set held = mysql_to_redshift.held_back_relation() -%}
     {%- if load_relation(held) or run_query(
@@ -39,10 +39,41 @@
         ~ ' and relname = ' ~ mysql_to_redshift.text_literal(held.identifier)
     ).rows -%}
         {{ return(run_query(
-            'select min(held_since) from ' ~ held
-            ~ ' where check_name is null and model_name = ' ~ mysql_to_redshift.text_literal(name)
-        ).rows[0][0]) }}
+            'select check_name, held_since from ' ~ held
+            ~ ' where model_name = ' ~ mysql_to_redshift.text_literal(name) ~ ' order by 2'
+        ).rows) }}
     {%- endif -%}
+    {{ return([]) }}
+
+{% endmacro %}
+
+
+{% macro held_since(name) %}
+
+    {#- Since when somebody holds a summary; none if nobody does. -#}
+    {%- for row in mysql_to_redshift.holds_of(name) if row['check_name'] is none -%}
+        {{ return(row['held_since']) }}
+    {%- endfor -%}
+
+{% endmacro %}
+
+
+{% macro still_failing() %}
+
+    {#-
+        Run the checks that keep the summary that is built as it is, and that this build leaves out,
+        such as under --select; return those that fail still, as run_checks does.
+    -#}
+    {%- set names = mysql_to_redshift.holds_of(this.identifier) | map(attribute='check_name') | list -%}
+    {%- set failed = [] -%}
+    {%- for test in graph.nodes.values() if test.resource_type == 'test' and test.name in names
+        and test.test_metadata and test.attached_node != model.unique_id
+        and test.unique_id not in selected_resources -%}
+        {%- set of = test.attached_node or test.depends_on.nodes | first -%}
+        {%- set relation = mysql_to_redshift.node_relation(graph.nodes.get(of) or graph.sources[of]) -%}
+        {%- do failed.extend(mysql_to_redshift.failed_check(test, relation)) -%}
+    {%- endfor -%}
+    {{ return(failed) }}
 
 {% endmacro %}
 

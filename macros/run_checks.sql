@@ -15,27 +15,36 @@
             {%- if test.attached_node in relations and (
                 only_tag is none or only_tag in test.tags
             ) and not (skip_passed and mysql_to_redshift.has_passed(test)) -%}
-                {%- set rows_sql = mysql_to_redshift.check_sql(test, relations[test.attached_node]) -%}
-                {%- set result = run_query(get_test_sql(
-                    rows_sql,
-                    test.config.fail_calc,
-                    test.config.warn_if,
-                    test.config.error_if,
-                    test.config.limit
-                )).rows[0] -%}
-                {%- if result[2] and test.config.severity | lower == 'error' -%}
-                    {%- do failed.append({
-                        'name': test.name,
-                        'kind': test.test_metadata.name,
-                        'failures': result[0],
-                        'sql': rows_sql,
-                        'rows': mysql_to_redshift.failing_rows(test, rows_sql).rows
-                    }) -%}
-                {%- endif -%}
+                {%- do failed.extend(mysql_to_redshift.failed_check(test, relations[test.attached_node])) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(failed) }}
+
+{% endmacro %}
+
+
+{% macro failed_check(test, relation) %}
+
+    {#- Run one declared test against a relation; returns a list of it if it fails, else an empty one. -#}
+    {%- set rows_sql = mysql_to_redshift.check_sql(test, relation) -%}
+    {%- set result = run_query(get_test_sql(
+        rows_sql,
+        test.config.fail_calc,
+        test.config.warn_if,
+        test.config.error_if,
+        test.config.limit
+    )).rows[0] -%}
+    {%- if result[2] and test.config.severity | lower == 'error' -%}
+        {{ return([{
+            'name': test.name,
+            'kind': test.test_metadata.name,
+            'failures': result[0],
+            'sql': rows_sql,
+            'rows': mysql_to_redshift.failing_rows(test, rows_sql).rows
+        }]) }}
+    {%- endif -%}
+    {{ return([]) }}
 
 {% endmacro %}
 

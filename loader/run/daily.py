@@ -47,6 +47,7 @@ class Run:
         outcome: `succeeded`, `failed`, `interrupted`, or `refused` because another run goes on.
         exit_status: what the command ends with.
         died: the runs whose leases it has taken over.
+        has_lease: whether it has ended and could not give its own back.
         said: sentences for the report.
         steps: what became of each step.
         jobs: what is to be landed; None before that is known.
@@ -76,6 +77,7 @@ class Run:
     outcome: str = "failed"
     exit_status: int = 1
     died: list[str] = field(default_factory=list)
+    has_lease: bool = False
     said: list[str] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     jobs: Sequence[Job] | None = None
@@ -107,7 +109,7 @@ class Run:
         except Exception as error:  # such as a terminal that is gone
             self.said.append(unexpected(error, left=_LEFT).fact)
         finally:
-            lease.give_back(self.outcome)
+            self.has_lease = not lease.give_back(self.outcome)
 
     def give_up(self, stopped: StoppedError) -> None:
         """Note what has ended the run before its time."""

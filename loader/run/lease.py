@@ -157,20 +157,25 @@ class Lease:
                     why = getattr(error, "fact", type(error).__name__)
                     self._stop.ask(lease_lost(f"it could not be renewed: {why}"))
 
-    def give_back(self, outcome: str) -> None:
+    def give_back(self, outcome: str) -> bool:
         """End a lease that was taken, if the warehouse can be reached; else it expires.
+
+        Returns:
+            Whether nobody has to wait until it expires.
 
         Args:
             outcome: what became of the run, for the history.
         """
         self._ended.set()
         if not self._renewed_at:
-            return
+            return True
         with suppress(Exception), closing(self._new_warehouse()) as warehouse:
             ended = f"set ended_at = {warehouse.clock}, outcome = %s"
             update = f"update {warehouse.relation(LEASES)} {ended} {_OURS}"
             with warehouse.transaction():
                 warehouse.execute(update, (outcome, self._run_id))
+            return True
+        return False
 
 
 def _keep_others_out(warehouse: Warehouse) -> None:

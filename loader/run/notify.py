@@ -171,7 +171,8 @@ def again(report: Report) -> str:
     ]
     options += ["--full-refresh"] if report["dates"].get("full_refresh") else []
     options += [f"--step {step} --resume"] if (step := report.get("step")) else []
-    options += ["--wait 600"] if report.get("outcome") == "refused" else []
+    is_kept_out = report.get("has_lease") or report.get("outcome") == "refused"
+    options += ["--wait 600"] if is_kept_out else []
     options += [shlex.join(["--select", *names])] if (names := report.get("select")) else []
     return " ".join(["loader run", *options, f"--target {shlex.quote(report['target'])}"])
 

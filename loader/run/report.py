@@ -155,7 +155,7 @@ def _of_run(run: "Run") -> Report:
         "ok": run.outcome == "succeeded", "outcome": run.outcome,
         "dates": run.dates._asdict(), "step": run.step,
         "select": [table.name for table in run.tables] if run.selected else [],
-        "died": run.died,
+        "died": run.died, "has_lease": run.has_lease,
         "steps": run.steps,
         "loads": [outcome.as_json() for outcome in list(run.outcomes.values())],
         "said": run.said,

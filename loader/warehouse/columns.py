@@ -160,7 +160,9 @@ class RawTables(Session, ABC):
                 "It was dropped, or renamed to one that is new. Mend the models that read it; "
                 f"dbt ls --select {shlex.quote(f'source:{SOURCE}.{table.name}+')} "
                 "--resource-type model lists those of the table. Then declare `exclude: true` for "
-                "it in the source YAML: new rows hold NULL, and after a whole landing all rows do.",
+                "it in the source YAML: new rows hold NULL, and after a whole landing all rows do"
+                f"{'' if table.cursor else ', as each load of this table is'}. Copy its values out "
+                "before that, if anybody needs them.",
             )
         others = [
             f"column {column.name} was {was} and would be {column.type} now"

@@ -177,6 +177,33 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     assert project.query(query) == []
 
 
+def test_what_a_check_holds_back_stays_so_when_a_build_leaves_the_check_out(new_project):
+    """Under whatever selection, until the check passes."""
+    project, summary = new_project(), "analytics.channel_performance"
+    project.few_rows(DAY)
+    project.run("loader", "run", "--run-date", DAY, status=0)
+    published = project.query(f"select * from {summary}")
+    amount = "update session_transaction set amount ="
+    project.mysql(f"{amount} -5", "insert into channel values ('Naver')")
+    project.run("loader", "run", "--select", "session_transaction", "--run-date", DAY, status=1)
+    held = project.query("select model_name, check_name from analytics._held_back order by 1, 2")
+    assert ("channel_performance", "between_session_transaction_amount__1000000__0") in held
+    other = ("loader", "run", "--select", "user_session_channel", "--run-date", DAY)
+    for command in (other, ("dbt", "run", "--select", "channel_performance")):
+        done = project.run(*command, status=1)
+        assert "channel_performance was not published: 1 input check failed" in done.stdout
+        assert project.query(f"select * from {summary}") == published
+    assert ("channel_performance", "between_session_transaction_amount__1000000__0") in (
+        project.query("select model_name, check_name from analytics._held_back")
+    )
+    project.mysql(f"{amount} 7")
+    project.run("loader", "load", "--select", "session_transaction", "--run-date", DAY, status=0)
+    project.run("dbt", "run", "--select", "session_transaction", "sessions", status=0)
+    project.run(*other, status=0)
+    assert project.query(f"select * from {summary}") != published
+    assert project.query("select 1 from analytics._held_back") == []
+
+
 def test_failing_rows_of_days_far_apart_are_all_looked_for(project):
     old, only = "2025-12-30", ("--select", "session_transaction")
     project.one_session(DAY)
