@@ -58,20 +58,29 @@
 {% endmacro %}
 
 
-{% macro still_failing() %}
+{% macro failing_unasked() %}
 
     {#-
-        Run the checks that keep the summary that is built as it is, and that this build leaves out,
-        such as under --select; return those that fail still, as run_checks does.
+        Run the checks that this build leaves out and that concern the summary: of what it reads, the
+        ones of models that are built here, as under dbt run; and those that keep it as it is, as
+        under --select. Return those that fail, as run_checks does. Each runs once in a build.
     -#}
     {%- set names = mysql_to_redshift.holds_of(this.identifier) | map(attribute='check_name') | list -%}
-    {%- set failed = [] -%}
-    {%- for test in graph.nodes.values() if test.resource_type == 'test' and test.name in names
-        and test.test_metadata and test.attached_node != model.unique_id
-        and test.unique_id not in selected_resources -%}
+    {%- set read, failed = mysql_to_redshift.all_read_by(model, {}), [] -%}
+    {%- for test in graph.nodes.values() if test.resource_type == 'test' and test.test_metadata
+        and test.unique_id not in selected_resources and test.config.severity | lower == 'error' -%}
         {%- set of = test.attached_node or test.depends_on.nodes | first -%}
-        {%- set relation = mysql_to_redshift.node_relation(graph.nodes.get(of) or graph.sources[of]) -%}
-        {%- do failed.extend(mysql_to_redshift.failed_check(test, relation)) -%}
+        {%- set tested = graph.nodes.get(of) or graph.sources[of] -%}
+        {%- set is_built = of in read and of in selected_resources -%}
+        {#- Those of a summary have passed on its new rows. -#}
+        {%- if (is_built or test.name in names) and tested.config.materialized != 'checked_table' -%}
+            {%- if '_failed_checks' not in test -%}
+                {%- do test.update({'_failed_checks': mysql_to_redshift.failed_check(
+                    test, mysql_to_redshift.node_relation(tested)
+                )}) -%}
+            {%- endif -%}
+            {%- do failed.extend(test['_failed_checks']) -%}
+        {%- endif -%}
     {%- endfor -%}
     {{ return(failed) }}
 

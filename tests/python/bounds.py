@@ -11,7 +11,7 @@ BOUNDS = {
     "lines of loader/ without local/": 10_306,  # to become 5,000
     "of them the way of a row: source, stage, warehouse, load": 4_648,  # to become 2,600
     "files directly in loader/": 5,
-    "lines of tests/python/": 15_664,  # to become 9,000
+    "lines of tests/python/": 15_673,  # to become 9,000
 }
 
 

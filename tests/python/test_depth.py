@@ -177,6 +177,7 @@ def test_a_failing_row_is_shown_by_its_key_and_so_is_that_mysql_has_it_no_more(p
     assert project.query(query) == []
 
 
+@pytest.mark.deep(because="it builds six times, in a project of its own")
 def test_what_a_check_holds_back_stays_so_when_a_build_leaves_the_check_out(new_project):
     """Under whatever selection, until the check passes."""
     project, summary = new_project(), "analytics.channel_performance"
@@ -185,11 +186,19 @@ def test_what_a_check_holds_back_stays_so_when_a_build_leaves_the_check_out(new_
     published = project.query(f"select * from {summary}")
     amount = "update session_transaction set amount ="
     project.mysql(f"{amount} -5", "insert into channel values ('Naver')")
-    project.run("loader", "run", "--select", "session_transaction", "--run-date", DAY, status=1)
+    only = ("--select", "session_transaction", "--run-date", DAY)
+    project.run("loader", "load", *only, status=0)
+    project.run("dbt", "run", "--select", "session_transaction+", status=1)
+    for mart in ("channel_summary", "active_users_monthly", "channel_performance"):
+        assert (mart,) in project.query("select model_name from analytics._held_back")
+    assert project.query(f"select * from {summary}") == published
+    project.run("loader", "run", *only, status=1)
     held = project.query("select model_name, check_name from analytics._held_back order by 1, 2")
     assert ("channel_performance", "between_session_transaction_amount__1000000__0") in held
     other = ("loader", "run", "--select", "user_session_channel", "--run-date", DAY)
-    for command in (other, ("dbt", "run", "--select", "channel_performance")):
+    alone = ("dbt", "run", "--select", "channel_performance")
+    built = ("dbt", "run", "--select", "session_transaction+")
+    for command in (other, alone, built):
         done = project.run(*command, status=1)
         assert "channel_performance was not published: 1 input check failed" in done.stdout
         assert project.query(f"select * from {summary}") == published
