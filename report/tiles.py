@@ -38,19 +38,19 @@ def _newest_rows(summaries: Summaries, name: str) -> dict[str, date]:
     reads = summaries[name].attrs["reads"]
     rows = [*summaries["newest"].itertuples(index=False)]
     days = {table: day for table, day in rows if day and table in reads}
-    for _, _, day in _answered(summaries) if name == "nps" else ():
+    for _, _, day in (name == "nps" and _answered(summaries)) or ():
         days["answers"] = day
     return days
 
 
-def _answered(summaries: Summaries) -> list[tuple[date, int, date]]:
-    """The months' first days, days with answers and last such day; none if the score is of others.
+def _answered(summaries: Summaries) -> list[tuple[date, int, date]] | None:
+    """The months' first days, days with answers and last such day; None if they are not known.
 
     Days and score are of two summaries, of which one may show what was published before.
     """
     marts = (summaries[name].attrs["table"].rpartition(".")[2] for name in ("answered", "nps"))
     if {*marts} & {*summaries["held"].iloc[:, 0]}:
-        return []
+        return None
     return [*summaries["answered"].dropna().itertuples(index=False, name=None)]
 
 
@@ -146,7 +146,9 @@ def on(before: date, month: date) -> str:
 
 def days_of_answers(summaries: Summaries, month: date) -> str:
     """Say on how many days of a month there are answers; empty if on all."""
-    days = {first: count for first, count, _ in _answered(summaries)}
+    if (answered := _answered(summaries)) is None:
+        return "answers on a number of days that is not known"
+    days = {first: count for first, count, _ in answered}
     found, every = days.get(month), (_next(month) - month).days
     return f"answers on {found} of {every} days" if found and found < every else ""
 
