@@ -27,7 +27,7 @@
     {%- set parents = mysql_to_redshift.input_relations(model) -%}
     {%- do mysql_to_redshift.refuse_if_failed(mysql_to_redshift.run_checks(
         parents, only_tag='input_check', skip_passed=true
-    ) or mysql_to_redshift.failing_unasked(), published, none) -%}
+    ) or mysql_to_redshift.failing_unasked(parents), published, none) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 

@@ -58,12 +58,14 @@
 {% endmacro %}
 
 
-{% macro failing_unasked() %}
+{% macro failing_unasked(parents) %}
 
     {#-
         Run the checks that this build leaves out and that concern the summary: of what it reads, the
         ones of models that are built here, as under dbt run; and those that keep it as it is, as
         under --select. Return those that fail, as run_checks does. Each runs once in a build.
+
+        parents: a relation for each unique id of what the summary reads, as input_relations has it.
     -#}
     {%- set names = mysql_to_redshift.holds_of(this.identifier) | map(attribute='check_name') | list -%}
     {%- set read, failed = mysql_to_redshift.all_read_by(model, {}), [] -%}
@@ -75,9 +77,11 @@
         {#- Those of a summary have passed on its new rows. -#}
         {%- if (is_built or test.name in names) and tested.config.materialized != 'checked_table' -%}
             {%- if '_failed_checks' not in test -%}
-                {%- do test.update({'_failed_checks': mysql_to_redshift.failed_check(
-                    test, mysql_to_redshift.node_relation(tested)
-                )}) -%}
+                {%- set relation = parents.get(of) or (
+                    mysql_to_redshift.read_relation(tested) if of in graph.nodes
+                    else mysql_to_redshift.node_relation(tested)
+                ) -%}
+                {%- do test.update({'_failed_checks': mysql_to_redshift.failed_check(test, relation)}) -%}
             {%- endif -%}
             {%- do failed.extend(test['_failed_checks']) -%}
         {%- endif -%}
