@@ -38,8 +38,8 @@ def _newest_rows(summaries: Summaries, name: str) -> dict[str, date]:
     reads = summaries[name].attrs["reads"]
     rows = [*summaries["newest"].itertuples(index=False)]
     days = {table: day for table, day in rows if day and table in reads}
-    for _, _, day in (name == "nps" and _answered(summaries)) or ():
-        days["answers"] = day
+    if name == "nps" and (answered := _answered(summaries)):
+        days["answers"] = answered[-1][2]
     return days
 
 
@@ -117,14 +117,14 @@ def tiles(summaries: Summaries, at: datetime) -> Iterator[Tile]:
         answered = f", {found}" if (found := days_of_answers(summaries, now)) else ""
         when = f"{now:%B %Y}{answered}{''.join(change)}"
         yield "Net Promoter Score", SCORE.format(month), when, *later
-    users = summaries["users"][["session_month", "active_users"]]
-    through = last_day(summaries, "users", at)
-    so_far = _named_so_far(summaries, "users", through)
-    yield from _months("Active users", users, through, so_far, "{:,}")
-    revenue = summaries["revenue"].groupby("session_month")["net_amount"].sum().reset_index()
-    through = last_day(summaries, "revenue", at)
-    so_far = _named_so_far(summaries, "revenue", through)
-    yield from _months("Net revenue", revenue, through, so_far, "${:,.0f}")
+    for name, what, column, form in (
+        ("users", "Active users", "active_users", "{:,}"),
+        ("revenue", "Net revenue", "net_amount", "${:,.0f}"),
+    ):
+        numbers = summaries[name].groupby("session_month")[column].sum().reset_index()
+        through = last_day(summaries, name, at)
+        so_far = _named_so_far(summaries, name, through)
+        yield from _months(what, numbers, through, so_far, form)
     if days := [(day, name) for name, day in summaries["newest"].itertuples(index=False) if day]:
         (newest, _), (oldest, name) = max(days), min(days)
         ago = (at.date() - newest).days

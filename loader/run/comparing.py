@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loader.declared.tables import Table
     from loader.run.daily import Run
 
-_DAYS_LOOKED_AT, _NAMED = 31, 5
+_DAYS_LOOKED_AT, _NAMED = 31, 5  # macros/failing_rows.sql lists one day more, which is told of
 
 
 @connections_kept()

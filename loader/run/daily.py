@@ -47,7 +47,7 @@ class Run:
         outcome: `succeeded`, `failed`, `interrupted`, or `refused` because another run goes on.
         exit_status: what the command ends with.
         died: the runs whose leases it has taken over.
-        has_lease: whether it has ended and could not give its own back.
+        has_lease: whether it holds the lease, after its end, too, if it could not give it back.
         said: sentences for the report.
         steps: what became of each step.
         jobs: what is to be landed; None before that is known.
@@ -153,7 +153,7 @@ class Run:
         began, said = time.monotonic(), False
         while True:
             try:
-                self.died = lease.take(self.say, self.resume)
+                self.died, self.has_lease = lease.take(self.say, self.resume), True
                 for dead in self.died:
                     self.say(f"The lease of {dead} had expired; it was taken over.")
                 return

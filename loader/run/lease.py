@@ -160,11 +160,11 @@ class Lease:
     def give_back(self, outcome: str) -> bool:
         """End a lease that was taken, if the warehouse can be reached; else it expires.
 
-        Returns:
-            Whether nobody has to wait until it expires.
-
         Args:
             outcome: what became of the run, for the history.
+
+        Returns:
+            Whether nobody has to wait until it expires.
         """
         self._ended.set()
         if not self._renewed_at:

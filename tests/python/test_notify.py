@@ -103,6 +103,7 @@ def test_the_command_to_run_again_has_the_dates_of_the_run(webhook, dates, windo
     assert "\nWhat stays published\n" in said
     assert window in said
     assert options in said
+    assert "--wait 600" in told(webhook, failed(dates=dates, has_lease=True))
 
 
 def test_a_failure_is_told_every_time_with_how_many_there_were(webhook):
